@@ -1,0 +1,251 @@
+package actor
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	proto "github.com/asynkron/protoactor-go/actor"
+)
+
+const (
+	// DefaultMailboxLimit is how many messages may wait for one actor.
+	DefaultMailboxLimit = 65536
+	// mailboxKeep is how many slots an idle mailbox keeps; more would make idle actors heavy after a burst.
+	mailboxKeep = 8
+	// mailboxThroughput is how many messages an actor handles before it lets other goroutines run.
+	mailboxThroughput = 300
+)
+
+// mailKind says how an envelope is to be read.
+type mailKind uint8
+
+const (
+	userMail    mailKind = iota // a message, or a question if ask is set
+	answerMail                  // the answer to the question ask
+	failureMail                 // why there is no answer: *ExitError
+	timeoutMail                 // the time for the question ask is over
+	exitMail                    // *exit: a link has ended
+	brokenMail                  // *broken: a message to a linked actor was lost
+	childMail                   // *childGone
+	timerMail                   // *Timer
+	asyncMail                   // the result of an Async
+	panicMail                   // *PanicError of an Async
+	rebirthMail                 // *rebirth whose back-off is over
+)
+
+// envelope is a message in a mailbox. Only userMail counts against its limit: all else is bounded by what the owner started.
+type envelope struct {
+	message any
+	from    *Source
+	ask     AskID
+	kind    mailKind
+}
+
+type posting uint8
+
+const (
+	posted posting = iota
+	full
+	closed
+)
+
+// mailbox is the queue of one actor and the loop that empties it. It implements protoactor's Mailbox: lifecycle messages come from
+// and go to its actor context. Messages go to the cell directly.
+type mailbox struct {
+	cell    *cell
+	limit   int32
+	invoker proto.MessageInvoker
+
+	depth   atomic.Int32 // userMail that waits, in user and batch
+	systems atomic.Int32 // length of system
+
+	mu        sync.Mutex
+	user      []envelope    // what was posted since the consumer last looked
+	system    []any         // protoactor's lifecycle messages
+	roomy     chan struct{} // closed when there is room again; nil if nobody waits
+	scheduled bool          // run is under way
+	shut      bool          // the actor is dead
+
+	// Owned by run.
+	batch     []envelope
+	next      int
+	suspended bool
+}
+
+// post queues e and wakes the actor.
+func (m *mailbox) post(e envelope) posting {
+	m.mu.Lock()
+	if m.shut {
+		m.mu.Unlock()
+		return closed
+	}
+	if e.kind == userMail {
+		depth := m.depth.Load()
+		if depth >= m.limit {
+			m.mu.Unlock()
+			return full
+		}
+		m.depth.Add(1)
+		m.cell.sys.seenDepth(depth + 1)
+	}
+	m.user = append(m.user, e)
+	m.wakeAndUnlock()
+	return posted
+}
+
+func (m *mailbox) wakeAndUnlock() {
+	wake := !m.scheduled
+	m.scheduled = true
+	m.mu.Unlock()
+	if wake {
+		go m.run()
+	}
+}
+
+// room is a channel that is closed when there is room; nil if there is, or if the actor is dead.
+func (m *mailbox) room() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.shut || m.depth.Load() < m.limit {
+		return nil
+	}
+	if m.roomy == nil {
+		m.roomy = make(chan struct{})
+	}
+	return m.roomy
+}
+
+// close takes no more mail and returns what was left, in order.
+func (m *mailbox) close() []envelope {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shut = true
+	left := append(m.batch[m.next:], m.user...)
+	m.user, m.batch, m.next = nil, nil, 0
+	m.depth.Store(0)
+	m.makeRoom()
+	return left
+}
+
+func (m *mailbox) makeRoom() {
+	if m.roomy != nil && (m.shut || m.depth.Load() <= m.limit/2) {
+		close(m.roomy)
+		m.roomy = nil
+	}
+}
+
+// run empties the mailbox. There is at most one at a time.
+func (m *mailbox) run() {
+	for m.drain() {
+	}
+}
+
+// drain handles mail until there is none, or until the actor fails.
+func (m *mailbox) drain() (again bool) {
+	var inHand any
+	finished := false
+	defer func() {
+		if finished {
+			return
+		}
+		value := recover()
+		m.cell.failed(value, inHand)
+		m.invoker.EscalateFailure(value, inHand)
+		if value == nil { // runtime.Goexit: this goroutine can't go on
+			go m.run()
+			return
+		}
+		again = true
+	}()
+	for n := 1; ; n++ {
+		if n%mailboxThroughput == 0 {
+			runtime.Gosched()
+		}
+		if m.systems.Load() == 0 && !m.suspended && m.next < len(m.batch) {
+			e := m.batch[m.next]
+			m.batch[m.next] = envelope{}
+			m.next++
+			if e.kind == userMail {
+				m.depth.Add(-1)
+			}
+			inHand = e.message
+			m.cell.receive(e)
+			continue
+		}
+		system, idle := m.refill()
+		if idle {
+			finished = true
+			return false
+		}
+		if system != nil {
+			inHand = system
+			m.invokeSystem(system)
+		}
+	}
+}
+
+// refill gives the next lifecycle message, or a new batch; idle if there is neither.
+func (m *mailbox) refill() (system any, idle bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.system) > 0 {
+		system = m.system[0]
+		m.system = m.system[1:]
+		if len(m.system) == 0 {
+			m.system = nil
+		}
+		m.systems.Add(-1)
+		return system, false
+	}
+	m.makeRoom()
+	if !m.suspended && m.next == len(m.batch) {
+		spare := m.batch[:0]
+		m.batch, m.next = m.user, 0
+		if cap(spare) > mailboxKeep && len(m.batch) < mailboxKeep {
+			spare = nil
+		}
+		m.user = spare
+	}
+	if m.suspended || len(m.batch) == 0 {
+		if len(m.batch) == 0 && cap(m.batch) > mailboxKeep {
+			m.batch = nil
+		}
+		m.scheduled = false
+		return nil, true
+	}
+	return nil, false
+}
+
+func (m *mailbox) invokeSystem(message any) {
+	switch message.(type) {
+	case *proto.SuspendMailbox:
+		m.suspended = true
+	case *proto.ResumeMailbox:
+		m.suspended = false
+	default:
+		m.invoker.InvokeSystemMessage(message)
+	}
+}
+
+// PostUserMessage implements protoactor's Mailbox: nobody but protoactor itself can get here, and it has nothing to say.
+func (m *mailbox) PostUserMessage(message any) { m.post(envelope{message: message}) }
+
+// PostSystemMessage implements protoactor's Mailbox.
+func (m *mailbox) PostSystemMessage(message any) {
+	m.mu.Lock()
+	m.system = append(m.system, message)
+	m.systems.Add(1)
+	m.wakeAndUnlock()
+}
+
+// RegisterHandlers implements protoactor's Mailbox.
+func (m *mailbox) RegisterHandlers(invoker proto.MessageInvoker, _ proto.Dispatcher) {
+	m.invoker = invoker
+}
+
+// Start implements protoactor's Mailbox.
+func (m *mailbox) Start() {}
+
+// UserMessageCount implements protoactor's Mailbox.
+func (m *mailbox) UserMessageCount() int { return int(m.depth.Load()) }

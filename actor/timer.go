@@ -1,0 +1,43 @@
+package actor
+
+import "time"
+
+// Timer is a message that comes later. Its zero value has come already.
+type Timer struct {
+	cell  *cell
+	state *timerState
+}
+
+type timerState struct {
+	timer   *time.Timer
+	message any
+}
+
+// After implements Context.
+func (c *cell) After(d time.Duration, m any) Timer {
+	x := c.more()
+	if x.timers == nil {
+		x.timers = make(map[*timerState]struct{})
+	}
+	state := &timerState{message: m}
+	x.timers[state] = struct{}{}
+	state.timer = time.AfterFunc(d, func() { c.box.post(envelope{kind: timerMail, message: state}) })
+	return Timer{cell: c, state: state}
+}
+
+// Cancel takes the message back: it is not delivered after Cancel has returned. It must be called by the actor that made the
+// timer; cancelling twice, or too late, does nothing.
+func (t Timer) Cancel() {
+	if t.state == nil || t.cell.extra == nil {
+		return
+	}
+	t.state.timer.Stop()
+	delete(t.cell.extra.timers, t.state)
+}
+
+func (c *cell) timerFired(state *timerState) {
+	if _, waits := c.more().timers[state]; waits {
+		delete(c.extra.timers, state)
+		c.hand(state.message, nil, 0)
+	}
+}

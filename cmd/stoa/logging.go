@@ -1,0 +1,39 @@
+package main
+
+import (
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+)
+
+// logLevels are the values of --log_level.
+var logLevels = []string{"debug", "info", "warn", "error"}
+
+func addLogFlags(flags *pflag.FlagSet, level *string) {
+	flags.StringVar(level, "log_level", "info", "least `LEVEL` that is logged: "+strings.Join(logLevels, ", "))
+}
+
+// newLogger makes a daemon's log: lines for people on a terminal, JSON elsewhere.
+func newLogger(w io.Writer, level string) (zerolog.Logger, error) {
+	parsed, err := zerolog.ParseLevel(level)
+	if err != nil || !slices.Contains(logLevels, level) {
+		return zerolog.Nop(), usageError("--log_level %q: allowed are %s", level, strings.Join(logLevels, ", "))
+	}
+	zerolog.TimeFieldFormat = time.RFC3339Nano
+	if isTerminal(w) {
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000"}
+	}
+	return zerolog.New(w).Level(parsed).With().Timestamp().Logger(), nil
+}
+
+// isTerminal tells whether people look at w as it is written.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}

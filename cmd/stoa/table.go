@@ -1,0 +1,62 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// table prints rows for people: columns two blanks apart, nothing that a pipe would have to strip.
+func table(w io.Writer, header []string, rows [][]string) error {
+	columns := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(columns, strings.Join(header, "\t"))
+	for _, row := range rows {
+		fmt.Fprintln(columns, strings.Join(row, "\t"))
+	}
+	return columns.Flush()
+}
+
+// printJSON prints a list for programs: one array, also when it is empty.
+func printJSON[T any](w io.Writer, list []T) error {
+	if list == nil {
+		list = []T{}
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(list)
+}
+
+// age says how long ago something was, in one unit: 7s, 12m, 3h, 2d.
+func age(since time.Time, now time.Time) string {
+	if since.IsZero() || since.Unix() == 0 {
+		return "-"
+	}
+	switch d := max(0, now.Sub(since)); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%dd", int(d.Hours()/24))
+	}
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
+
+// orDash shows that there is nothing.
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}

@@ -1,0 +1,81 @@
+package core
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/stoa-project/stoa/proto/mesos"
+)
+
+// Defaults of Config, all of them Mesos's.
+const (
+	DefaultExecutorRegistrationTimeout   = time.Minute
+	DefaultExecutorReregistrationTimeout = 2 * time.Second
+	DefaultExecutorShutdownGrace         = 5 * time.Second
+	DefaultRecoveryTimeout               = 15 * time.Minute
+	DefaultGCDelay                       = 7 * 24 * time.Hour
+)
+
+// How an unacknowledged update is repeated: Mesos's figures.
+const (
+	UpdateRetryFirst = 10 * time.Second // after it was first sent, and then twice as long each time
+	UpdateRetryMost  = 10 * time.Minute
+)
+
+// How a host that ended is started again.
+const (
+	HostRetryFirst  = 100 * time.Millisecond // and then twice as long each time
+	HostRetryMost   = 30 * time.Second
+	HostStable      = 10 * time.Second // a host that lived so long was a good one: the next wait is the first again
+	MaxHostFailures = 5                // in a row, before any host has ever registered: then the slave gives up
+)
+
+// HostGoodbye is how long a slave that shuts down waits for its host to end by itself.
+const HostGoodbye = 2 * time.Second
+
+// What is kept for people to look at after it ended. The first three are Mesos's.
+const (
+	MaxCompletedFrameworks            = 50
+	MaxCompletedExecutorsPerFramework = 150
+	MaxCompletedTasksPerExecutor      = 200
+	MaxCompletedTasks                 = 2000 // of the whole slave: the oldest go first
+)
+
+// Bounds against executors and frameworks that never stop.
+const (
+	MaxUnacknowledgedUpdates = 4096   // of one task; the executor that sends more is killed
+	RememberedUpdates        = 64     // uuids per task, by which an update that an executor repeats is recognised
+	MaxSandboxes             = 20_000 // of ended executors, waiting for their removal; the oldest go first
+)
+
+// SubscriptionBackoffMost is told to executors as MESOS_SUBSCRIPTION_BACKOFF_MAX: Mesos's 2 s.
+const SubscriptionBackoffMost = 2 * time.Second
+
+// Config is who a slave is and how it behaves. Zero durations stand for their defaults.
+type Config struct {
+	Incarnation uint64           // of this life, drawn at random: ids made by this Core contain it
+	Slave       *mesos.AgentInfo // without id
+	Version     string           // of the program
+	IP          string           // where executors reach the slave, together with Slave.Port
+	SwitchUser  bool             // run tasks as the user that they ask for; else as the slave's
+
+	ExecutorRegistrationTimeout   time.Duration // from RunTask to the executor's SUBSCRIBE
+	ExecutorReregistrationTimeout time.Duration // from the end of an executor's session to its next SUBSCRIBE
+	ExecutorShutdownGrace         time.Duration // from SHUTDOWN to the use of force, unless the executor has its own
+	RecoveryTimeout               time.Duration // told to the executors of frameworks that checkpoint
+	GCDelay                       time.Duration // from an executor's end to its sandbox's removal
+}
+
+// withDefaults returns c with every zero duration replaced.
+func (c Config) withDefaults() Config {
+	c.ExecutorRegistrationTimeout = cmp.Or(c.ExecutorRegistrationTimeout, DefaultExecutorRegistrationTimeout)
+	c.ExecutorReregistrationTimeout = cmp.Or(c.ExecutorReregistrationTimeout, DefaultExecutorReregistrationTimeout)
+	c.ExecutorShutdownGrace = cmp.Or(c.ExecutorShutdownGrace, DefaultExecutorShutdownGrace)
+	c.RecoveryTimeout = cmp.Or(c.RecoveryTimeout, DefaultRecoveryTimeout)
+	c.GCDelay = cmp.Or(c.GCDelay, DefaultGCDelay)
+	return c
+}
+
+// endpoint returns "ip:port" of the slave.
+func (c Config) endpoint() string { return fmt.Sprintf("%s:%d", c.IP, c.Slave.GetPort()) }

@@ -1,0 +1,131 @@
+package core
+
+import (
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/wire"
+)
+
+// masterSession is the slave's view of the leading master.
+type masterSession struct {
+	session    Session // 0: none
+	asked      bool    // to register
+	registered bool
+}
+
+func (c *Core) masterFound(s Session) {
+	if old := c.master.session; old != 0 {
+		c.emit(CloseSession{old, "another master leads"})
+	}
+	c.master = masterSession{session: s}
+	c.stopForwarding()
+	c.maybeRegister()
+}
+
+// maybeRegister introduces the slave to its master once it can run tasks, that is once a host has registered.
+func (c *Core) maybeRegister() {
+	if c.master.session == 0 || c.master.asked || !c.recovered || !c.host.everRegistered || c.shutdown.begun {
+		return
+	}
+	c.master.asked = true
+	if c.slaveID == "" {
+		c.send(c.master.session, &wire.RegisterSlave{
+			Slave: c.config.Slave, Version: c.config.Version, ClusterId: c.clusterID,
+		})
+		return
+	}
+	c.send(c.master.session, c.everythingKnown())
+}
+
+// everythingKnown is what a master with an empty memory needs.
+func (c *Core) everythingKnown() *wire.ReregisterSlave {
+	m := &wire.ReregisterSlave{Slave: c.slaveInfo(), Version: c.config.Version, ClusterId: c.clusterID}
+	for _, id := range sortedKeys(c.frameworks) {
+		f := c.frameworks[id]
+		m.Frameworks = append(m.Frameworks, f.info)
+		for _, id := range sortedKeys(f.executors) {
+			if ex := f.executors[id]; !ex.command {
+				m.Executors = append(m.Executors, &wire.SlaveExecutor{FrameworkId: f.info.GetId(), Executor: ex.info})
+			}
+		}
+		for _, id := range sortedKeys(f.tasks) {
+			m.Tasks = append(m.Tasks, f.tasks[id].toProto(c.slaveID))
+		}
+	}
+	return m
+}
+
+// slaveInfo is the slave as others see it: with its id, if it has one.
+func (c *Core) slaveInfo() *mesos.AgentInfo {
+	info := clone(c.config.Slave)
+	if c.slaveID != "" {
+		info.Id = &mesos.AgentID{Value: proto.String(c.slaveID)}
+	}
+	return info
+}
+
+func (c *Core) slaveRegistered(slaveID, clusterID string) {
+	switch {
+	case c.slaveID == "":
+		c.slaveID, c.clusterID = slaveID, clusterID
+		c.persist(func() { c.slaveRegisteredPersisted() }, SlaveAdmitted{slaveID, clusterID})
+	case slaveID != c.slaveID:
+		c.finish("the master took this slave for " + slaveID + ", but it is " + c.slaveID)
+	case clusterID != c.clusterID:
+		c.clusterID = clusterID
+		c.persist(func() { c.slaveRegisteredPersisted() }, SlaveAdmitted{slaveID, clusterID})
+	default:
+		c.slaveRegisteredPersisted()
+	}
+}
+
+func (c *Core) slaveRegisteredPersisted() {
+	// Between Persist and Persisted the master may have gone.
+	if c.master.session == 0 || !c.master.asked || c.master.registered {
+		return
+	}
+	c.master.registered = true
+	c.note(Info, "registered as %s", c.slaveID)
+	c.forwardAll()
+}
+
+func (c *Core) masterLost(reason string) {
+	c.note(Warn, "the master is gone: %s", reason)
+	c.master = masterSession{}
+	c.stopForwarding()
+}
+
+// toMaster sends if the master has accepted this slave, and says whether it did.
+func (c *Core) toMaster(m proto.Message) bool {
+	if c.master.registered {
+		c.send(c.master.session, m)
+	}
+	return c.master.registered
+}
+
+// isPartitionAware says whether a framework knows the states that replaced TASK_LOST.
+func isPartitionAware(f *mesos.FrameworkInfo) bool {
+	for _, capability := range f.GetCapabilities() {
+		if capability.GetType() == mesos.FrameworkInfo_Capability_PARTITION_AWARE {
+			return true
+		}
+	}
+	return false
+}
+
+// lost is the state of a task that ran and is gone without a word.
+func lost(f *mesos.FrameworkInfo) mesos.TaskState {
+	if isPartitionAware(f) {
+		return mesos.TaskState_TASK_GONE
+	}
+	return mesos.TaskState_TASK_LOST
+}
+
+// dropped is the state of a task that never ran.
+func dropped(f *mesos.FrameworkInfo) mesos.TaskState {
+	if isPartitionAware(f) {
+		return mesos.TaskState_TASK_DROPPED
+	}
+	return mesos.TaskState_TASK_LOST
+}
