@@ -200,7 +200,7 @@ type Reason uint8
 const (
 	// Stopped: the actor was stopped, or stopped itself.
 	Stopped Reason = iota + 1
-	// Panicked: the actor failed; Err holds the panic and its stack.
+	// Panicked: the actor failed; Err is a *PanicError with the panic and its stack.
 	Panicked
 	// Unreachable: its node could not be dialled, or has been silent for too long.
 	Unreachable
@@ -260,8 +260,8 @@ type PanicError struct {
 	Stack []byte
 }
 
-// Error is the panic and its stack.
-func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v\n\n%s", e.Value, e.Stack) }
+// Error is the panic without its stack.
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 
 // Unwrap gives the value of the panic if it was an error.
 func (e *PanicError) Unwrap() error {

@@ -3,7 +3,6 @@ package actor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -190,7 +189,7 @@ func (c *cell) finish() {
 	if done != nil {
 		close(done)
 	}
-	c.actor, c.extra = nil, nil
+	c.actor, c.extra, c.inHand = nil, nil, envelope{}
 }
 
 func (c *cell) epitaph() (Reason, error) {
@@ -294,11 +293,9 @@ func (c *cell) adopt(child *cell) {
 	pid := child.source.PID
 	x.children[pid.key()] = child
 	l := &Link{Target: pid, owner: c, target: child, user: true}
-	child.watchers = append(child.watchers, l)
+	child.watch(l)
 	c.setLink(l)
-	if _, err := c.engine.SpawnNamed(c.sys.props(child), c.sys.engineName(child)); err != nil {
-		panic(fmt.Errorf("spawn %v: %w", pid, err))
-	}
+	c.sys.engine.spawnChild(c.engine, child)
 }
 
 func (c *cell) Stop(pid PID) {

@@ -110,6 +110,7 @@ func (c *cell) watch(l *Link) bool {
 	if c.dead {
 		return false
 	}
+	l.position = len(c.watchers)
 	c.watchers = append(c.watchers, l)
 	return true
 }
@@ -118,25 +119,29 @@ func (c *cell) watch(l *Link) bool {
 func (c *cell) unwatch(l *Link) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, w := range c.watchers {
-		if w == l {
-			last := len(c.watchers) - 1
-			c.watchers[i] = c.watchers[last]
-			c.watchers[last] = nil
-			c.watchers = c.watchers[:last]
-			return true
-		}
+	if l.position >= len(c.watchers) || c.watchers[l.position] != l {
+		return false
 	}
-	return false
+	c.takeOut(l)
+	return true
+}
+
+// takeOut removes l from the watchers, whose order does not matter. c.mu is held.
+func (c *cell) takeOut(l *Link) {
+	last := len(c.watchers) - 1
+	c.watchers[l.position] = c.watchers[last]
+	c.watchers[l.position].position = l.position
+	c.watchers[last] = nil
+	c.watchers = c.watchers[:last]
 }
 
 // unwatchBy takes out the link that owner holds to this actor; nil if there is none.
 func (c *cell) unwatchBy(owner *cell) *Link {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, l := range c.watchers {
+	for _, l := range c.watchers {
 		if l.owner == mailOwner(owner) {
-			c.watchers = append(c.watchers[:i], c.watchers[i+1:]...)
+			c.takeOut(l)
 			return l
 		}
 	}

@@ -9,17 +9,22 @@ type Timer struct {
 }
 
 type timerState struct {
-	timer   *time.Timer
-	message any
+	timer *time.Timer
+	mail  envelope
 }
 
 // After implements Context.
 func (c *cell) After(d time.Duration, m any) Timer {
+	return c.after(d, envelope{message: m})
+}
+
+// after has mail received after d.
+func (c *cell) after(d time.Duration, mail envelope) Timer {
 	x := c.more()
 	if x.timers == nil {
 		x.timers = make(map[*timerState]struct{})
 	}
-	state := &timerState{message: m}
+	state := &timerState{mail: mail}
 	x.timers[state] = struct{}{}
 	state.timer = time.AfterFunc(d, func() { c.box.post(envelope{kind: timerMail, message: state}) })
 	return Timer{cell: c, state: state}
@@ -38,6 +43,6 @@ func (t Timer) Cancel() {
 func (c *cell) timerFired(state *timerState) {
 	if _, waits := c.more().timers[state]; waits {
 		delete(c.extra.timers, state)
-		c.hand(state.message, nil, 0)
+		c.receive(state.mail)
 	}
 }

@@ -52,6 +52,8 @@ type Link struct {
 	owner  mailOwner
 	target *cell // if it is local
 
+	position int // in target.watchers, guarded by target.mu
+
 	// The rest belongs to the owner's goroutine.
 	user bool // asked for by Context.Link or Spawn
 	asks int  // questions that are open over it

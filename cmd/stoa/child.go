@@ -55,12 +55,9 @@ func (c *child) run() error {
 }
 
 func (c *child) start() (*exec.Cmd, error) {
-	self, err := os.Executable()
+	self, err := ownProgram()
 	if err != nil {
 		return nil, fmt.Errorf("find the program of %s: %w", c.name, err)
-	}
-	if _, err := os.Stat("/proc/self/exe"); err == nil {
-		self = "/proc/self/exe" // also when the file has been replaced or removed since
 	}
 	log, err := os.OpenFile(filepath.Join(c.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -174,4 +171,14 @@ func socket(ip string, port int) (*os.File, net.Addr, error) {
 	defer listener.Close()
 	file, err := listener.(*net.TCPListener).File()
 	return file, listener.Addr(), err
+}
+
+// ownProgram is the path by which this program starts itself once more, where the system has one also when the file has
+// been replaced or removed since.
+func ownProgram() (string, error) {
+	const linux = "/proc/self/exe"
+	if _, err := os.Stat(linux); err == nil {
+		return linux, nil
+	}
+	return os.Executable()
 }

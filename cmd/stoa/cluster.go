@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/stoa-project/stoa/proto/resource"
+	"github.com/stoa-project/stoa/slave"
 )
 
 const (
@@ -176,4 +179,34 @@ func hostOf(address string) string {
 		return address
 	}
 	return host
+}
+
+// slaveResources says what each slave of a cluster on one machine offers: what was asked for, or all cpus and an equal
+// part of everything else.
+func slaveResources(flags clusterFlags) ([]string, error) {
+	texts := make([]string, flags.slaves)
+	if flags.resources != "" {
+		if _, err := slave.DetectResources(flags.resources, os.TempDir()); err != nil {
+			return nil, usageError("--resources: %w", err)
+		}
+		for i := range texts {
+			texts[i] = flags.resources
+		}
+		return texts, nil
+	}
+	found, err := slave.DetectResources("", os.TempDir())
+	if err != nil {
+		return nil, err
+	}
+	machine, err := resource.FromProto(found)
+	if err != nil {
+		return nil, err
+	}
+	ports := (slave.LastPort - slave.FirstPort + 1) / flags.slaves
+	for i := range texts {
+		first := slave.FirstPort + i*ports
+		texts[i] = fmt.Sprintf("cpus:%s;mem:%d;disk:%d;ports:[%d-%d]", resource.FormatThousandths(machine.Get("cpus")),
+			machine.Get("mem")/resource.Unit/int64(flags.slaves), machine.Get("disk")/resource.Unit/int64(flags.slaves), first, first+ports-1)
+	}
+	return texts, nil
 }

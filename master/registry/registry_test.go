@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 	"pgregory.net/rapid"
@@ -96,20 +97,10 @@ func TestChanges(t *testing.T) {
 			if got := fmt.Sprint(err); test.err != "" && got != test.err || test.err == "" && err != nil {
 				t.Errorf("error: got %q, want %q", got, test.err)
 			}
-			if diff := cmp.Diff(test.want, s, protocmp.Transform(), emptyIsNil); diff != "" {
+			if diff := cmp.Diff(test.want, s, protocmp.Transform(), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("state (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-var emptyIsNil = cmp.FilterValues(func(a, b map[string]time.Time) bool { return len(a) == 0 && len(b) == 0 }, cmp.Ignore())
-
-func init() { // Options that differ only in their type; there is no generic way to say it to cmp.
-	emptyIsNil = cmp.Options{
-		emptyIsNil,
-		cmp.FilterValues(func(a, b map[string]*mesos.AgentInfo) bool { return len(a) == 0 && len(b) == 0 }, cmp.Ignore()),
-		cmp.FilterValues(func(a, b map[string]float64) bool { return len(a) == 0 && len(b) == 0 }, cmp.Ignore()),
 	}
 }
 
@@ -141,14 +132,14 @@ func TestRandomChanges(t *testing.T) {
 			kept := before.Clone()
 			change := randomChange(t)
 			if err := s.Apply(change); err != nil {
-				if diff := cmp.Diff(before, s, protocmp.Transform(), emptyIsNil); diff != "" {
+				if diff := cmp.Diff(before, s, protocmp.Transform(), cmpopts.EquateEmpty()); diff != "" {
 					t.Fatalf("%v failed and changed (-before +after):\n%s", change, diff)
 				}
 				if !strings.HasPrefix(err.Error(), change.String()) {
 					t.Fatalf("error %q does not say what failed: %q", err, change)
 				}
 			}
-			if diff := cmp.Diff(kept, before, protocmp.Transform(), emptyIsNil); diff != "" {
+			if diff := cmp.Diff(kept, before, protocmp.Transform(), cmpopts.EquateEmpty()); diff != "" {
 				t.Fatalf("%v changed a clone:\n%s", change, diff)
 			}
 			for id := range s.Slaves {

@@ -29,17 +29,18 @@ const (
 	HostRetryMost   = 30 * time.Second
 	HostStable      = 10 * time.Second // a host that lived so long was a good one: the next wait is the first again
 	MaxHostFailures = 5                // in a row, before any host has ever registered: then the slave gives up
+
+	HostRegistrationTimeout = 30 * time.Second // from its start; then it is killed
 )
 
 // HostGoodbye is how long a slave that shuts down waits for its host to end by itself.
 const HostGoodbye = 2 * time.Second
 
-// What is kept for people to look at after it ended. The first three are Mesos's.
+// What is kept for people to look at after it ended; the oldest go first.
 const (
-	MaxCompletedFrameworks            = 50
-	MaxCompletedExecutorsPerFramework = 150
-	MaxCompletedTasksPerExecutor      = 200
-	MaxCompletedTasks                 = 2000 // of the whole slave: the oldest go first
+	MaxCompletedFrameworks = 50 // Mesos's
+	MaxCompletedExecutors  = 1000
+	MaxCompletedTasks      = 2000
 )
 
 // Bounds against executors and frameworks that never stop.

@@ -131,12 +131,13 @@ func (c *Core) born(config Config) {
 	c.sessions = map[Session]*peer{}
 	c.frameworks = map[string]*framework{}
 	c.containers = map[string]*executor{}
-	c.completed.frameworks = map[string]*completedFramework{}
+	c.completed.index = map[taskKey]bool{}
+	c.counters.TasksEnded = map[mesos.TaskState]uint64{}
 }
 
 // received gives a message to what the sender is.
 func (c *Core) received(s Session, m proto.Message) {
-	if s == c.master.session {
+	if s != 0 && s == c.master.session {
 		c.fromMaster(m)
 		return
 	}
@@ -194,7 +195,7 @@ func (c *Core) fromMaster(m proto.Message) {
 }
 
 func (c *Core) sessionClosed(s Session, reason string) {
-	if s == c.master.session {
+	if s != 0 && s == c.master.session {
 		c.masterLost(reason)
 		return
 	}

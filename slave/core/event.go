@@ -99,6 +99,9 @@ type Launch struct {
 	Message *wire.LaunchExecutor
 }
 
+// ForgetSecret tells that the executor in a container has ended: its secret proves nothing any more.
+type ForgetSecret struct{ ContainerID string }
+
 // CloseSession asks to end a session. No SessionClosed is expected for it.
 type CloseSession struct {
 	Session Session
@@ -149,6 +152,7 @@ const (
 
 func (Send) output()           {}
 func (Launch) output()         {}
+func (ForgetSecret) output()   {}
 func (CloseSession) output()   {}
 func (Persist) output()        {}
 func (PrepareSandbox) output() {}

@@ -17,12 +17,16 @@ type hostState struct {
 	everRegistered bool
 	failures       int           // of hosts in a row that did not live for HostStable
 	wait           time.Duration // before the last start
-	restart        *timer
+	timer          *timer        // of its registration, or of the start of the next one
 }
 
 func (c *Core) startHost() {
 	c.host.id = c.nextHostID()
 	c.emit(StartHost{c.host.id})
+	c.host.timer = c.timers.after(c.now.Add(HostRegistrationTimeout), func() {
+		c.note(Warn, "host %s did not register within %s", c.host.id, HostRegistrationTimeout)
+		c.emit(KillHost{c.host.id})
+	})
 }
 
 func (c *Core) registerHost(s Session, p *peer, m *wire.RegisterHost) {
@@ -38,13 +42,10 @@ func (c *Core) registerHost(s Session, p *peer, m *wire.RegisterHost) {
 		return
 	}
 	p.isHost = true
+	c.timers.stop(c.host.timer)
 	c.host.session, c.host.registered, c.host.everRegistered = s, c.now, true
 	c.note(Info, "host %s registered: process %d, isolation %s", m.GetHostId(), m.GetPid(), m.GetIsolation())
-	answer := &wire.HostRegistered{}
-	if c.slaveID != "" {
-		answer.SlaveId = c.slaveInfo().GetId()
-	}
-	c.send(s, answer)
+	c.send(s, &wire.HostRegistered{SlaveId: c.agentID()})
 	c.launchWaiting()
 	c.maybeRegister()
 }
@@ -95,6 +96,7 @@ func (c *Core) hostEnded(id, reason string) {
 		c.closeSession(s, "the host process ended")
 	}
 	c.host.id = ""
+	c.timers.stop(c.host.timer)
 	if !c.shutdown.goodbye {
 		c.note(Warn, "host %s ended: %s", id, reason)
 	}
@@ -125,7 +127,7 @@ func (c *Core) planHost(reason string) {
 		return
 	}
 	c.host.wait = min(max(2*c.host.wait, HostRetryFirst), HostRetryMost)
-	c.host.restart = c.timers.after(c.now.Add(c.host.wait), c.startHost)
+	c.host.timer = c.timers.after(c.now.Add(c.host.wait), c.startHost)
 }
 
 func (c *Core) executorStarted(m *wire.ExecutorStarted) {

@@ -60,30 +60,32 @@ func (c *Core) everythingKnown() *wire.ReregisterSlave {
 func (c *Core) slaveInfo() *mesos.AgentInfo {
 	info := clone(c.config.Slave)
 	if c.slaveID != "" {
-		info.Id = &mesos.AgentID{Value: proto.String(c.slaveID)}
+		info.Id = c.agentID()
 	}
 	return info
 }
 
-func (c *Core) slaveRegistered(slaveID, clusterID string) {
-	switch {
-	case c.slaveID == "":
-		c.slaveID, c.clusterID = slaveID, clusterID
-		c.persist(func() { c.slaveRegisteredPersisted() }, SlaveAdmitted{slaveID, clusterID})
-	case slaveID != c.slaveID:
-		c.finish("the master took this slave for " + slaveID + ", but it is " + c.slaveID)
-	case clusterID != c.clusterID:
-		c.clusterID = clusterID
-		c.persist(func() { c.slaveRegisteredPersisted() }, SlaveAdmitted{slaveID, clusterID})
-	default:
-		c.slaveRegisteredPersisted()
+// agentID is the slave's id as Mesos writes it, or nil before the first registration.
+func (c *Core) agentID() *mesos.AgentID {
+	if c.slaveID == "" {
+		return nil
 	}
+	return &mesos.AgentID{Value: proto.String(c.slaveID)}
 }
 
-func (c *Core) slaveRegisteredPersisted() {
-	// Between Persist and Persisted the master may have gone.
-	if c.master.session == 0 || !c.master.asked || c.master.registered {
+// slaveRegistered is the master's consent. Its orders may follow at once: what they ask for is persisted after the id.
+func (c *Core) slaveRegistered(slaveID, clusterID string) {
+	if !c.master.asked {
+		c.note(Warn, "ignored the consent of a master that was not asked")
 		return
+	}
+	if c.slaveID != "" && slaveID != c.slaveID {
+		c.finish("the master took this slave for " + slaveID + ", but it is " + c.slaveID)
+		return
+	}
+	if c.slaveID != slaveID || c.clusterID != clusterID {
+		c.slaveID, c.clusterID = slaveID, clusterID
+		c.persist(nil, SlaveAdmitted{slaveID, clusterID})
 	}
 	c.master.registered = true
 	c.note(Info, "registered as %s", c.slaveID)

@@ -1,0 +1,592 @@
+package remote
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/stoa-project/stoa/actor"
+	"github.com/stoa-project/stoa/actor/actortest"
+)
+
+func equateErrors() cmp.Option { return cmpopts.EquateErrors() }
+
+func TestAQuestionAndItsAnswerCrossNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1"})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b"), role: "guest"})
+		a.Spawn("echo", echo)
+		probe := actortest.NewProbe(t, b.System)
+		id := probe.Ask(actor.At("a:1", "echo"), text("hello"), time.Second)
+		answer := actortest.Await[actor.Answer](t, probe)
+		want := actor.PID{Node: "a", Incarnation: a.Incarnation(), Name: "echo", Address: "a:1"}
+		if answer.ID != id || answer.From != want || !proto.Equal(answer.Message.(proto.Message), text("hello to you, guest")) {
+			t.Errorf("got %+v from %v", answer, answer.From)
+		}
+		probe.Ask(answer.From, text("stop"), time.Hour) // it stops without an answer
+		failed := actortest.Await[actor.Answer](t, probe)
+		var exit *actor.ExitError
+		if !errors.As(failed.Err, &exit) || exit.Reason != actor.Stopped {
+			t.Errorf("got %+v, expected that it stopped", failed)
+		}
+		probe.Ask(answer.From, text("hello"), time.Hour)
+		gone := actortest.Await[actor.Answer](t, probe)
+		if !errors.As(gone.Err, &exit) || exit.Reason != actor.NoSuchActor {
+			t.Errorf("got %+v, expected that there is no such actor", gone)
+		}
+		synctest.Wait()
+		probe.ExpectNone(t)
+		b.shutDown(t)
+		a.shutDown(t)
+	})
+}
+
+func TestForwardedMessagesKeepTheirSenderAcrossThreeNodes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1"})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b"), address: "b:1"})
+		c := newNode(t, "c", nodeOptions{network: network.Host("c"), address: "c:1"})
+		a.Spawn("echo", echo)
+		b.Spawn("relay", func() actor.Actor {
+			return actor.Func(func(ctx actor.Context) {
+				if _, ok := ctx.Message().(proto.Message); ok {
+					ctx.Forward(actor.At("a:1", "echo"))
+				}
+			})
+		})
+		got, err := c.Ask(t.Context(), actor.At("b:1", "relay"), text("hello"))
+		if err != nil || !proto.Equal(got.(proto.Message), text("hello to you, ")) {
+			t.Errorf("got %v, %v", got, err)
+		}
+		for _, n := range []*node{a, b, c} {
+			n.shutDown(t)
+		}
+	})
+}
+
+func TestNobodyIsDialledBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1"})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b")}) // listens nowhere
+		inB := actortest.NewProbe(t, b.System)
+		inA := actortest.NewProbe(t, a.System)
+		inA.Send(inB.PID(), text("not connected yet"))
+		if a.dead.Load() != 1 {
+			t.Error("a message to a node that is not connected is not a dead letter")
+		}
+		inB.Send(actor.At("a:1", "probe"), text("hello"))
+		from := inA.Expect(t, text("hello")).From
+		if from.Address != "" {
+			t.Errorf("%v has the address %q", from, from.Address)
+		}
+		inA.Send(from, text("over your connection"))
+		inB.Expect(t, text("over your connection"))
+		b.shutDown(t)
+		a.shutDown(t)
+	})
+}
+
+func TestTwoNodesShareOneConnectionWhoeverDials(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		delay time.Duration // of b's dial
+	}{
+		{"at the same time", 0}, {"b a little later", time.Millisecond}, {"b in the middle of a's handshake", 25 * time.Millisecond},
+		{"b near the end of a's handshake", 45 * time.Millisecond}, {"b when a's is done", 100 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network := NewMemoryNetwork()
+				network.Delay("a", "b", 10*time.Millisecond)
+				a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1"})
+				b := newNode(t, "b", nodeOptions{network: network.Host("b"), address: "b:1"})
+				inA, inB := actortest.NewProbe(t, a.System), actortest.NewProbe(t, b.System)
+				inA.Do(func(ctx actor.Context) {
+					ctx.Link(actor.At("b:1", "probe"))
+					for i := range 10 {
+						ctx.Send(actor.At("b:1", "probe"), wrapperspb.Int64(int64(i)))
+					}
+				})
+				time.Sleep(c.delay)
+				inB.Do(func(ctx actor.Context) {
+					ctx.Link(actor.At("a:1", "probe"))
+					for i := range 10 {
+						ctx.Send(actor.At("a:1", "probe"), wrapperspb.Int64(int64(i)))
+					}
+				})
+				for i := range 10 {
+					inA.Expect(t, wrapperspb.Int64(int64(i)))
+					inB.Expect(t, wrapperspb.Int64(int64(i)))
+				}
+				time.Sleep(time.Minute)
+				inA.ExpectNone(t)
+				inB.ExpectNone(t)
+				network.mu.Lock()
+				pipes := len(network.pipes)
+				network.mu.Unlock()
+				if len(a.remote.Peers()) != 1 || len(b.remote.Peers()) != 1 || pipes != 2 {
+					t.Errorf("%d and %d sessions over %d connections, expected one", len(a.remote.Peers()), len(b.remote.Peers()), pipes/2)
+				}
+				a.shutDown(t)
+				b.shutDown(t)
+			})
+		})
+	}
+}
+
+func TestANodeThatLostItsSessionMayComeBackBeforeTheOtherNotices(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1"})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b")})
+		a.Spawn("echo", echo)
+		inB := actortest.NewProbe(t, b.System)
+		inB.Link(actor.At("a:1", "echo"))
+		synctest.Wait()
+		w := watch(a, inB.PID())
+		synctest.Wait()
+		network.OneWay("a", "b") // b hears nothing and gives up; its end of the connection does not get through either
+		time.AfterFunc(time.Second, func() { network.OneWay("b", "a") })
+		time.Sleep(DefaultSilenceTimeout)
+		if got := actortest.Await[actor.Exited](t, inB); got.Reason != actor.Unreachable {
+			t.Errorf("b saw %+v", got)
+		}
+		network.Heal("b", "a")
+		if _, err := b.Ask(t.Context(), actor.At("a:1", "echo"), text("again")); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if got := w.reasons(); len(got) != 1 {
+			t.Errorf("a saw %v, expected one exit", got)
+		}
+		b.shutDown(t)
+		a.shutDown(t)
+	})
+}
+
+func TestABusyReceiverIsNotCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1", limit: 2})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b")})
+		var got []int64
+		slow := a.Spawn("slow", func() actor.Actor {
+			return actor.Func(func(ctx actor.Context) {
+				if m, ok := ctx.Message().(*wrapperspb.Int64Value); ok {
+					time.Sleep(20 * time.Second)
+					got = append(got, m.Value)
+				}
+			})
+		})
+		w := watch(b, slow)
+		for i := range 20 {
+			b.Send(slow, wrapperspb.Int64(int64(i)))
+		}
+		time.Sleep(10 * time.Minute)
+		if len(got) != 20 || !slices.IsSorted(got) {
+			t.Errorf("got %v, expected 0 to 19", got)
+		}
+		if exits := w.reasons(); len(exits) != 0 {
+			t.Errorf("exits %v, expected none", exits)
+		}
+		if rtt := b.remote.Peers()[0].RoundTrip; rtt == 0 {
+			t.Error("no round trip was measured")
+		}
+		b.shutDown(t)
+		a.shutDown(t)
+	})
+}
+
+// newcomer is a message of a type that is in no registry, as from a later version.
+func newcomer(t *testing.T) proto.Message {
+	t.Helper()
+	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+		Name: proto.String("newcomer.proto"), Package: proto.String("later"), Syntax: proto.String("proto3"),
+		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Newcomer")}},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dynamicpb.NewMessage(file.Messages().ByName("Newcomer"))
+}
+
+func TestAMessageOfAnUnknownTypeIsCountedAndAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1"})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b")})
+		a.Spawn("echo", echo)
+		inA, inB := actortest.NewProbe(t, a.System), actortest.NewProbe(t, b.System)
+		w := watch(b, actor.At("a:1", "probe"))
+		inB.Send(inA.PID(), newcomer(t))
+		inB.Ask(actor.At("a:1", "echo"), newcomer(t), time.Hour)
+		answer := actortest.Await[actor.Answer](t, inB)
+		if answer.Err == nil || !strings.Contains(answer.Err.Error(), "a does not know messages of type later.Newcomer") {
+			t.Errorf("got %+v", answer)
+		}
+		inB.Send(inA.PID(), text("still here"))
+		inA.Expect(t, text("still here"))
+		if n := a.remote.Stats().UnknownTypes; n != 2 {
+			t.Errorf("%d unknown types counted, expected 2", n)
+		}
+		if exits := w.reasons(); len(exits) != 0 {
+			t.Errorf("exits %v, expected none", exits)
+		}
+		b.shutDown(t)
+		a.shutDown(t)
+	})
+}
+
+func TestALargeMessageArrivesAndATooLargeOneFailsAtItsSender(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1"})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b")})
+		inA, inB := actortest.NewProbe(t, a.System), actortest.NewProbe(t, b.System)
+		target := actor.At("a:1", "probe")
+		large := make([]byte, 5<<20)
+		_, _ = rand.NewChaCha8([32]byte{}).Read(large)
+		inB.Do(func(ctx actor.Context) {
+			ctx.Link(target)
+			ctx.Send(target, text("before"))
+			ctx.Send(target, wrapperspb.Bytes(large))
+			ctx.Send(target, text("after"))
+		})
+		inA.Expect(t, text("before"))
+		if m, ok := inA.Next(t).Message.(*wrapperspb.BytesValue); !ok || !bytes.Equal(m.Value, large) {
+			t.Error("5 MB arrived changed, or not in their turn")
+		}
+		inA.Expect(t, text("after"))
+		inB.ExpectNone(t)
+
+		inB.Send(target, wrapperspb.Bytes(make([]byte, 100<<20)))
+		exited := actortest.Await[actor.Exited](t, inB)
+		const says = "google.protobuf.BytesValue of 104857605 bytes: at most 67108864 bytes are allowed"
+		if exited.Reason != actor.TooLarge || exited.Err.Error() != says {
+			t.Errorf("got %v: %v; expected %q", exited.Reason, exited.Err, says)
+		}
+		inB.Ask(target, wrapperspb.Bytes(make([]byte, 100<<20)), time.Minute)
+		if answer := actortest.Await[actor.Answer](t, inB); answer.Err == nil || !strings.Contains(answer.Err.Error(), says) {
+			t.Errorf("got %+v, expected %q", answer, says)
+		}
+		inB.Send(target, text("the session lives"))
+		inA.Expect(t, text("the session lives"))
+		b.shutDown(t)
+		a.shutDown(t)
+	})
+}
+
+func TestHeartbeatsAndOthersOvertakeALargeMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		network.Delay("a", "b", 20*time.Millisecond) // 64 KB in 20 ms: 16 MB take more than the silence timeout
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1"})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b")})
+		inA := actortest.NewProbe(t, a.System)
+		big, small := actortest.Named(t, b.System, "big"), actortest.Named(t, b.System, "small")
+		w := watch(b, inA.PID())
+		big.Send(inA.PID(), wrapperspb.Bytes(make([]byte, 32<<20)))
+		big.Send(inA.PID(), text("in its turn"))
+		time.Sleep(time.Second)
+		small.Send(inA.PID(), text("overtakes"))
+		inA.Expect(t, text("overtakes"))
+		time.Sleep(time.Minute)
+		if m, ok := inA.Next(t).Message.(*wrapperspb.BytesValue); !ok || len(m.Value) != 32<<20 {
+			t.Error("the large message did not come next")
+		}
+		inA.Expect(t, text("in its turn"))
+		if exits := w.reasons(); len(exits) != 0 {
+			t.Errorf("exits %v, expected none", exits)
+		}
+		b.shutDown(t)
+		a.shutDown(t)
+	})
+}
+
+func TestWhatWasSentBeforeAShutdownArrives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1"})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b")})
+		inA := actortest.NewProbe(t, a.System)
+		b.Send(inA.PID(), text("first"))
+		inA.Expect(t, text("first"))
+		for range 100 {
+			b.Send(inA.PID(), wrapperspb.Bytes(make([]byte, 10<<10)))
+		}
+		b.Send(inA.PID(), wrapperspb.Bytes(make([]byte, 1<<20)))
+		b.shutDown(t)
+		for range 101 {
+			if m, ok := inA.Next(t).Message.(*wrapperspb.BytesValue); !ok {
+				t.Fatalf("got %v", m)
+			}
+		}
+		a.shutDown(t)
+	})
+}
+
+func TestPeersRefuseEachOtherWithReasons(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		a, b func(*Options)
+		want string
+	}{
+		{"other clusters", func(o *Options) { o.Cluster = "one" }, func(o *Options) { o.Cluster = "two" }, `a is of cluster "one", b of "two"`},
+		{"a wrong secret", func(o *Options) {
+			o.Verify = func(h Hello) error {
+				if string(h.Credential) != "open sesame" {
+					return fmt.Errorf("%s does not know the secret", h.Node)
+				}
+				return nil
+			}
+		}, func(o *Options) { o.Credential = func(string) []byte { return []byte("open wheat") } }, "b does not know the secret"},
+		{"a peer that does not please who dials", nil, func(o *Options) {
+			o.Verify = func(h Hello) error { return fmt.Errorf("%s has the role %q", h.Node, h.Role) }
+		}, `a has the role ""`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				network := NewMemoryNetwork()
+				a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1", change: c.a})
+				b := newNode(t, "b", nodeOptions{network: network.Host("b"), change: c.b})
+				probe := actortest.NewProbe(t, b.System)
+				probe.Link(actor.At("a:1", "echo"))
+				exited := actortest.Await[actor.Exited](t, probe)
+				if !strings.Contains(exited.Err.Error(), c.want) {
+					t.Errorf("got %v: %v; expected %q", exited.Reason, exited.Err, c.want)
+				}
+				b.shutDown(t)
+				a.shutDown(t)
+			})
+		})
+	}
+}
+
+func TestVersionsThatDoNotOverlapAreNamedOnBothSides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1"})
+		conn, err := network.Host("later").Dial(t.Context(), "a:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		hello := &HelloMessage{LowestVersion: highestVersion + 1, HighestVersion: highestVersion + 2, Node: "later"}
+		if err := writeHandshake(conn, magic, helloKind, hello); err != nil {
+			t.Fatal(err)
+		}
+		if err := readMagic(conn); err != nil {
+			t.Fatal(err)
+		}
+		err = readAs(conn, helloKind, hello)
+		const want = "refused: a speaks protocol versions 1 to 1, later speaks 2 to 3"
+		if err == nil || err.Error() != want {
+			t.Errorf("got %v, expected %q", err, want)
+		}
+		_ = conn.Close()
+		a.shutDown(t)
+	})
+}
+
+func TestTheNodesOfAClusterLearnItsName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		peers := make(chan Peer, 1)
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1", change: func(o *Options) {
+			o.OnPeer = func(p Peer) { peers <- p }
+		}})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b"), change: func(o *Options) { o.Cluster = "one" }})
+		b.Send(actor.At("a:1", "nobody"), text("hello"))
+		p := <-peers
+		if p.Cluster != "one" || p.Node != "b" {
+			t.Errorf("got %+v", p)
+		}
+		a.remote.SetCluster(p.Cluster)
+		if a.remote.Cluster() != "one" {
+			t.Error("the cluster was not taken")
+		}
+		synctest.Wait()
+		b.shutDown(t)
+		a.shutDown(t)
+	})
+}
+
+// Senders on two nodes send numbered messages to receivers on a third, over connections that break, are cut and healed at random. A
+// sender that sees Exited begins a new epoch.
+func TestEveryMessageArrivesOnceAndInOrderOrItsSenderSeesExited(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { storm(t, rand.New(rand.NewPCG(seed, 0))) })
+		})
+	}
+}
+
+// The sizes of the storm.
+const (
+	stormSenders  = 4 // on each of two nodes
+	stormFaults   = 40
+	stormInterval = 10 * time.Millisecond // between messages of a sender
+)
+
+// letter is epoch<<32 | number.
+func letter(epoch, number int) *wrapperspb.Int64Value {
+	return wrapperspb.Int64(int64(epoch)<<32 | int64(number))
+}
+
+func storm(t *testing.T, random *rand.Rand) {
+	network := NewMemoryNetwork()
+	receiver := newNode(t, "r", nodeOptions{network: network.Host("r"), address: "r:1", limit: 3})
+	nodes := []*node{
+		newNode(t, "s", nodeOptions{network: network.Host("s"), address: "s:1"}),
+		newNode(t, "q", nodeOptions{network: network.Host("q")}),
+	}
+	got := make(map[string][]int64) // by sender; owned by the receivers, read at the end
+	targets := make([]actor.PID, stormSenders)
+	mailboxes := make([]map[string][]int64, stormSenders)
+	for i := range targets {
+		mailboxes[i] = make(map[string][]int64)
+		targets[i] = receiver.Spawn("receiver", func() actor.Actor {
+			return actor.Func(func(ctx actor.Context) {
+				switch m := ctx.Message().(type) {
+				case *wrapperspb.Int64Value:
+					from := ctx.Sender().String()
+					mailboxes[i][from] = append(mailboxes[i][from], m.Value)
+					time.Sleep(time.Duration(i) * 100 * time.Microsecond)
+				case *wrapperspb.BytesValue:
+				}
+			})
+		})
+	}
+	var senders []*stormSender
+	for _, n := range nodes {
+		for i := range stormSenders {
+			s := &stormSender{target: targets[i], seed: random.Uint64()}
+			s.pid = n.Spawn("sender", func() actor.Actor { return s })
+			senders = append(senders, s)
+		}
+	}
+	for range stormFaults {
+		host := nodes[random.IntN(len(nodes))].Node()
+		time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
+		switch random.IntN(5) {
+		case 0, 1:
+			network.Break(host, "r")
+		case 2:
+			network.Cut(host, "r")
+			time.Sleep(time.Duration(random.IntN(7000)) * time.Millisecond)
+			network.Heal(host, "r")
+		case 3:
+			network.OneWay(host, "r")
+			time.Sleep(time.Duration(random.IntN(7000)) * time.Millisecond)
+			network.Heal("r", host)
+		case 4:
+			network.Delay(host, "r", time.Duration(random.IntN(50))*time.Millisecond)
+		}
+	}
+	for _, n := range nodes {
+		network.Heal(n.Node(), "r")
+	}
+	time.Sleep(20 * time.Second) // whatever is to be noticed was noticed
+	for i, n := range nodes {
+		for _, s := range senders[i*stormSenders : (i+1)*stormSenders] {
+			n.Send(s.pid, "enough")
+		}
+	}
+	time.Sleep(10 * time.Minute) // whatever waits arrives
+	for _, n := range nodes {
+		n.shutDown(t)
+	}
+	receiver.shutDown(t)
+	for _, m := range mailboxes {
+		for from, letters := range m {
+			got[from] = letters
+		}
+	}
+	total := 0
+	for _, s := range senders {
+		s.check(t, got[s.pid.String()])
+		total += len(got[s.pid.String()])
+	}
+	if total < 1000 {
+		t.Errorf("only %d messages arrived: nothing was shown", total)
+	}
+}
+
+// stormSender sends letters until it is told that it is enough.
+type stormSender struct {
+	pid, target actor.PID
+	seed        uint64
+	epoch       int
+	sent        []int // by epoch
+	enough      bool
+}
+
+func (s *stormSender) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case actor.Started:
+		s.sent = []int{0}
+		ctx.Link(s.target)
+		ctx.After(stormInterval, true)
+	case actor.Exited:
+		s.epoch++
+		s.sent = append(s.sent, 0)
+		ctx.After(50*time.Millisecond, s.epoch) // dead addresses are not dialled in a loop
+	case int:
+		ctx.Link(s.target)
+	case bool:
+		if s.enough {
+			return
+		}
+		ctx.Send(s.target, letter(s.epoch, s.sent[s.epoch]))
+		s.sent[s.epoch]++
+		if s.seed++; s.seed%97 == 0 {
+			ctx.Send(s.target, wrapperspb.Bytes(make([]byte, 100<<10)))
+		}
+		ctx.After(stormInterval, true)
+	case string:
+		s.enough = m == "enough"
+	}
+}
+
+// check compares what arrived with what was sent: in order, once; and with nothing missing in the last epoch, in which no Exited was
+// seen, after its link was made.
+func (s *stormSender) check(t *testing.T, letters []int64) {
+	t.Helper()
+	last := int64(-1)
+	arrived := make([]int, len(s.sent))
+	for _, l := range letters {
+		if l <= last {
+			t.Errorf("%v: letter %d of epoch %d came after %d of epoch %d", s.pid, uint32(l), l>>32, uint32(last), last>>32)
+		}
+		last = l
+		arrived[l>>32]++
+	}
+	final := len(s.sent) - 1
+	if s.sent[final] == 0 {
+		t.Errorf("%v: nothing was sent in the last epoch", s.pid)
+	}
+	// The last epoch begins with 50 ms without a link, in which losses are not told.
+	unlinked := int(50*time.Millisecond/stormInterval) + 1
+	if missing := s.sent[final] - arrived[final]; missing > unlinked || missing > 0 && final == 0 {
+		t.Errorf("%v: %d of %d letters of the last epoch are missing, and no Exited was seen", s.pid, missing, s.sent[final])
+	}
+	if n := len(letters); n > 0 && (letters[n-1] != last || int(uint32(last)) != s.sent[final]-1) {
+		t.Errorf("%v: the last letter is %d of epoch %d, expected %d of %d", s.pid, uint32(last), last>>32, s.sent[final]-1, final)
+	}
+}

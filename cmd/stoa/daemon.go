@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/stoa-project/stoa/actor"
+	"github.com/stoa-project/stoa/actor/remote"
+	"github.com/stoa-project/stoa/proto/wire"
+)
+
+// closeTimeout bounds how long a daemon's connections may take to say goodbye.
+const closeTimeout = time.Second
+
+// daemon is what master, slave and host have in common: a node of actors, its connections, and what ended it.
+type daemon struct {
+	system *actor.System
+	remote *remote.Remote
+	failed chan error // the first failure that the daemon can't get over
+}
+
+// nodeOptions say what a daemon's node is.
+type nodeOptions struct {
+	role         actor.Role
+	listener     net.Listener // nil: nobody can dial this node
+	handler      func(*actor.System) http.Handler
+	verify       func(remote.Hello) error
+	credential   []byte
+	mailboxLimit int
+	log          zerolog.Logger
+}
+
+func startDaemon(o nodeOptions) (*daemon, error) {
+	d := &daemon{failed: make(chan error, 1)}
+	d.system = actor.NewSystem(actor.SystemOptions{
+		Role: o.role, Log: o.log, MailboxLimit: o.mailboxLimit,
+		OnPanic: func(pid actor.PID, value any, stack []byte) {
+			o.log.Error().Stringer("actor", pid).Bytes("stack", stack).Msgf("panic: %v", value)
+		},
+	})
+	options := remote.Options{
+		System: d.system, Verify: o.verify,
+		May: func(role actor.Role, message protoreflect.FullName) bool { return wire.May(string(role), message) },
+	}
+	if o.listener != nil {
+		options.Advertise = o.listener.Addr().String()
+	}
+	if o.handler != nil {
+		options.HTTP = o.handler(d.system)
+	}
+	if o.credential != nil {
+		options.Credential = func(string) []byte { return o.credential }
+	}
+	var err error
+	if d.remote, err = remote.Start(options); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// serve takes connections from now on: the daemon's actors exist.
+func (d *daemon) serve(listener net.Listener) {
+	go func() {
+		if err := d.remote.Serve(listener); err != nil && !errors.Is(err, net.ErrClosed) {
+			d.fail(fmt.Errorf("listen on %s: %w", listener.Addr(), err))
+		}
+	}()
+}
+
+// spawn starts the daemon's root actor. Its end before that of the daemon is a failure.
+func (d *daemon) spawn(name string, produce func() actor.Actor, ending *atomic.Bool) actor.PID {
+	pid := d.system.Spawn(name, produce)
+	go func() {
+		<-d.system.Done(pid)
+		if !ending.Load() {
+			d.fail(fmt.Errorf("the %s's actor has failed; its log says why", name))
+		}
+	}()
+	return pid
+}
+
+func (d *daemon) fail(err error) {
+	select {
+	case d.failed <- err:
+	default: // the first one counts
+	}
+}
+
+// wait returns when ctx ends (nil) or the daemon has failed.
+func (d *daemon) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-d.failed:
+		return err
+	}
+}
+
+func (d *daemon) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = d.system.Shutdown(ctx)
+	_ = d.remote.Close(ctx)
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stoa-project/stoa/frameworks/hadoop"
+	hadooptask "github.com/stoa-project/stoa/frameworks/hadoop/task"
+)
+
+// exitInterrupted is the exit code of a command that Ctrl-C ended.
+const exitInterrupted = 130
+
+// newHadoop has Hadoop's flags, with one dash or two, so cobra does not parse them.
+func newHadoop(std stdio) *cobra.Command {
+	command := &cobra.Command{
+		Use:                "hadoop",
+		GroupID:            groupWork,
+		Short:              "Run a MapReduce job with Hadoop Streaming's command line",
+		DisableFlagParsing: true,
+		RunE: func(command *cobra.Command, args []string) error {
+			options, err := hadoop.ParseArgs(args)
+			if errors.Is(err, hadoop.ErrHelp) {
+				fmt.Fprint(std.out, hadoop.HelpText())
+				return nil
+			} else if err != nil {
+				return usageError("%w", err)
+			}
+			if master, ok := os.LookupEnv(envPrefix + "MASTER"); ok && options.Master == "" {
+				options.Master = master
+			}
+			result, err := runJob(command.Context(), std.err, options)
+			if err != nil {
+				return err
+			}
+			printJob(std.out, result)
+			return nil
+		},
+	}
+	command.SetHelpFunc(func(*cobra.Command, []string) { fmt.Fprint(std.out, hadoop.HelpText()) })
+	command.AddCommand(
+		newFilter(std, hadoop.WordCountMapperSubcommand, "Count the words of standard input: a word is a run of ASCII letters, lower-cased", hadooptask.WordCountMap),
+		newFilter(std, hadoop.WordCountReducerSubcommand, "Sum up the counts of equal words", hadooptask.WordCountReduce),
+	)
+	return command
+}
+
+// newFilter is a mapper or reducer that is part of this program.
+func newFilter(std stdio, name, short string, filter func(io.Reader, io.Writer) error) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Short: short, Args: noArgs,
+		Example: "  stoa hadoop " + name + " < in > out",
+		RunE:    func(*cobra.Command, []string) error { return filter(std.in, std.out) },
+	}
+}
+
+// newHadoopTask is what runs in the containers of a job.
+func newHadoopTask(std stdio) *cobra.Command {
+	return &cobra.Command{
+		Use: hadoop.TaskSubcommand + " map|reduce", Short: "Run a task of a MapReduce job", Hidden: true,
+		Args: oneArg("kind of task"),
+		RunE: func(command *cobra.Command, args []string) error {
+			if code := hadooptask.Main(command.Context(), args[0], std.in, std.err); code != 0 {
+				return &exitError{code: code}
+			}
+			return nil
+		},
+	}
+}
+
+// runJob runs a job and shows its progress on w.
+func runJob(ctx context.Context, w io.Writer, options hadoop.Options) (hadoop.Result, error) {
+	progress := newProgress(w)
+	options.Progress = progress.show
+	defer exitAtSecondInterrupt(ctx)()
+	result, err := hadoop.Run(ctx, options)
+	progress.end()
+	if err != nil && ctx.Err() != nil {
+		return result, &exitError{code: exitInterrupted, err: errors.New("interrupted; the job's tasks were ended and nothing of its output is left")}
+	}
+	return result, err
+}
+
+// printJob sums up a job that has succeeded.
+func printJob(w io.Writer, r hadoop.Result) {
+	c := r.Counters
+	fmt.Fprintf(w, "\n%d maps and %d reduces in %s: %s to place, %s to map, %s to reduce, %s to fetch the output\n",
+		r.Maps, r.Reduces, seconds(r.Total), seconds(r.Planning+r.Placing), seconds(r.Mapping), seconds(r.Reducing), seconds(r.Commit))
+	fmt.Fprintf(w, "read     %s in %d files, %d lines\n", megabytes(c.InputBytes), c.InputFiles, c.InputRecords)
+	fmt.Fprintf(w, "shuffled %s, %d lines\n", megabytes(c.ShuffleBytes), c.ReduceInputRecords)
+	fmt.Fprintf(w, "written  %s, %d lines\n", megabytes(c.OutputBytes), c.OutputRecords)
+	if r.FailedAttempts+r.LostAttempts > 0 {
+		fmt.Fprintf(w, "run again after a failure: %d; after a loss: %d\n", r.FailedAttempts, r.LostAttempts)
+	}
+	fmt.Fprint(w, "tasks   ")
+	for _, slave := range r.Slaves() {
+		fmt.Fprintf(w, " %s: %d ", slave, r.TasksPerSlave[slave])
+	}
+	fmt.Fprintf(w, "\noutput   %s\n", r.Output)
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+
+func megabytes(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/stoa-project/stoa/frameworks/run"
+	"github.com/stoa-project/stoa/frameworks/scheduler"
+	"github.com/stoa-project/stoa/proto/mesos"
+)
+
+// exitStoaFailed is the exit code of `stoa run` when Stoa itself failed; the others are the command's own.
+const exitStoaFailed = run.ExitFailed
+
+type runFlags struct {
+	options run.Options
+	env     []string
+	json    bool
+}
+
+func newRun(std stdio) *cobra.Command {
+	var flags runFlags
+	command := &cobra.Command{
+		Use:     "run [flags] -- COMMAND [ARGS...]",
+		GroupID: groupWork,
+		Short:   "Run a command on the cluster, and return its exit status",
+		Long: `Runs a command in a container on the cluster, or several instances of it, shows what it writes as it
+comes, and ends as the command does. Ctrl-C ends the command.
+
+Exit status: the command's, the highest of all instances; 128 and the signal's number if a signal
+ended it; 126 not executable; 127 not found; 124 not placed within --placement_timeout, or ended by
+--timeout; 125 Stoa itself failed; 130 Ctrl-C. --json names the reason.`,
+		Example: `  stoa run -- echo hello
+  stoa run --cpus 0.5 --mem 64 --instances 3 -- sh -c 'echo $MESOS_TASK_ID; sleep 1'
+  stoa run --json --env GREETING=hello --timeout 10s -- sh -c 'echo $GREETING'`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError("no command to run; give it after --, as in: stoa run -- echo hello")
+			}
+			return nil
+		},
+		RunE: func(command *cobra.Command, args []string) error {
+			flags.options.Command = args
+			return runRun(command.Context(), std, &flags)
+		},
+	}
+	o := &flags.options
+	f := command.Flags()
+	f.SetInterspersed(false) // what follows the command is the command's
+	addMasterFlag(f, &o.Master)
+	f.StringVar(&o.Name, "name", "", "`NAME` of the tasks (default: the command's)")
+	f.Float64Var(&o.CPUs, "cpus", run.DefaultCPUs, "cpus of each instance")
+	f.Float64Var(&o.Mem, "mem", run.DefaultMem, "memory of each instance in `MB`; more ends it")
+	f.Float64Var(&o.Disk, "disk", 0, "disk of each instance in `MB`")
+	f.IntVar(&o.Instances, "instances", 1, "`NUMBER` of instances; each line of output says whose it is")
+	f.StringArrayVar(&flags.env, "env", nil, "`KEY=VALUE` in the command's environment; may be repeated")
+	f.StringVar(&o.User, "user", "", "`USER` that the command runs as (default: yours)")
+	f.StringVar(&o.Role, "role", mesos.DefaultRole, "`ROLE` whose offers are used")
+	f.DurationVar(&o.Timeout, "timeout", 0, "end an instance that has run so long (default: never)")
+	f.DurationVar(&o.PlacementTimeout, "placement_timeout", 0, "give up when an instance has waited so long for an offer (default: never)")
+	f.DurationVar(&o.ConnectTimeout, "connect_timeout", scheduler.DefaultConnectTimeout, "give up when there is no master for so long at the start")
+	f.DurationVar(&o.ReconnectTimeout, "reconnect_timeout", scheduler.DefaultReconnectTimeout, "give up when the master has been away for so long")
+	f.BoolVar(&flags.json, "json", false, "print how it ended, for programs; the command's output goes to stderr")
+	return withSettings(command)
+}
+
+func runRun(ctx context.Context, std stdio, flags *runFlags) error {
+	o := &flags.options
+	for name, value := range map[string]float64{"cpus": o.CPUs, "mem": o.Mem} {
+		if !(value > 0) {
+			return usageError("--%s %v: it must be more than 0", name, value)
+		}
+	}
+	if o.Instances < 1 {
+		return usageError("--instances %d: allowed are 1 to %d", o.Instances, run.MaxInstances)
+	}
+	for name, d := range map[string]time.Duration{"connect_timeout": o.ConnectTimeout, "reconnect_timeout": o.ReconnectTimeout} {
+		if d <= 0 {
+			return usageError("--%s %v: it must be longer than 0s", name, d)
+		}
+	}
+	var err error
+	if o.Env, err = parseEnv(flags.env); err != nil {
+		return err
+	}
+	o.Log = zerolog.Nop()
+	o.OutputToErr = flags.json
+	defer exitAtSecondInterrupt(ctx)()
+	result, err := run.Run(ctx, *o, std.out, std.err)
+	if flags.json {
+		encoder := json.NewEncoder(std.out)
+		encoder.SetIndent("", "  ")
+		if err := encoder.Encode(result); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return &exitError{code: result.ExitCode, err: err}
+	}
+	if result.ExitCode != 0 {
+		return &exitError{code: result.ExitCode}
+	}
+	return nil
+}
+
+// parseEnv reads --env KEY=VALUE, or KEY alone for what this process has.
+func parseEnv(entries []string) (map[string]string, error) {
+	env := map[string]string{}
+	for _, entry := range entries {
+		key, value, found := strings.Cut(entry, "=")
+		if key == "" {
+			return nil, usageError("--env %q is not KEY=VALUE", entry)
+		}
+		if !found {
+			if value, found = os.LookupEnv(key); !found {
+				return nil, usageError("--env %q: it is not KEY=VALUE, and there is no %s in this environment", entry, key)
+			}
+		}
+		env[key] = value
+	}
+	return env, nil
+}
+
+// exitAtSecondInterrupt ends the program at once when Ctrl-C is pressed again while ctx's end is dealt with.
+func exitAtSecondInterrupt(ctx context.Context) (stop func()) {
+	again := make(chan os.Signal, 1)
+	over := make(chan struct{})
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-over:
+			return
+		}
+		signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+		select {
+		case <-again:
+			fmt.Fprintln(os.Stderr, "stoa: ended without waiting for the tasks")
+			os.Exit(run.ExitInterrupted)
+		case <-over:
+		}
+	}()
+	return func() {
+		close(over)
+		signal.Stop(again)
+	}
+}

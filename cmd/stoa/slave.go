@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/actor"
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/wire"
+	"github.com/stoa-project/stoa/slave"
+	"github.com/stoa-project/stoa/slave/api"
+	"github.com/stoa-project/stoa/slave/core"
+)
+
+const (
+	// slaveFirstContact is how long a new slave looks for its master before it gives up.
+	slaveFirstContact = 10 * time.Second
+	// slaveShutdownTimeout bounds the end of a slave: its tasks' grace period, and some.
+	slaveShutdownTimeout = core.DefaultExecutorShutdownGrace + 5*time.Second
+	// ephemeralGrace is the grace period of executors in clusters that end with their user's Ctrl-C.
+	ephemeralGrace = time.Second
+	// workDirLock keeps a second slave out of a work_dir.
+	workDirLock = "lock"
+)
+
+type slaveFlags struct {
+	inherited
+	master, workDir, ip, hostname, resources, attributes, isolation, config, logLevel string
+	port                                                                              int
+	switchUser                                                                        bool
+	firstContact, registration, grace, gcDelay                                        time.Duration
+}
+
+func newSlave(std stdio) *cobra.Command {
+	var flags slaveFlags
+	command := &cobra.Command{
+		Use:     "slave",
+		Aliases: []string{"agent"},
+		GroupID: groupDaemon,
+		Short:   "Run a slave",
+		Long: `Runs a slave, until SIGINT or SIGTERM: it offers this machine's resources to a master, and runs
+tasks in containers. What tasks write is served over HTTP at --ip:--port.`,
+		Example: `  stoa slave --master 127.0.0.1:5050 --work_dir /var/lib/stoa
+  stoa slave --master 127.0.0.1:5050 --work_dir /tmp/s2 --port 5052 --resources 'cpus:2;mem:1024;ports:[32001-32999]' --attributes 'rack:a'`,
+		Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return runSlave(command.Context(), std, &flags) },
+	}
+	f := command.Flags()
+	f.StringVar(&flags.master, "master", defaultMaster, "`HOST:PORT` of the master")
+	f.StringVar(&flags.workDir, "work_dir", "/var/lib/stoa", "`DIRECTORY` for sandboxes; one slave each")
+	f.StringVar(&flags.ip, "ip", defaultMasterIP, "`ADDRESS` to listen on")
+	f.IntVar(&flags.port, "port", defaultSlavePort, "`PORT` to listen on; 0 for any that is free")
+	f.StringVar(&flags.hostname, "hostname", "", "`NAME` that others are shown (default: the address)")
+	f.StringVar(&flags.resources, "resources", "", "what is offered, such as `'cpus:4;mem:4096'`; what is not named is all that the machine has")
+	f.StringVar(&flags.attributes, "attributes", "", "what frameworks can choose by, such as `'rack:a;zone:eu'`")
+	f.StringVar(&flags.isolation, "isolation", "", "how tasks are isolated: libcontainer or process (default: libcontainer where it works)")
+	f.BoolVar(&flags.switchUser, "switch_user", os.Geteuid() == 0, "run tasks as the user that they ask for; takes root")
+	f.DurationVar(&flags.firstContact, "connect_timeout", slaveFirstContact, "how long a new slave looks for its master; 0s for ever")
+	f.DurationVar(&flags.registration, "executor_registration_timeout", core.DefaultExecutorRegistrationTimeout, "how long an executor may take to register")
+	f.DurationVar(&flags.grace, "executor_shutdown_grace_period", core.DefaultExecutorShutdownGrace, "how long an executor may take to end")
+	f.DurationVar(&flags.gcDelay, "gc_delay", core.DefaultGCDelay, "how long sandboxes are kept")
+	f.StringVar(&flags.config, "config", "", "`FILE` with values for these flags, in TOML")
+	addLogFlags(f, &flags.logLevel)
+	flags.inherited.addFlags(f)
+	return withSettings(command)
+}
+
+func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
+	log, err := newLogger(std.err, flags.logLevel)
+	if err != nil {
+		return err
+	}
+	if err := chooseIsolation(&flags.isolation, func(format string, args ...any) { log.Warn().Msgf(format, args...) }); err != nil {
+		return err
+	}
+	lock, err := flags.openWorkDir()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	info, err := flags.describe()
+	if err != nil {
+		return err
+	}
+	listener, err := flags.listen(flags.ip, flags.port)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	address, err := netip.ParseAddrPort(listener.Addr().String())
+	if err != nil {
+		return fmt.Errorf("address of the slave: %w", err)
+	}
+	info.Port = proto.Int32(int32(address.Port()))
+	if flags.hostname == "" {
+		info.Hostname = proto.String(address.Addr().String())
+	}
+	if flags.ephemeral {
+		flags.grace = min(flags.grace, ephemeralGrace)
+	}
+	s := slave.New(slave.Config{
+		Master: flags.master, Info: info, IP: address.Addr().String(), WorkDir: flags.workDir, Isolation: flags.isolation,
+		StartHost:  func(spec slave.HostSpec) (slave.Process, error) { return startHost(spec, flags.logLevel) },
+		SwitchUser: flags.switchUser, FirstContact: flags.firstContact,
+		ExecutorRegistrationTimeout: flags.registration, ExecutorShutdownGrace: flags.grace, GCDelay: flags.gcDelay,
+	})
+	d, err := startDaemon(nodeOptions{
+		role: wire.RoleSlave, listener: listener, log: log, verify: s.Secrets().Verify,
+		handler: func(*actor.System) http.Handler {
+			return api.New(api.Options{View: s.View, WorkDir: s.WorkDir(), Version: s.Version()})
+		},
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := flags.watch(ctx)
+	defer stop()
+	d.serve(listener)
+	pid := d.system.Spawn(slave.Name, s.Produce)
+	log.Info().Str("address", address.String()).Str("version", wire.Version).Str("isolation", flags.isolation).Int("pid", os.Getpid()).Msg("slave is up")
+	err = superviseSlave(ctx, d, s, pid)
+	d.close()
+	flags.remove(flags.workDir)
+	return err
+}
+
+// superviseSlave returns when the slave has ended, after ctx gracefully.
+func superviseSlave(ctx context.Context, d *daemon, s *slave.Slave, pid actor.PID) error {
+	gone := d.system.Done(pid)
+	select {
+	case <-s.Done():
+		return s.Err()
+	case err := <-d.failed:
+		return err
+	case <-gone:
+		return errors.New("the slave's actor has failed; its log says why")
+	case <-ctx.Done():
+	}
+	d.system.Send(pid, slave.Shutdown{})
+	select {
+	case <-s.Done():
+		return s.Err()
+	case <-gone:
+		return nil
+	case <-time.After(slaveShutdownTimeout):
+		return fmt.Errorf("the slave did not end within %v; what is left is removed by its next start", slaveShutdownTimeout)
+	}
+}
+
+// openWorkDir makes the work_dir and keeps others out of it.
+func (f *slaveFlags) openWorkDir() (*os.File, error) {
+	absolute, err := filepath.Abs(f.workDir)
+	if err != nil || f.workDir == "" {
+		return nil, usageError("--work_dir %q is not a directory", f.workDir)
+	}
+	f.workDir = absolute
+	if err := os.MkdirAll(f.workDir, clusterDirMode); err != nil {
+		return nil, workDirError(f.workDir, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(f.workDir, workDirLock), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, workDirError(f.workDir, err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("--work_dir %s is in use by another slave; give each its own", f.workDir)
+	}
+	return lock, nil
+}
+
+func workDirError(dir string, err error) error {
+	return fmt.Errorf("--work_dir %s can't be written: %w; give a directory that can with --work_dir", dir, pathCause(err))
+}
+
+// describe says what this machine is and has.
+func (f *slaveFlags) describe() (*mesos.AgentInfo, error) {
+	if _, _, err := net.SplitHostPort(f.master); err != nil {
+		return nil, usageError("--master %q is not HOST:PORT; for example %s", f.master, defaultMaster)
+	}
+	resources, err := slave.DetectResources(f.resources, f.workDir)
+	if err != nil {
+		return nil, usageError("--resources: %w", err)
+	}
+	attributes, err := slave.ParseAttributes(f.attributes)
+	if err != nil {
+		return nil, usageError("--attributes: %w", err)
+	}
+	return &mesos.AgentInfo{Hostname: proto.String(f.hostname), Resources: resources, Attributes: attributes}, nil
+}
+
+// hostProcess is a host that this slave started.
+type hostProcess struct {
+	process *os.Process
+	done    chan error
+}
+
+// startHost starts a host as a process of its own, so that it outlives this one for as long as it takes to clean up.
+func startHost(spec slave.HostSpec, logLevel string) (slave.Process, error) {
+	self, err := ownProgram()
+	if err != nil {
+		return nil, fmt.Errorf("find the program of the host: %w", err)
+	}
+	command := exec.Command(self)
+	command.Args = []string{
+		"stoa", "host", "--slave", spec.SlaveAddress, "--id", spec.ID, "--secret_file", spec.SecretFile,
+		"--work_dir", spec.WorkDir, "--isolation", spec.Isolation, "--log_level", logLevel,
+	}
+	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("start the host: %w", err)
+	}
+	p := &hostProcess{process: command.Process, done: make(chan error, 1)}
+	go func() {
+		p.done <- command.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// Done implements slave.Process.
+func (p *hostProcess) Done() <-chan error { return p.done }
+
+// Kill implements slave.Process.
+func (p *hostProcess) Kill() { _ = p.process.Kill() }

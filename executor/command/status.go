@@ -1,0 +1,172 @@
+package command
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/wire"
+)
+
+const sigterm = int32(syscall.SIGTERM)
+
+const bytesPerMiB = 1 << 20
+
+// terminal says what the end of its container means for a task that was being ended for the reason why, if at all.
+// The status lacks the task's id.
+func terminal(task *mesos.TaskInfo, why intent, exit *wire.ContainerExit) *mesos.TaskStatus {
+	status := &mesos.TaskStatus{Labels: exitLabels(why, exit)}
+	end := func(state mesos.TaskState, message string) *mesos.TaskStatus {
+		status.State, status.Message = state.Enum(), proto.String(message)
+		return status
+	}
+	switch {
+	case why == byKill:
+		return end(mesos.TaskState_TASK_KILLED, "killed; the command "+describe(exit))
+	case why == byShutdown:
+		return end(mesos.TaskState_TASK_KILLED, "the executor was shut down; the command "+describe(exit))
+	case why == byTimeAllowed:
+		status.Reason = mesos.TaskStatus_REASON_MAX_COMPLETION_TIME_REACHED.Enum()
+		return end(mesos.TaskState_TASK_FAILED, fmt.Sprintf("ran longer than the allowed %s", time.Duration(task.GetMaxCompletionTime().GetNanoseconds())))
+	}
+	switch exit.GetCause() {
+	case wire.ContainerExit_EXITED:
+		if exit.GetWaitStatus() == 0 {
+			return end(mesos.TaskState_TASK_FINISHED, describe(exit))
+		}
+		return end(mesos.TaskState_TASK_FAILED, describe(exit))
+	case wire.ContainerExit_NOT_FOUND, wire.ContainerExit_NOT_EXECUTABLE, wire.ContainerExit_LAUNCH_FAILED:
+		status.Reason = mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum()
+		return end(mesos.TaskState_TASK_FAILED, cmp.Or(exit.GetMessage(), fmt.Sprintf("%s: %s", describe(exit), commandName(task.GetCommand()))))
+	case wire.ContainerExit_MEMORY:
+		status.Reason = mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY.Enum()
+		status.Limitation = memoryLimitation(exit)
+		return end(mesos.TaskState_TASK_FAILED, describe(exit))
+	default:
+		// Somebody ended the container past this executor.
+		status.Reason = mesos.TaskStatus_REASON_EXECUTOR_TERMINATED.Enum()
+		return end(mesos.TaskState_TASK_FAILED, cmp.Or(exit.GetMessage(), describe(exit)))
+	}
+}
+
+// describe puts the end of a container into words that follow "the command" or stand alone.
+func describe(exit *wire.ContainerExit) string {
+	switch exit.GetCause() {
+	case wire.ContainerExit_NOT_FOUND:
+		return "was not found"
+	case wire.ContainerExit_NOT_EXECUTABLE:
+		return "can't be executed"
+	case wire.ContainerExit_LAUNCH_FAILED:
+		return "was not started"
+	case wire.ContainerExit_MEMORY:
+		return fmt.Sprintf("outgrew its memory: limit %s, peak %s", mebibytes(exit.GetMemoryLimitBytes()), mebibytes(exit.GetMemoryPeakBytes()))
+	case wire.ContainerExit_HOST_LOST:
+		return "ended with its host"
+	}
+	status := syscall.WaitStatus(exit.GetWaitStatus())
+	switch {
+	case status.Signaled():
+		return "ended by signal " + signalName(status.Signal())
+	case exit.GetCause() == wire.ContainerExit_KILLED && status == 0:
+		return "did not run to its end"
+	default:
+		return fmt.Sprintf("exited with status %d", status.ExitStatus())
+	}
+}
+
+func signalName(signal syscall.Signal) string {
+	return cmp.Or(unix.SignalName(signal), strconv.Itoa(int(signal)))
+}
+
+// mebibytes writes an amount of memory for people; 0 is not known.
+func mebibytes(amount uint64) string {
+	if amount == 0 {
+		return "unknown"
+	}
+	return strconv.FormatFloat(float64(amount)/bytesPerMiB, 'f', -1, 32) + " MiB"
+}
+
+// commandName is what a command is called in messages.
+func commandName(command *mesos.CommandInfo) string { return strconv.Quote(command.GetValue()) }
+
+// exitLabels is the end of a container in the words of labels.go.
+func exitLabels(why intent, exit *wire.ContainerExit) *mesos.Labels {
+	pairs := []string{LabelCause, cause(why, exit)}
+	status := syscall.WaitStatus(exit.GetWaitStatus())
+	ran := exit.GetStartedUnixNanos() != 0 || exit.GetCause() == wire.ContainerExit_EXITED
+	switch {
+	case status.Signaled():
+		pairs = append(pairs, LabelSignal, strconv.Itoa(int(status.Signal())))
+	case ran && status.Exited():
+		pairs = append(pairs, LabelExitStatus, strconv.Itoa(status.ExitStatus()))
+	}
+	if exit.GetCpuSeconds() > 0 {
+		pairs = append(pairs, LabelCPUSeconds, seconds(exit.GetCpuSeconds()))
+	}
+	if exit.GetStartedUnixNanos() != 0 && exit.GetFinishedUnixNanos() != 0 {
+		pairs = append(pairs, LabelWallSeconds, seconds(time.Duration(exit.GetFinishedUnixNanos()-exit.GetStartedUnixNanos()).Seconds()))
+	}
+	if peak := exit.GetMemoryPeakBytes(); peak != 0 {
+		pairs = append(pairs, LabelMemoryPeakBytes, strconv.FormatUint(peak, 10))
+	}
+	if limit := exit.GetMemoryLimitBytes(); limit != 0 {
+		pairs = append(pairs, LabelMemoryLimitBytes, strconv.FormatUint(limit, 10))
+	}
+	return labels(pairs...)
+}
+
+// cause is the value of LabelCause.
+func cause(why intent, exit *wire.ContainerExit) string {
+	switch why {
+	case byKill, byShutdown:
+		return CauseKilled
+	case byTimeAllowed:
+		return CauseMaxCompletionTime
+	}
+	switch exit.GetCause() {
+	case wire.ContainerExit_EXITED:
+		if syscall.WaitStatus(exit.GetWaitStatus()).Signaled() {
+			return CauseSignal
+		}
+		return CauseExited
+	case wire.ContainerExit_NOT_FOUND:
+		return CauseNotFound
+	case wire.ContainerExit_NOT_EXECUTABLE:
+		return CauseNotExecutable
+	case wire.ContainerExit_LAUNCH_FAILED:
+		return CauseLaunchFailed
+	case wire.ContainerExit_MEMORY:
+		return CauseMemory
+	case wire.ContainerExit_HOST_LOST:
+		return CauseHostLost
+	default:
+		return CauseKilled
+	}
+}
+
+func seconds(s float64) string { return strconv.FormatFloat(s, 'f', 3, 64) }
+
+// labels makes labels of keys and values in turn.
+func labels(pairs ...string) *mesos.Labels {
+	all := &mesos.Labels{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		all.Labels = append(all.Labels, &mesos.Label{Key: proto.String(pairs[i]), Value: proto.String(pairs[i+1])})
+	}
+	return all
+}
+
+// memoryLimitation is what Mesos shows of a task that wanted more memory than it had, in MiB.
+func memoryLimitation(exit *wire.ContainerExit) *mesos.TaskResourceLimitation {
+	wanted := max(exit.GetMemoryPeakBytes(), exit.GetMemoryLimitBytes())
+	return &mesos.TaskResourceLimitation{Resources: []*mesos.Resource{{
+		Name:   proto.String("mem"),
+		Type:   mesos.Value_SCALAR.Enum(),
+		Scalar: &mesos.Value_Scalar{Value: proto.Float64(float64(wanted) / bytesPerMiB)},
+	}}}
+}

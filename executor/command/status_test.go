@@ -1,0 +1,98 @@
+package command
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/wire"
+)
+
+func labelsOf(status *mesos.TaskStatus) map[string]string {
+	all := map[string]string{}
+	for _, label := range status.GetLabels().GetLabels() {
+		all[label.GetKey()] = label.GetValue()
+	}
+	return all
+}
+
+func TestTheEndOfAContainerIsTheEndOfItsTask(t *testing.T) {
+	exited := func(code int32) *wire.ContainerExit { return &wire.ContainerExit{WaitStatus: code << 8} }
+	signaled := func(signal syscall.Signal) *wire.ContainerExit { return &wire.ContainerExit{WaitStatus: int32(signal)} }
+	of := func(cause wire.ContainerExit_Cause, message string) *wire.ContainerExit {
+		return &wire.ContainerExit{Cause: cause, Message: message}
+	}
+	outgrown := &wire.ContainerExit{
+		Cause: wire.ContainerExit_MEMORY, WaitStatus: int32(syscall.SIGKILL), StartedUnixNanos: 1, MemoryLimitBytes: 64 << 20, MemoryPeakBytes: 63<<20 + 512<<10,
+	}
+	const noReason = mesos.TaskStatus_Reason(-1)
+	launchFailed := mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED
+	for _, test := range []struct {
+		name    string
+		why     intent
+		exit    *wire.ContainerExit
+		state   string
+		reason  mesos.TaskStatus_Reason
+		message string
+		labels  map[string]string
+	}{
+		{"success", none, exited(0), "FINISHED", noReason, "exited with status 0", map[string]string{LabelCause: CauseExited, LabelExitStatus: "0"}},
+		{"failure", none, exited(7), "FAILED", noReason, "exited with status 7", map[string]string{LabelCause: CauseExited, LabelExitStatus: "7"}},
+		{"a signal", none, signaled(syscall.SIGKILL), "FAILED", noReason, "ended by signal SIGKILL", map[string]string{LabelCause: CauseSignal, LabelSignal: "9"}},
+		{"a signal with a core dump", none, &wire.ContainerExit{WaitStatus: int32(syscall.SIGSEGV) | 0x80}, "FAILED", noReason, "ended by signal SIGSEGV", map[string]string{LabelCause: CauseSignal, LabelSignal: "11"}},
+		{"not found", none, of(wire.ContainerExit_NOT_FOUND, `command "x" was not found`), "FAILED", launchFailed, `command "x" was not found`, map[string]string{LabelCause: CauseNotFound}},
+		{"not found, without words", none, of(wire.ContainerExit_NOT_FOUND, ""), "FAILED", launchFailed, `was not found: "work"`, map[string]string{LabelCause: CauseNotFound}},
+		{"not executable", none, of(wire.ContainerExit_NOT_EXECUTABLE, "no"), "FAILED", launchFailed, "no", map[string]string{LabelCause: CauseNotExecutable}},
+		{"not launched", none, of(wire.ContainerExit_LAUNCH_FAILED, "no"), "FAILED", launchFailed, "no", map[string]string{LabelCause: CauseLaunchFailed}},
+		{
+			"out of memory", none, outgrown, "FAILED", mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY, "outgrew its memory: limit 64 MiB, peak 63.5 MiB",
+			map[string]string{LabelCause: CauseMemory, LabelSignal: "9", LabelMemoryLimitBytes: "67108864", LabelMemoryPeakBytes: "66584576"},
+		},
+		{"killed by somebody else", none, of(wire.ContainerExit_KILLED, "the host failed"), "FAILED", mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, "the host failed", map[string]string{LabelCause: CauseKilled}},
+		{"killed", byKill, signaled(syscall.SIGTERM), "KILLED", noReason, "killed; the command ended by signal SIGTERM", map[string]string{LabelCause: CauseKilled, LabelSignal: "15"}},
+		{"killed, and ended in order", byKill, exited(0), "KILLED", noReason, "killed; the command exited with status 0", map[string]string{LabelCause: CauseKilled, LabelExitStatus: "0"}},
+		{"killed before it ran", byKill, of(wire.ContainerExit_KILLED, ""), "KILLED", noReason, "killed; the command did not run to its end", map[string]string{LabelCause: CauseKilled}},
+		{"shut down", byShutdown, signaled(syscall.SIGTERM), "KILLED", noReason, "the executor was shut down; the command ended by signal SIGTERM", map[string]string{LabelCause: CauseKilled, LabelSignal: "15"}},
+		{"ran too long", byTimeAllowed, signaled(syscall.SIGKILL), "FAILED", mesos.TaskStatus_REASON_MAX_COMPLETION_TIME_REACHED, "ran longer than the allowed 0s", map[string]string{LabelCause: CauseMaxCompletionTime, LabelSignal: "9"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			status := terminal(newTask(nil), test.why, test.exit)
+			if got := strings.TrimPrefix(status.GetState().String(), "TASK_"); got != test.state || status.GetMessage() != test.message {
+				t.Errorf("%s %q, want %s %q", got, status.GetMessage(), test.state, test.message)
+			}
+			reason := noReason
+			if status.Reason != nil {
+				reason = status.GetReason()
+			}
+			if reason != test.reason {
+				t.Errorf("reason %v, want %v", reason, test.reason)
+			}
+			if diff := cmp.Diff(test.labels, labelsOf(status)); diff != "" {
+				t.Errorf("labels (-want +got):\n%s", diff)
+			}
+		})
+	}
+	limited := terminal(newTask(nil), none, outgrown).GetLimitation().GetResources()
+	if len(limited) != 1 || limited[0].GetName() != "mem" || limited[0].GetScalar().GetValue() != 64 {
+		t.Errorf("limitation %v, want mem of 64 MiB", limited)
+	}
+}
+
+func TestWhatATaskUsedIsInItsLabels(t *testing.T) {
+	began := time.Unix(100, 0)
+	got := labelsOf(&mesos.TaskStatus{Labels: exitLabels(none, &wire.ContainerExit{
+		StartedUnixNanos: began.UnixNano(), FinishedUnixNanos: began.Add(1500 * time.Millisecond).UnixNano(), CpuSeconds: 0.25,
+	})})
+	want := map[string]string{LabelCause: CauseExited, LabelExitStatus: "0", LabelWallSeconds: "1.500", LabelCPUSeconds: "0.250"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	if !proto.Equal(exitLabels(none, &wire.ContainerExit{}), labels(LabelCause, CauseExited, LabelExitStatus, "0")) {
+		t.Error("what is not known must have no label")
+	}
+}

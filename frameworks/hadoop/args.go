@@ -1,0 +1,244 @@
+package hadoop
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Help is the text of `stoa hadoop --help`.
+const Help = `Run a MapReduce job on the cluster, with the habits of Hadoop Streaming.
+
+Usage:
+  stoa hadoop -input PATH -output DIR -mapper COMMAND -reducer COMMAND [flags]
+
+Mapper and reducer are commands that sh -c runs, each in a container of its own. A mapper reads lines on its standard
+input and prints lines; what comes before the first tab of a printed line is its key. A reducer reads these lines sorted
+by key, equal keys together. The name stoa means this program, also within the containers: "stoa hadoop
+wordcount-mapper" and "stoa hadoop wordcount-reducer" count words.
+
+Example:
+  stoa hadoop -input /usr/share/doc -output /tmp/words \
+    -mapper 'stoa hadoop wordcount-mapper' -reducer 'stoa hadoop wordcount-reducer'
+
+  stoa hadoop -input access.log -output /tmp/hits -numReduceTasks 2 \
+    -mapper 'cut -d" " -f1' -reducer 'uniq -c'
+
+Flags (with one dash or two; a value follows as the next argument or after =):
+  -input PATH,...        files and folders to read, all of a folder; may be repeated; each slave must have them there
+  -output DIR            a folder that does not exist: part-00000, ..., and _SUCCESS last
+  -mapper COMMAND        run for each split of the input; its failure fails the task
+  -reducer COMMAND       run for each part of the output
+  -numReduceTasks N      reduces, and parts of the output (1)
+  -master HOST:PORT      the master (127.0.0.1:5050)
+  -name NAME             the job's name (hadoop)
+  -role ROLE             whose offers to use (*)
+  -user USER             who runs the tasks (you)
+  -cpus N                of each task (1)
+  -mem MB                of each task (512)
+  -connect_timeout D     how long to look for the master at first (10s)
+  -reconnect_timeout D   how long to wait for a master that has gone (30s)
+  -D PROPERTY=VALUE      Hadoop's name for some of these, and for:
+`
+
+// property is a setting by its name in Hadoop.
+type property struct {
+	name, help string
+	set        func(o *Options, value string) error
+}
+
+// properties are those that -D takes, by name.
+func properties() []property {
+	return []property{
+		{"mapreduce.input.fileinputformat.split.maxsize", "bytes of a map's input, at most", bytesOf(func(o *Options) *int64 { return &o.MaxSplit })},
+		{"mapreduce.input.fileinputformat.split.minsize", "bytes of a map's input, at least", bytesOf(func(o *Options) *int64 { return &o.MinSplit })},
+		{"mapreduce.job.name", "as -name", textOf(func(o *Options) *string { return &o.Name })},
+		{"mapreduce.job.reduces", "as -numReduceTasks", countOf(MaxReduces, func(o *Options) *int { return &o.Reduces })},
+		{"mapreduce.map.cpu.vcores", "as -cpus", numberOf(func(o *Options) *float64 { return &o.TaskCPUs })},
+		{"mapreduce.map.maxattempts", "failures of a map that fail the job (4)", countOf(100, func(o *Options) *int { return &o.MaxMapAttempts })},
+		{"mapreduce.map.memory.mb", "memory of a map", numberOf(func(o *Options) *float64 { return &o.MapMem })},
+		{"mapreduce.reduce.maxattempts", "failures of a reduce that fail the job (4)", countOf(100, func(o *Options) *int { return &o.MaxReduceAttempts })},
+		{"mapreduce.reduce.memory.mb", "memory of a reduce", numberOf(func(o *Options) *float64 { return &o.ReduceMem })},
+	}
+}
+
+// HelpText is Help with the properties that -D takes.
+func HelpText() string {
+	var b strings.Builder
+	b.WriteString(Help)
+	for _, p := range properties() {
+		fmt.Fprintf(&b, "    %-46s %s\n", p.name, p.help)
+	}
+	return b.String()
+}
+
+// ErrHelp is what ParseArgs returns when help is asked for.
+var ErrHelp = errors.New("help is asked for")
+
+// UsageError is an error in the arguments: it names the flag and what is allowed.
+type UsageError struct{ Text string }
+
+func (e *UsageError) Error() string { return e.Text }
+
+func usage(format string, a ...any) error { return &UsageError{fmt.Sprintf(format, a...)} }
+
+// flags are the flags by name, in lower case and with _ for -.
+func flags() map[string]func(o *Options, value string) error {
+	return map[string]func(o *Options, value string) error{
+		"input": func(o *Options, value string) error {
+			for path := range strings.SplitSeq(value, ",") {
+				if path == "" {
+					return fmt.Errorf("%q has an empty path: allowed are paths, separated by commas", value)
+				}
+				o.Input = append(o.Input, path)
+			}
+			return nil
+		},
+		"output":            textOf(func(o *Options) *string { return &o.Output }),
+		"mapper":            textOf(func(o *Options) *string { return &o.Mapper }),
+		"reducer":           textOf(func(o *Options) *string { return &o.Reducer }),
+		"numreducetasks":    countOf(MaxReduces, func(o *Options) *int { return &o.Reduces }),
+		"master":            textOf(func(o *Options) *string { return &o.Master }),
+		"name":              textOf(func(o *Options) *string { return &o.Name }),
+		"role":              textOf(func(o *Options) *string { return &o.Role }),
+		"user":              textOf(func(o *Options) *string { return &o.User }),
+		"cpus":              numberOf(func(o *Options) *float64 { return &o.TaskCPUs }),
+		"mem":               numberOf(func(o *Options) *float64 { return &o.TaskMem }),
+		"connect_timeout":   durationOf(func(o *Options) *time.Duration { return &o.ConnectTimeout }),
+		"reconnect_timeout": durationOf(func(o *Options) *time.Duration { return &o.ReconnectTimeout }),
+		"d":                 setProperty,
+		"jobconf":           setProperty,
+	}
+}
+
+func setProperty(o *Options, value string) error {
+	name, value, ok := strings.Cut(value, "=")
+	if !ok {
+		return fmt.Errorf("%q has no value: wanted is PROPERTY=VALUE", name)
+	}
+	all := properties()
+	i := slices.IndexFunc(all, func(p property) bool { return p.name == name })
+	if i < 0 {
+		names := make([]string, len(all))
+		for i, p := range all {
+			names[i] = p.name
+		}
+		return fmt.Errorf("unknown property %q: allowed are %s", name, strings.Join(names, ", "))
+	}
+	if err := all[i].set(o, value); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+func textOf(field func(*Options) *string) func(*Options, string) error {
+	return func(o *Options, value string) error {
+		if value == "" {
+			return errors.New("the value is empty")
+		}
+		*field(o) = value
+		return nil
+	}
+}
+
+func countOf(most int, field func(*Options) *int) func(*Options, string) error {
+	return func(o *Options, value string) error {
+		n, err := strconv.Atoi(value)
+		if err != nil || n < 1 || n > most {
+			return fmt.Errorf("%q is not a number from 1 to %d", value, most)
+		}
+		*field(o) = n
+		return nil
+	}
+}
+
+func bytesOf(field func(*Options) *int64) func(*Options, string) error {
+	return func(o *Options, value string) error {
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q is not a number of bytes, 1 or more", value)
+		}
+		*field(o) = n
+		return nil
+	}
+}
+
+func numberOf(field func(*Options) *float64) func(*Options, string) error {
+	return func(o *Options, value string) error {
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil || !(n > 0) {
+			return fmt.Errorf("%q is not a number above 0", value)
+		}
+		*field(o) = n
+		return nil
+	}
+}
+
+func durationOf(field func(*Options) *time.Duration) func(*Options, string) error {
+	return func(o *Options, value string) error {
+		d, err := time.ParseDuration(value)
+		if err != nil || d <= 0 {
+			return fmt.Errorf("%q is not a duration above 0, such as 30s", value)
+		}
+		*field(o) = d
+		return nil
+	}
+}
+
+// ParseArgs reads the arguments of `stoa hadoop`. The error is ErrHelp, or a *UsageError of one line.
+func ParseArgs(args []string) (Options, error) {
+	var o Options
+	known := flags()
+	for i := 0; i < len(args); i++ {
+		name, value, joined := strings.Cut(args[i], "=")
+		bare := strings.TrimPrefix(strings.TrimPrefix(name, "-"), "-")
+		if bare == name || bare == "" {
+			return o, usage("unexpected argument %q: every argument is a flag or a flag's value", args[i])
+		}
+		key := strings.ReplaceAll(strings.ToLower(bare), "-", "_")
+		if key == "help" || key == "h" {
+			return o, ErrHelp
+		}
+		// As Hadoop takes it: -Dname=value.
+		if known[key] == nil && strings.HasPrefix(bare, "Dmapreduce") {
+			key, value, joined = "d", strings.TrimPrefix(strings.TrimLeft(args[i], "-"), "D"), true
+		}
+		set := known[key]
+		if set == nil {
+			return o, usage("unknown flag %s: see stoa hadoop --help", name)
+		}
+		if !joined {
+			if i++; i == len(args) {
+				return o, usage("%s: a value is missing", name)
+			}
+			value = args[i]
+		}
+		if err := set(&o, value); err != nil {
+			return o, usage("%s: %v", name, err)
+		}
+	}
+	return o, missing(o)
+}
+
+// missing names the flags that a job can not do without.
+func missing(o Options) error {
+	var names []string
+	for _, f := range []struct {
+		name  string
+		given bool
+	}{{"-input", len(o.Input) > 0}, {"-output", o.Output != ""}, {"-mapper", o.Mapper != ""}, {"-reducer", o.Reducer != ""}} {
+		if !f.given {
+			names = append(names, f.name)
+		}
+	}
+	if len(names) > 0 {
+		return usage("missing: %s; see stoa hadoop --help", strings.Join(names, ", "))
+	}
+	if _, err := o.withDefaults(); err != nil {
+		return usage("%v", firstLine(err))
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package hadoop
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func TestArgsOfHadoopStreaming(t *testing.T) {
+	needed := func(more ...string) []string {
+		return append([]string{"-input", "a", "-output", "o", "-mapper", "m", "-reducer", "r"}, more...)
+	}
+	with := func(set func(*Options)) Options {
+		o := Options{Input: []string{"a"}, Output: "o", Mapper: "m", Reducer: "r"}
+		if set != nil {
+			set(&o)
+		}
+		return o
+	}
+	tests := []struct {
+		name string
+		args []string
+		want Options
+	}{
+		{"what is needed", needed(), with(nil)},
+		{"two dashes, values after =", []string{"--input=a", "--output=o", "--mapper=m", "--reducer=r"}, with(nil)},
+		{"inputs repeated and separated by commas", needed("-input", "b,c"), with(func(o *Options) { o.Input = []string{"a", "b", "c"} })},
+		{
+			"a command that begins with a dash and has an =",
+			[]string{"-input", "a", "-output", "o", "-mapper", "-m=1", "-reducer=r=2"},
+			with(func(o *Options) { o.Mapper, o.Reducer = "-m=1", "r=2" }),
+		},
+		{"Hadoop's name of the number of reduces", needed("-numReduceTasks", "7"), with(func(o *Options) { o.Reduces = 7 })},
+		{
+			"properties in all three spellings", needed("-D", "mapreduce.job.name=n", "-Dmapreduce.job.reduces=3", "-jobconf", "mapreduce.map.memory.mb=256"),
+			with(func(o *Options) { o.Name, o.Reduces, o.MapMem = "n", 3, 256 }),
+		},
+		{
+			"where and who", needed("-master", "h:1", "-role", "web", "-user", "u", "-cpus", "0.5", "-mem", "100"),
+			with(func(o *Options) { o.Master, o.Role, o.User, o.TaskCPUs, o.TaskMem = "h:1", "web", "u", 0.5, 100 }),
+		},
+		{
+			"- and _ are the same", needed("--reconnect-timeout", "1m", "--connect_timeout", "2s"),
+			with(func(o *Options) { o.ReconnectTimeout, o.ConnectTimeout = time.Minute, 2*time.Second }),
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := ParseArgs(test.args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got, cmpopts.IgnoreFields(Options{}, "Log")); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestArgsThatAreWrong(t *testing.T) {
+	needed := []string{"-input", "a", "-output", "o", "-mapper", "m", "-reducer", "r"}
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"nothing", nil, "missing: -input, -output, -mapper, -reducer; see stoa hadoop --help"},
+		{"a reducer is missing", needed[:6], "missing: -reducer; see stoa hadoop --help"},
+		{"an unknown flag", append(needed, "-combiner", "x"), "unknown flag -combiner: see stoa hadoop --help"},
+		{"a value is missing", append(needed, "-master"), "-master: a value is missing"},
+		{"an argument that is no flag", append(needed, "x"), `unexpected argument "x": every argument is a flag or a flag's value`},
+		{"no number", append(needed, "-numReduceTasks", "many"), `-numReduceTasks: "many" is not a number from 1 to 10000`},
+		{"no reduces", append(needed, "-numReduceTasks", "0"), `-numReduceTasks: "0" is not a number from 1 to 10000`},
+		{"no memory to speak of", append(needed, "-mem", "1"), "memory of a map in MB is 1: allowed are 64 to 1.6777216e+07"},
+		{"NaN", append(needed, "-cpus", "NaN"), `-cpus: "NaN" is not a number above 0`},
+		{"no duration", append(needed, "-reconnect_timeout", "30"), `-reconnect_timeout: "30" is not a duration above 0, such as 30s`},
+		{"an empty path", append(needed, "-input", "b,,c"), `-input: "b,,c" has an empty path: allowed are paths, separated by commas`},
+		{"a blank command", append(needed, "-mapper", " "), "no mapper: give a command by -mapper"},
+		{"a property without a value", append(needed, "-D", "mapreduce.job.name"), `-D: "mapreduce.job.name" has no value: wanted is PROPERTY=VALUE`},
+		{"a property with a wrong value", append(needed, "-Dmapreduce.job.reduces=x"), `-Dmapreduce.job.reduces: mapreduce.job.reduces: "x" is not a number from 1 to 10000`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := ParseArgs(slices.Clone(test.args))
+			var usage *UsageError
+			if !errors.As(err, &usage) || err.Error() != test.want {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+		})
+	}
+	_, err := ParseArgs(append(needed, "-D", "mapred.x=1"))
+	if err == nil || !strings.HasPrefix(err.Error(), `-D: unknown property "mapred.x": allowed are mapreduce.input`) {
+		t.Errorf("got %v", err)
+	}
+	for _, help := range []string{"-h", "--help", "-help"} {
+		if _, err := ParseArgs([]string{help}); !errors.Is(err, ErrHelp) {
+			t.Errorf("%s: %v", help, err)
+		}
+	}
+	for name := range flags() {
+		if name == "d" || name == "jobconf" {
+			continue
+		}
+		if !strings.Contains(strings.ToLower(HelpText()), "\n  -"+name+" ") {
+			t.Errorf("the help does not tell of -%s", name)
+		}
+	}
+}

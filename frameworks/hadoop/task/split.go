@@ -1,0 +1,136 @@
+package task
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
+)
+
+// blockBytes is how much is read from files and written to commands at once.
+const blockBytes = 256 << 10
+
+// splitWriter streams chunks of files into w as whole lines. Small files share a block, so that thousands of them
+// cost few writes.
+type splitWriter struct {
+	w   io.Writer
+	buf []byte // its capacity is the block
+
+	files, bytes, lines int64 // what was read
+}
+
+func newSplitWriter(w io.Writer) *splitWriter {
+	return &splitWriter{w: w, buf: make([]byte, 0, blockBytes)}
+}
+
+func (s *splitWriter) flush() error {
+	if len(s.buf) == 0 {
+		return nil
+	}
+	_, err := s.w.Write(s.buf)
+	s.buf = s.buf[:0]
+	return err
+}
+
+// chunk writes the lines whose first byte lies in the chunk. So it looks at the byte before its first one to know
+// whether a line begins there, and reads beyond its end to finish the last line: every line of a file belongs to
+// exactly one chunk, wherever the cuts are. The file counts as what it was when it was listed: bytes that came later
+// are not read, missing ones are an error.
+func (s *splitWriter) chunk(c *taskpb.Chunk) error {
+	if c.GetOffset() == 0 {
+		s.files++
+	}
+	if c.GetLength() == 0 {
+		return nil
+	}
+	f, err := os.Open(string(c.GetPath()))
+	if err != nil {
+		return fmt.Errorf("input file: %w", err)
+	}
+	defer f.Close()
+	return s.stream(f, c)
+}
+
+// stream is chunk after the file is open.
+func (s *splitWriter) stream(f *os.File, c *taskpb.Chunk) error {
+	pos, end, size := c.GetOffset(), c.GetOffset()+c.GetLength(), c.GetFileSize()
+	skipping := pos > 0
+	if skipping {
+		pos--
+		if _, err := f.Seek(pos, io.SeekStart); err != nil {
+			return fmt.Errorf("input file: %w", err)
+		}
+	}
+	last := byte('\n')
+	for pos < size {
+		if len(s.buf) == cap(s.buf) {
+			if err := s.flush(); err != nil {
+				return err
+			}
+		}
+		free := s.buf[len(s.buf):cap(s.buf)]
+		n, err := f.Read(free[:min(int64(len(free)), size-pos)])
+		if n == 0 {
+			return readError(f, c, pos, err)
+		}
+		start, block := pos, free[:n]
+		pos += int64(n)
+		if skipping {
+			i := bytes.IndexByte(block, '\n')
+			if i >= 0 {
+				start += int64(i) + 1
+				block = block[:copy(block, block[i+1:])]
+				skipping = false
+			}
+			if (skipping && pos >= end) || start >= end {
+				return nil // no line begins in this chunk
+			}
+			if skipping || len(block) == 0 {
+				continue
+			}
+		}
+		done := false
+		if end < size && pos >= end {
+			from := max(0, end-1-start)
+			if i := bytes.IndexByte(block[from:], '\n'); i >= 0 {
+				block, done = block[:from+int64(i)+1], true
+			}
+		}
+		s.buf = s.buf[:len(s.buf)+len(block)]
+		s.bytes += int64(len(block))
+		s.lines += int64(bytes.Count(block, newline))
+		last = block[len(block)-1]
+		if done {
+			return nil
+		}
+	}
+	return s.finishLine(last)
+}
+
+var newline = []byte{'\n'}
+
+// finishLine gives an unfinished last line of a file its end, so that the next file begins a line of its own.
+func (s *splitWriter) finishLine(last byte) error {
+	if last == '\n' {
+		return nil
+	}
+	if len(s.buf) == cap(s.buf) {
+		if err := s.flush(); err != nil {
+			return err
+		}
+	}
+	s.buf = append(s.buf, '\n')
+	s.lines++
+	return nil
+}
+
+func readError(f *os.File, c *taskpb.Chunk, pos int64, err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return fmt.Errorf("input file %s has changed: it ends after %d bytes and had %d when the job was planned",
+			f.Name(), pos, c.GetFileSize())
+	}
+	return fmt.Errorf("input file: %w", err)
+}

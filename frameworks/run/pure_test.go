@@ -1,0 +1,221 @@
+package run
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/executor/command"
+	"github.com/stoa-project/stoa/frameworks/scheduler"
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+	"github.com/stoa-project/stoa/proto/resource"
+)
+
+func TestWhatTheEndOfATaskMeans(t *testing.T) {
+	for name, c := range map[string]struct {
+		state  mesos.TaskState
+		reason *mesos.TaskStatus_Reason
+		labels []string
+		code   int
+		word   string
+	}{
+		"success":                      {mesos.TaskState_TASK_FINISHED, nil, []string{command.LabelExitStatus, "0"}, 0, ReasonFinished},
+		"an executor without labels":   {mesos.TaskState_TASK_FINISHED, nil, nil, 0, ReasonFinished},
+		"a status":                     {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelExitStatus, "42", command.LabelCause, command.CauseExited}, 42, ReasonExited},
+		"a signal":                     {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelSignal, "11", command.LabelCause, command.CauseSignal}, 139, ReasonSignaled},
+		"not found":                    {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), []string{command.LabelCause, command.CauseNotFound}, 127, ReasonNotFound},
+		"not executable":               {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), []string{command.LabelCause, command.CauseNotExecutable}, 126, ReasonNotExecutable},
+		"a container that can't be":    {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), nil, 125, ReasonLaunchFailed},
+		"the same, labelled":           {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelCause, command.CauseLaunchFailed}, 125, ReasonLaunchFailed},
+		"out of memory":                {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelCause, command.CauseMemory}, 137, ReasonMemory},
+		"killed by an operator":        {mesos.TaskState_TASK_KILLED, nil, []string{command.LabelSignal, "9", command.LabelCause, command.CauseKilled}, 137, ReasonKilled},
+		"killed before it ran":         {mesos.TaskState_TASK_KILLED, nil, nil, 143, ReasonKilled},
+		"killed, and it exited with 0": {mesos.TaskState_TASK_KILLED, nil, []string{command.LabelExitStatus, "0"}, 143, ReasonKilled},
+		"not accepted":                 {mesos.TaskState_TASK_ERROR, nil, nil, 125, ReasonInvalid},
+		"the host is lost":             {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelCause, command.CauseHostLost}, 125, ReasonLost},
+		"the executor is lost":         {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_EXECUTOR_TERMINATED.Enum(), nil, 125, ReasonFailed},
+		"the slave is lost":            {mesos.TaskState_TASK_LOST, nil, nil, 125, ReasonLost},
+		"the slave is gone":            {mesos.TaskState_TASK_GONE, nil, nil, 125, ReasonLost},
+		"dropped":                      {mesos.TaskState_TASK_DROPPED, nil, nil, 125, ReasonLost},
+		"unreachable":                  {mesos.TaskState_TASK_UNREACHABLE, nil, nil, 125, ReasonLost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := Instance{State: c.state.String()}
+			i.outcome(labelled(&mesos.TaskStatus{State: c.state.Enum(), Reason: c.reason}, c.labels...))
+			if i.ExitCode != c.code || i.Reason != c.word {
+				t.Errorf("exit code %d, %s; want %d, %s", i.ExitCode, i.Reason, c.code, c.word)
+			}
+			if (i.Message == "") != (c.code == 0) {
+				t.Errorf("message %q with exit code %d", i.Message, c.code)
+			}
+		})
+	}
+}
+
+func TestWhyASlaveHasNoRoom(t *testing.T) {
+	for name, c := range map[string]struct{ total, allocated, offered, want string }{
+		"too small":            {"cpus:2;mem:512", "", "", "too small: has 2 of 4 cpus"},
+		"too small in two":     {"cpus:2;mem:64", "", "", "too small: has 2 of 4 cpus, 64 of 128 mem"},
+		"reserved":             {"cpus:2;cpus(db):2;mem:512", "", "", `reserved for role "db": role "web" has 2 of 4 cpus`},
+		"reserved for us":      {"cpus:2;cpus(web):2;mem:512", "", "", "has room, and was not offered yet"},
+		"busy":                 {"cpus:4;mem:512", "cpus:3.5;mem:100", "", "busy: has 0.5 of 4 cpus free"},
+		"busy in what is ours": {"cpus:2;cpus(web):2;mem:512", "cpus(web):1", "", "busy: has 3 of 4 cpus free"},
+		"offered":              {"cpus:4;mem:512", "", "cpus:4", "busy: has 0 of 4 cpus free, the rest is offered to frameworks"},
+		"has room":             {"cpus:4;mem:512", "", "", "has room, and was not offered yet"},
+		"ports do not matter":  {"cpus:4;mem:512;ports:[1-2]", "ports:[1-1]", "", "has room, and was not offered yet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			task := scheduler.Task{CPUs: 4, Mem: 128}
+			if got := explainSlave(task, "web", agent(t, "h", c.total, c.allocated, c.offered)); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+	t.Run("not active", func(t *testing.T) {
+		a := agent(t, "h", "cpus:8;mem:512", "", "")
+		a.Active = proto.Bool(false)
+		if got, want := explainSlave(scheduler.Task{CPUs: 4}, "web", a), "not connected, or deactivated"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+	t.Run("no slaves", func(t *testing.T) {
+		if got, want := reasonLines(explain(scheduler.Task{}, "*", &masterpb.Response_GetAgents{}), nil), ": the cluster has no slaves"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestLinesArePrefixedHoweverTheyAreCut(t *testing.T) {
+	long := strings.Repeat("x", maxLineBytes)
+	for name, c := range map[string]struct {
+		writes []string
+		want   string
+	}{
+		"nothing":                      {nil, ""},
+		"a line":                       {[]string{"a\n"}, "[1] a\n"},
+		"a line in pieces":             {[]string{"a", "b", "c\n"}, "[1] abc\n"},
+		"several at once":              {[]string{"a\nb\nc"}, "[1] a\n[1] b\n[1] c\n"},
+		"empty lines":                  {[]string{"\n\n"}, "[1] \n[1] \n"},
+		"the last without its newline": {[]string{"a\n", "b"}, "[1] a\n[1] b\n"},
+		"too long for one piece":       {[]string{long + "y\n"}, "[1] " + long[4:] + "\n[1] xxxxy\n"},
+		"as long as can be":            {[]string{long[4:] + "\n"}, "[1] " + long[4:] + "\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			l := &lineWriter{w: &b, prefix: []byte("[1] ")}
+			for _, w := range c.writes {
+				if n, err := l.Write([]byte(w)); n != len(w) || err != nil {
+					t.Fatalf("wrote %d of %d: %v", n, len(w), err)
+				}
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if b.String() != c.want {
+				t.Errorf("got %.80q (%d bytes), want %.80q (%d)", b.String(), b.Len(), c.want, len(c.want))
+			}
+		})
+	}
+}
+
+func TestBadOptionsAreToldWithTheirValues(t *testing.T) {
+	for want, o := range map[string]Options{
+		"no command":                           {},
+		"-1 instances: allowed are 1 to 10000": {Command: []string{"a"}, Instances: -1},
+		"wants -1 cpus":                        {Command: []string{"a"}, CPUs: -1},
+		"timeout -1ns":                         {Command: []string{"a"}, Timeout: -1},
+		`name "a/b-1"`:                         {Command: []string{"a"}, Name: "a/b"},
+		`master address "x": wanted HOST:PORT`: {Command: []string{"a"}, Master: "x"},
+	} {
+		r, err := Run(t.Context(), o, &bytes.Buffer{}, &bytes.Buffer{})
+		if err == nil || !strings.Contains(err.Error(), want) || r.ExitCode != ExitFailed {
+			t.Errorf("error %v, result %+v; want %q", err, r, want)
+		}
+	}
+}
+
+// planned is a plan with so many instances, and an offer for it.
+func planned(t *testing.T, o Options) (*plan, func() []*scheduler.Offer) {
+	t.Helper()
+	o.Command = []string{"cmd"}
+	o, err := o.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	serial := 0
+	return newPlan(o, time.Unix(0, 0)), func() []*scheduler.Offer {
+		serial++
+		r, err := resource.Parse("cpus:1;mem:128")
+		if err != nil {
+			t.Fatal(err)
+		}
+		offer, err := scheduler.NewOffer(&mesos.Offer{Id: mesos.NewOfferID(fmt.Sprint(serial)), Resources: r.ToProto()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []*scheduler.Offer{offer}
+	}
+}
+
+func TestThePlacementTimeoutCountsFromTheLastPlacement(t *testing.T) {
+	p, offer := planned(t, Options{Instances: 2, PlacementTimeout: time.Minute})
+	at := func(seconds int64) time.Time { return time.Unix(seconds, 0) }
+	if got := p.deadline(); got != at(2) {
+		t.Errorf("wants to explain at %s, want after 2 s", got)
+	}
+	p.tick(at(2))
+	p.explainedBy(nil, nil)
+	if got := p.deadline(); got != at(60) {
+		t.Errorf("deadline %s, want the placement timeout", got)
+	}
+	p.offers(at(50), offer())
+	p.tick(at(60))
+	p.explainedBy(nil, nil)
+	if p.whole != nil || p.deadline() != at(110) {
+		t.Errorf("verdict %v, deadline %s; want to wait a minute after the last placement", p.whole, p.deadline())
+	}
+	p.tick(at(110))
+	if p.whole == nil || p.whole.reason != ReasonNotPlaced {
+		t.Errorf("verdict %v", p.whole)
+	}
+}
+
+func TestOnlyWhatNeverReachedASlaveIsPlacedAgain(t *testing.T) {
+	master, agent := mesos.TaskStatus_SOURCE_MASTER, mesos.TaskStatus_SOURCE_AGENT
+	for name, c := range map[string]struct {
+		source mesos.TaskStatus_Source
+		reason mesos.TaskStatus_Reason
+		again  bool
+	}{
+		"a void offer":         {master, mesos.TaskStatus_REASON_INVALID_OFFERS, true},
+		"no master":            {master, mesos.TaskStatus_REASON_MASTER_DISCONNECTED, true},
+		"the slave has gone":   {master, mesos.TaskStatus_REASON_AGENT_REMOVED, false},
+		"the slave dropped it": {agent, mesos.TaskStatus_REASON_INVALID_OFFERS, false},
+		"the slave came back":  {master, mesos.TaskStatus_REASON_AGENT_REREGISTERED, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, offer := planned(t, Options{})
+			for attempt := range maxPlacements {
+				p.offers(time.Unix(0, 0), offer())
+				p.update(time.Unix(0, 0), &mesos.TaskStatus{
+					TaskId: mesos.NewTaskID(p.o.taskID(0, attempt)), State: mesos.TaskState_TASK_DROPPED.Enum(), Source: &c.source, Reason: &c.reason,
+				})
+				again := c.again && attempt+1 < maxPlacements
+				if waits := p.instances[0].phase == waiting; waits != again {
+					t.Fatalf("after attempt %d: placed again: %v, want %v", attempt, waits, again)
+				}
+				if !again {
+					break
+				}
+			}
+			if r := p.result(); r.ExitCode != ExitFailed || !p.finished {
+				t.Errorf("result %+v, finished %v", r, p.finished)
+			}
+		})
+	}
+}

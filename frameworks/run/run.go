@@ -1,0 +1,138 @@
+// Package run is `stoa run`: the smallest real framework, the one to read first. It runs N instances of one command on the
+// cluster, shows their output as it comes, and ends with their exit status.
+//
+//	plan.go     decides, PURE: offers, updates and time go in, operations come out
+//	outcome.go  what the end of a task means: exit code, reason, message (PURE)
+//	explain.go  why a slave can not run an instance (PURE)
+//	runner.go   wires the plan to the scheduler's driver
+//	output.go   carries the sandboxes' stdout and stderr to the terminal
+//	result.go   what the caller gets
+//
+// The life of an instance:
+//
+//	waiting ──offer──▶ launched ──RUNNING──▶ running ──terminal update──▶ ended
+//	   ▲                  │
+//	   └── never reached ─┘ (the offer was void: nothing ran, so it may be placed again)
+//
+// A task that is lost together with its slave is not run again: nobody can tell how far it got.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/stoa-project/stoa/actor/remote"
+	"github.com/stoa-project/stoa/frameworks/scheduler"
+	"github.com/stoa-project/stoa/proto/mesos"
+)
+
+const (
+	// DefaultCPUs and DefaultMem (megabytes of 2^20 bytes) are what an instance gets if it is not said.
+	DefaultCPUs = 1
+	DefaultMem  = 128
+	// MaxInstances bounds the instances of one run: each has two open streams of output.
+	MaxInstances = 10_000
+	// InterruptTimeout bounds the wait for killed tasks to end: the command executor's grace of 3 s, and some.
+	InterruptTimeout = 8 * time.Second
+	// ExplainAfter is how long instances wait before the reasons are shown.
+	ExplainAfter = 2 * time.Second
+)
+
+// Options say what to run. Command and nothing else is a whole value: one instance on the master of this machine.
+type Options struct {
+	// Command is the executable and its arguments; it is executed as it is, without a shell.
+	Command []string
+	// Instances is how many of it; 0 is 1.
+	Instances int
+	// Name is shown to people; "" is the name of the executable.
+	Name string
+	// CPUs and GPUs in numbers, Mem and Disk in megabytes (2^20 bytes), for each instance; 0 cpus and mem are their
+	// defaults.
+	CPUs, GPUs, Mem, Disk float64
+	Env                   map[string]string
+	// User runs the command, Role is charged for it; "" is the current user and "*".
+	User, Role string
+	// Timeout ends an instance so long after it began to run; 0 is never.
+	Timeout time.Duration
+	// PlacementTimeout ends the run when instances have waited so long and none of them could be placed; 0 is never.
+	PlacementTimeout time.Duration
+	// OutputToErr sends the instances' stdout to err as well, which leaves out to the caller (--json).
+	OutputToErr bool
+
+	// Master, the timeouts, Network and Log are those of scheduler.Options.
+	Master                           string
+	ConnectTimeout, ReconnectTimeout time.Duration
+	Network                          remote.Network
+	Log                              zerolog.Logger
+}
+
+// Run runs the command, streams its output, and returns when all instances have ended and all their output was written. When
+// ctx ends the instances are killed, and Run returns when they have ended, or after InterruptTimeout.
+//
+// The result always has the exit code. The error is not nil if Stoa itself failed before the instances could end: bad
+// options, no master, refused. Everything else that people should know was written to err, a line each.
+func Run(ctx context.Context, o Options, out, err io.Writer) (Result, error) {
+	o, bad := o.withDefaults()
+	if bad != nil {
+		return failed(ReasonBadOptions, bad), bad
+	}
+	return run(ctx, o, out, err)
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if len(o.Command) == 0 || o.Command[0] == "" {
+		return o, errors.New("no command to run")
+	}
+	if o.Instances == 0 {
+		o.Instances = 1
+	}
+	if o.Instances < 0 || o.Instances > MaxInstances {
+		return o, fmt.Errorf("%d instances: allowed are 1 to %d", o.Instances, MaxInstances)
+	}
+	if o.CPUs == 0 {
+		o.CPUs = DefaultCPUs
+	}
+	if o.Mem == 0 {
+		o.Mem = DefaultMem
+	}
+	if o.Timeout < 0 || o.PlacementTimeout < 0 {
+		return o, fmt.Errorf("timeout %s, placement timeout %s: neither may be negative", o.Timeout, o.PlacementTimeout)
+	}
+	if o.Name == "" {
+		o.Name = path.Base(o.Command[0])
+	}
+	if o.Role == "" {
+		o.Role = mesos.DefaultRole
+	}
+	if err := mesos.ValidateID("name", o.taskID(o.Instances, 0)); err != nil {
+		return o, err
+	}
+	task := o.task(0, 0)
+	if err := task.Validate(); err != nil {
+		return o, err
+	}
+	return o, nil
+}
+
+// task is the wish for an instance.
+func (o Options) task(instance, attempt int) scheduler.Task {
+	return scheduler.Task{
+		ID: o.taskID(instance, attempt), Name: o.Name, Args: o.Command, Env: o.Env, User: o.User,
+		CPUs: o.CPUs, GPUs: o.GPUs, Mem: o.Mem, Disk: o.Disk,
+	}
+}
+
+// taskID names an instance's task so that people can tell instances apart. An attempt that never reached a slave has used up
+// its id.
+func (o Options) taskID(instance, attempt int) string {
+	if attempt == 0 {
+		return fmt.Sprintf("%s-%d", o.Name, instance)
+	}
+	return fmt.Sprintf("%s-%d-again-%d", o.Name, instance, attempt)
+}

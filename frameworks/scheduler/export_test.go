@@ -1,0 +1,6 @@
+package scheduler
+
+import "google.golang.org/protobuf/proto"
+
+// Whisper sends the scheduler something that does not come from its session.
+func (d *Driver) Whisper(message proto.Message) { d.sys.Send(d.pid, message) }

@@ -1,0 +1,77 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+const (
+	// PollShortest is the wait after something new was read, PollLongest what it grows to while nothing comes.
+	PollShortest = 20 * time.Millisecond
+	PollLongest  = 500 * time.Millisecond
+	// LastReadTimeout bounds the tries to read the rest of a file after its task has ended.
+	LastReadTimeout = 10 * time.Second
+)
+
+// Follow writes a file to w as it grows: each byte once, in order. When ended is closed the file grows no more: it is read to
+// its end at once, and Follow returns how many bytes were written. Until then errors of the network are tried again and a
+// file that is not there yet is waited for; afterwards LastReadTimeout bounds the tries, and a file that is not there is
+// ErrNotFound at once.
+func (c Client) Follow(ctx context.Context, w io.Writer, place Place, file string, ended <-chan struct{}) (int64, error) {
+	var offset int64
+	wait := PollShortest
+	for !closed(ended) {
+		n, err := c.Copy(ctx, w, place, file, offset)
+		offset += n
+		if fatal(ctx, err) {
+			return offset, err
+		}
+		if n > 0 {
+			wait = PollShortest
+		}
+		pause(ctx, wait, ended)
+		wait = min(wait*3/2, PollLongest)
+	}
+	n, err := c.copyRest(ctx, w, place, file, offset)
+	return offset + n, err
+}
+
+// copyRest reads a file that grows no more to its end, by several tries if need be.
+func (c Client) copyRest(ctx context.Context, w io.Writer, place Place, file string, offset int64) (written int64, err error) {
+	giveUp := time.Now().Add(LastReadTimeout)
+	for {
+		n, err := c.Copy(ctx, w, place, file, offset+written)
+		written += n
+		if err == nil || fatal(ctx, err) || errors.Is(err, ErrNotFound) || (n == 0 && time.Now().After(giveUp)) {
+			return written, err
+		}
+		pause(ctx, PollLongest, nil)
+	}
+}
+
+// fatal tells the errors after which reading again is of no use.
+func fatal(ctx context.Context, err error) bool {
+	var writing *WriteError
+	return err != nil && (ctx.Err() != nil || errors.As(err, &writing))
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func pause(ctx context.Context, d time.Duration, until <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-until:
+	case <-ctx.Done():
+	}
+}

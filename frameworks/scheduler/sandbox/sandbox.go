@@ -1,0 +1,180 @@
+// Package sandbox reads what tasks leave in their sandboxes. A slave serves them over HTTP, on the port that its offers
+// name; a file is read by offset, to the byte, while the task writes it.
+//
+//	place := sandbox.Place{Slave: sandbox.SlaveURL(offer.Info), SlaveID: …, FrameworkID: …, ExecutorID: …}
+//	n, err := client.Copy(ctx, os.Stdout, place, "stdout", 0)    // what is there now
+//	n, err := client.Follow(ctx, os.Stdout, place, "stdout", ended) // as it comes, until ended is closed
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stoa-project/stoa/proto/mesos"
+)
+
+const (
+	// DefaultStall is how long a slave may send nothing of an answer before it counts as lost.
+	DefaultStall = 10 * time.Second
+	// latest is the link that each sandbox folder has to the newest run.
+	latest = "latest"
+	// maxErrorBytes is how much of a slave's error text is repeated.
+	maxErrorBytes = 300
+)
+
+// ErrNotFound is wrapped by the errors for a file, or a sandbox, that is not there.
+var ErrNotFound = errors.New("no such file")
+
+// Place names one sandbox.
+type Place struct {
+	// Slave is the slave's URL, as in "http://10.0.0.1:5051".
+	Slave                string
+	SlaveID, FrameworkID string
+	ExecutorID           string // of a task that has a command: the task's id
+	ContainerID          string // "" is the latest run
+}
+
+// SlaveURL is the address under which the slave of an offer serves its sandboxes; "" if the offer has none.
+func SlaveURL(offer *mesos.Offer) string {
+	address := offer.GetUrl().GetAddress()
+	host := address.GetIp() // an address needs nobody to resolve it
+	if host == "" {
+		host = address.GetHostname()
+	}
+	if host == "" {
+		return ""
+	}
+	return offer.GetUrl().GetScheme() + "://" + net.JoinHostPort(host, strconv.Itoa(int(address.GetPort())))
+}
+
+// Path is the path of a file of the sandbox as slaves know it.
+func (p Place) Path(file string) string {
+	run := p.ContainerID
+	if run == "" {
+		run = latest
+	}
+	return path.Join("/slaves", p.SlaveID, "frameworks", p.FrameworkID, "executors", p.ExecutorID, "runs", run, file)
+}
+
+// URL is where a file can be downloaded, by ranges too.
+func (p Place) URL(file string) string {
+	return p.Slave + "/files/download?" + url.Values{"path": {p.Path(file)}}.Encode()
+}
+
+// Client reads sandboxes. The zero value is ready to use.
+type Client struct {
+	// HTTP makes the requests; nil is http.DefaultClient. It should have no timeout for whole answers: files may be large.
+	HTTP *http.Client
+	// Stall is how long a slave may send nothing; 0 is DefaultStall.
+	Stall time.Duration
+}
+
+// WriteError is an error of the writer that the file was copied to.
+type WriteError struct{ Err error }
+
+func (e *WriteError) Error() string { return "write output: " + e.Err.Error() }
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// Copy writes what a file has from offset on to w, and returns how many bytes were written, also with an error: a later call
+// goes on at offset plus that. Errors wrap ErrNotFound or are a *WriteError, or else of the network or of the slave.
+func (c Client) Copy(ctx context.Context, w io.Writer, place Place, file string, offset int64) (int64, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stall := c.Stall
+	if stall == 0 {
+		stall = DefaultStall
+	}
+	silence := time.AfterFunc(stall, func() { cancel(fmt.Errorf("%s was silent for %s", place.Slave, stall)) })
+	defer silence.Stop()
+	n, err := c.copy(ctx, w, place, file, offset, func(reading bool) {
+		if reading {
+			silence.Reset(stall)
+		} else {
+			silence.Stop() // what w needs is not the slave's time
+		}
+	})
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return n, err
+}
+
+func (c Client) copy(ctx context.Context, w io.Writer, place Place, file string, offset int64, clock func(reading bool)) (int64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, place.URL(file), nil)
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	client := c.HTTP
+	if client == nil {
+		client = http.DefaultClient
+	}
+	answer, err := client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer answer.Body.Close()
+	skip, err := check(answer, place, file, offset)
+	if err != nil || skip < 0 {
+		return 0, err
+	}
+	return pump(w, answer.Body, skip, clock)
+}
+
+// check says how many bytes of an answer's body come before the offset; less than 0 if there is nothing from it on.
+func check(answer *http.Response, place Place, file string, offset int64) (skip int64, err error) {
+	switch answer.StatusCode {
+	case http.StatusPartialContent:
+		from, _, _ := strings.Cut(strings.TrimPrefix(answer.Header.Get("Content-Range"), "bytes "), "-")
+		if start, err := strconv.ParseInt(from, 10, 64); err != nil || start != offset {
+			return 0, fmt.Errorf("%s: asked for bytes from %d, got range %q", place.URL(file), offset, answer.Header.Get("Content-Range"))
+		}
+		return 0, nil
+	case http.StatusOK:
+		return offset, nil
+	case http.StatusRequestedRangeNotSatisfiable:
+		return -1, nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBytes)) // whatever came of it helps
+	err = fmt.Errorf("%s: %s %s", place.URL(file), answer.Status, strings.TrimSpace(string(text)))
+	if answer.StatusCode == http.StatusNotFound {
+		err = fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return 0, err
+}
+
+// pumpBytes is how much is read at once.
+const pumpBytes = 64 << 10
+
+func pump(w io.Writer, body io.Reader, skip int64, clock func(reading bool)) (written int64, err error) {
+	buffer := make([]byte, pumpBytes)
+	for {
+		clock(true)
+		n, readErr := body.Read(buffer)
+		clock(false)
+		dropped := min(skip, int64(n))
+		skip -= dropped
+		if fresh := buffer[dropped:n]; len(fresh) > 0 {
+			m, err := w.Write(fresh)
+			written += int64(m)
+			if err != nil {
+				return written, &WriteError{err}
+			}
+		}
+		if readErr == io.EOF {
+			return written, nil
+		}
+		if readErr != nil {
+			return written, readErr
+		}
+	}
+}

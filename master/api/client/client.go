@@ -1,0 +1,134 @@
+// Package client asks a master what an operator wants to know, and tells it what an operator wants done: Mesos's operator
+// calls over the native protocol. It is what the command line is made of.
+//
+//	master, err := client.Dial(ctx, "127.0.0.1:5050")
+//	defer master.Close()
+//	answer, err := master.Call(ctx, &masterpb.Call{Type: masterpb.Call_GET_AGENTS.Enum()})
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/stoa-project/stoa/actor"
+	"github.com/stoa-project/stoa/actor/remote"
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+	"github.com/stoa-project/stoa/proto/wire"
+)
+
+const (
+	// masterName is the name under which every master's actor is registered.
+	masterName = "master"
+	// closeTimeout bounds the good-bye to a master.
+	closeTimeout = time.Second
+)
+
+// ErrRefused is wrapped by the errors for calls that the master refused.
+var ErrRefused = errors.New("the master refused")
+
+// Client is a connection to a master. Its methods may be called by many goroutines.
+type Client struct {
+	address string
+	system  *actor.System
+	remote  *remote.Remote
+}
+
+// Dial connects to the master at address ("host:port"). The error names the address and what was wrong with it.
+func Dial(ctx context.Context, address string) (*Client, error) {
+	return DialNetwork(ctx, nil, address)
+}
+
+// DialNetwork is Dial over a network other than TCP.
+func DialNetwork(ctx context.Context, network remote.Network, address string) (*Client, error) {
+	if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
+		return nil, fmt.Errorf("master address %q is not HOST:PORT; for example 127.0.0.1:5050", address)
+	}
+	system := actor.NewSystem(actor.SystemOptions{Role: wire.RoleOperator})
+	connection, err := remote.Start(remote.Options{
+		System: system, Network: network,
+		May: func(role actor.Role, message protoreflect.FullName) bool { return wire.May(string(role), message) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{address: address, system: system, remote: connection}
+	if _, err := c.Call(ctx, &masterpb.Call{Type: masterpb.Call_GET_HEALTH.Enum()}); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close ends the connection.
+func (c *Client) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = c.system.Shutdown(ctx)
+	_ = c.remote.Close(ctx)
+}
+
+// Call asks one of Mesos's operator calls.
+func (c *Client) Call(ctx context.Context, call *masterpb.Call) (*masterpb.Response, error) {
+	answer, err := c.ask(ctx, call)
+	if err != nil {
+		return nil, err
+	}
+	response, ok := answer.(*masterpb.Response)
+	if !ok {
+		return nil, fmt.Errorf("the master at %s answered %v with %T", c.address, call.GetType(), answer)
+	}
+	return response, nil
+}
+
+// KillTask ends a task of a framework; the framework is told by the task's update.
+func (c *Client) KillTask(ctx context.Context, framework *mesos.FrameworkID, task *mesos.TaskID) error {
+	_, err := c.ask(ctx, &wire.OperatorKillTask{FrameworkId: framework, TaskId: task})
+	return err
+}
+
+func (c *Client) ask(ctx context.Context, message proto.Message) (any, error) {
+	answer, err := c.system.Ask(ctx, actor.At(c.address, masterName), message)
+	if refused, ok := answer.(*wire.Refused); ok {
+		return nil, fmt.Errorf("%w: %s", ErrRefused, refused.GetReason())
+	}
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return answer, nil
+}
+
+// explain turns the end of a connection into what a person can do about it.
+func (c *Client) explain(err error) error {
+	var exit *actor.ExitError
+	if !errors.As(err, &exit) {
+		return fmt.Errorf("no answer from the master at %s: %w", c.address, err)
+	}
+	switch exit.Reason {
+	case actor.Unreachable, actor.Disconnected:
+		return fmt.Errorf("no master at %s (%s); start one with 'stoa master' or 'stoa local', or name another with --master", c.address, cause(exit))
+	case actor.NoSuchActor:
+		return fmt.Errorf("what answers at %s is not a master", c.address)
+	default:
+		return fmt.Errorf("the master at %s: %w", c.address, err)
+	}
+}
+
+// cause is the innermost error of an exit: "connection refused" says it all.
+func cause(exit *actor.ExitError) string {
+	if exit.Err == nil {
+		return exit.Reason.String()
+	}
+	text := exit.Err.Error()
+	if i := strings.LastIndex(text, ": "); i >= 0 {
+		text = text[i+2:]
+	}
+	return text
+}

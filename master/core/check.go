@@ -1,0 +1,213 @@
+package core
+
+import (
+	"fmt"
+
+	"github.com/stoa-project/stoa/master/allocator"
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/resource"
+)
+
+// Check reports the first invariant that does not hold. For tests; it walks everything.
+func (c *Core) Check() error {
+	for _, check := range []func() error{c.allocator.Check, c.checkSlaves, c.checkFrameworks, c.checkOffers, c.checkSessions, c.checkHoldings, c.checkBounds} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Core) checkSlaves() error {
+	for id, sl := range c.slaves {
+		_, admitted := c.registry.Slaves[id]
+		switch {
+		case !admitted && !c.isChanging(id):
+			return fmt.Errorf("slave %s is registered and not in the registry", id)
+		case sl.connected() && (c.sessions[sl.session.id] != sl.session || sl.session.slave != sl):
+			return fmt.Errorf("slave %s: its session is not its own", id)
+		case !sl.connected() && len(sl.offers) > 0:
+			return fmt.Errorf("slave %s is disconnected and has %d offers", id, len(sl.offers))
+		case !sl.connected() && !c.timers.has(slaveTimer, id) && !c.isChanging(id):
+			return fmt.Errorf("slave %s is disconnected, and nothing will end that", id)
+		case sl.connected() && c.timers.has(slaveTimer, id):
+			return fmt.Errorf("slave %s is connected, and about to time out", id)
+		case !c.allocator.HasSlave(id):
+			return fmt.Errorf("slave %s is not known to the allocator", id)
+		}
+		for key, t := range sl.tasks {
+			if f := c.frameworks[key.framework]; t.slave != sl || f == nil || f.tasks[key.task] != t {
+				return fmt.Errorf("slave %s: task %v is not one of its framework", id, key)
+			}
+		}
+	}
+	for id := range c.registry.Slaves {
+		if c.slaves[id] == nil && !c.timers.has(slaveTimer, id) && !c.isChanging(id) && !c.isBeingRemoved(id) {
+			return fmt.Errorf("slave %s is expected, and nothing will end that", id)
+		}
+	}
+	for place, sl := range c.places {
+		if c.slaves[sl.id] != sl {
+			return fmt.Errorf("%s is the place of slave %s, which is gone", place, sl.id)
+		}
+	}
+	return nil
+}
+
+// isBeingRemoved reports whether the registry is asked to forget a slave that never learned that it was admitted.
+func (c *Core) isBeingRemoved(id string) bool {
+	for _, p := range c.pending {
+		if p.change.String() == "remove slave "+id {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Core) checkFrameworks() error {
+	for id, f := range c.frameworks {
+		switch {
+		case f.connected() && (c.sessions[f.session.id] != f.session || f.session.framework != f):
+			return fmt.Errorf("framework %s: its session is not its own", id)
+		case !f.connected() && len(f.offers) > 0:
+			return fmt.Errorf("framework %s is disconnected and has %d offers", id, len(f.offers))
+		case f.connected() == c.timers.has(failoverTimer, id):
+			return fmt.Errorf("framework %s: connected is %v, and so is its failover timer", id, f.connected())
+		case f.connected() != c.timers.has(heartbeatTimer, id):
+			return fmt.Errorf("framework %s: connected is %v, its heartbeat timer not", id, f.connected())
+		case f.recovered && f.connected():
+			return fmt.Errorf("framework %s is recovered and connected", id)
+		case len(f.kills) > MaxPendingKills:
+			return fmt.Errorf("framework %s has %d kills that wait", id, len(f.kills))
+		case len(f.unreachable) > c.config.MaxUnreachableTasksPerFramework:
+			return fmt.Errorf("framework %s has %d unreachable tasks", id, len(f.unreachable))
+		}
+		for tid, t := range f.tasks {
+			if t.framework != f || t.id != tid || c.slaves[t.slave.id] != t.slave || t.slave.tasks[t.key()] != t {
+				return fmt.Errorf("framework %s: task %s is on slave %s, which is gone or does not have it", id, tid, t.slave.id)
+			}
+		}
+		for key, e := range f.executors {
+			if e.framework != f || c.slaves[key.slave] != e.slave || e.slave.executors[e.key()] != e {
+				return fmt.Errorf("framework %s: executor %v is on a slave that is gone or does not have it", id, key)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Core) checkOffers() error {
+	inFrameworks, inSlaves := 0, 0
+	for _, f := range c.frameworks {
+		inFrameworks += len(f.offers)
+	}
+	for _, sl := range c.slaves {
+		inSlaves += len(sl.offers)
+	}
+	if inFrameworks != len(c.offers) || inSlaves != len(c.offers) {
+		return fmt.Errorf("%d offers are open, frameworks have %d and slaves %d", len(c.offers), inFrameworks, inSlaves)
+	}
+	for id, o := range c.offers {
+		if o.framework.offers[id] != o || o.slave.offers[id] != o || c.frameworks[o.framework.id] != o.framework || c.slaves[o.slave.id] != o.slave {
+			return fmt.Errorf("offer %s is not one of its framework and slave", id)
+		}
+	}
+	return nil
+}
+
+func (c *Core) checkSessions() error {
+	for id, s := range c.sessions {
+		switch {
+		case s.id != id:
+			return fmt.Errorf("session %d is listed as %d", s.id, id)
+		case s.slave != nil && s.framework != nil:
+			return fmt.Errorf("session %d is a slave's and a framework's", id)
+		case s.slave != nil && (s.slave.session != s || c.slaves[s.slave.id] != s.slave):
+			return fmt.Errorf("session %d is that of slave %s, which has another or is gone", id, s.slave.id)
+		case s.framework != nil && (s.framework.session != s || c.frameworks[s.framework.id] != s.framework):
+			return fmt.Errorf("session %d is that of framework %s, which has another or is gone", id, s.framework.id)
+		}
+	}
+	return nil
+}
+
+// checkHoldings adds up what tasks, executors and offers have, and compares it with the ledger.
+func (c *Core) checkHoldings() error {
+	type place struct {
+		allocator.Client
+		slave string
+	}
+	used, offered := map[place]resource.Resources{}, map[place]resource.Resources{}
+	for _, sl := range c.slaves {
+		for _, t := range sl.tasks {
+			if !mesos.IsTerminal(t.state()) {
+				p := place{t.framework.client(t.role), sl.id}
+				used[p] = used[p].Add(t.resources)
+			}
+		}
+		for _, e := range sl.executors {
+			p := place{e.framework.client(e.role), sl.id}
+			used[p] = used[p].Add(e.resources)
+		}
+		for _, o := range sl.offers {
+			p := place{o.framework.client(o.role), sl.id}
+			offered[p] = offered[p].Add(o.resources)
+		}
+	}
+	for id := range c.slaves {
+		for _, h := range c.allocator.Holdings(id) {
+			p := place{h.Client, id}
+			if !used[p].Equal(h.Used) || !offered[p].Equal(h.Offered) {
+				return fmt.Errorf("slave %s: the ledger has %v used and %v offered by %v; its tasks and executors use %v, its offers hold %v",
+					id, h.Used, h.Offered, h.Client, used[p], offered[p])
+			}
+			delete(used, p)
+			delete(offered, p)
+		}
+	}
+	for p, r := range used {
+		if !r.IsEmpty() {
+			return fmt.Errorf("slave %s: %v uses %v, which the ledger does not have", p.slave, p.Client, r)
+		}
+	}
+	for p, r := range offered {
+		if !r.IsEmpty() {
+			return fmt.Errorf("slave %s: %v is offered %v, which the ledger does not have", p.slave, p.Client, r)
+		}
+	}
+	return nil
+}
+
+// checkBounds holds counters against what is there, and history against its limits.
+func (c *Core) checkBounds() error {
+	var states [taskStates]int
+	for _, f := range c.frameworks {
+		for _, t := range f.tasks {
+			states[t.state()]++
+			if len(t.seen.GetStatuses()) > MaxStatusesPerTask {
+				return fmt.Errorf("task %s has %d statuses", t.id, len(t.seen.GetStatuses()))
+			}
+		}
+	}
+	h := &c.history
+	kept := 0
+	for _, own := range h.byID {
+		kept += own.Len()
+		if own.Len() > h.maxPerFramework {
+			return fmt.Errorf("%d tasks of one framework are kept", own.Len())
+		}
+	}
+	switch {
+	case states != c.counters.TaskStates:
+		return fmt.Errorf("tasks by state are %v, counted %v", states, c.counters.TaskStates)
+	case len(h.frameworks) > h.maxFrameworks:
+		return fmt.Errorf("%d completed frameworks are kept", len(h.frameworks))
+	case h.tasks.Len() > h.maxTasks || kept != h.tasks.Len():
+		return fmt.Errorf("%d completed tasks are kept, by framework %d", h.tasks.Len(), kept)
+	case len(c.forsaken) > MaxForsakenSlaves:
+		return fmt.Errorf("of %d unreachable slaves it is remembered what was lost", len(c.forsaken))
+	case len(c.removed.ids) > c.removed.limit:
+		return fmt.Errorf("%d removed slaves are kept", len(c.removed.ids))
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package core
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/master/allocator"
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
+	"github.com/stoa-project/stoa/proto/resource"
+)
+
+// offer is resources of one slave, held by one framework in one role until it answers or they are withdrawn.
+type offer struct {
+	id        string
+	number    uint64 // of the id; offers are sorted by it
+	framework *framework
+	slave     *slave
+	role      string
+	resources resource.Resources // not in allocated form
+	message   *mesos.Offer       // as the framework sees it
+}
+
+func sortedOffers(offers map[string]*offer) []*offer {
+	list := slices.Collect(maps.Values(offers))
+	slices.SortFunc(list, func(a, b *offer) int { return cmp.Compare(a.number, b.number) })
+	return list
+}
+
+// offer makes offers of what the allocator has decided, and sends each framework its own together.
+func (c *Core) offer(decisions []allocator.Offer) {
+	var order []*framework
+	batches := map[*framework][]*mesos.Offer{}
+	for _, d := range decisions {
+		f := c.frameworks[d.Framework]
+		o := c.addOffer(f, c.slaves[d.Slave], d.Role, d.Resources)
+		if batches[f] == nil {
+			order = append(order, f)
+		}
+		batches[f] = append(batches[f], o.message)
+	}
+	for _, f := range order {
+		for batch := range slices.Chunk(batches[f], MaxOffersPerEvent) {
+			c.tell(f, &schedulerpb.Event{Type: schedulerpb.Event_OFFERS.Enum(), Offers: &schedulerpb.Event_Offers{Offers: batch}})
+		}
+	}
+}
+
+func (c *Core) addOffer(f *framework, sl *slave, role string, r resource.Resources) *offer {
+	o := &offer{
+		id: fmt.Sprintf("%s-O%d", c.incarnation, c.offerCount), number: c.offerCount,
+		framework: f, slave: sl, role: role, resources: r,
+	}
+	c.offerCount++
+	o.message = c.shownOffer(o)
+	c.offers[o.id], f.offers[o.id], sl.offers[o.id] = o, o, o
+	c.counters.Offers++
+	return o
+}
+
+// forgetOffer ends an offer. What it holds is still offered as far as the allocator knows: its caller says what becomes
+// of it.
+func (c *Core) forgetOffer(o *offer) {
+	delete(c.offers, o.id)
+	delete(o.framework.offers, o.id)
+	delete(o.slave.offers, o.id)
+}
+
+// withdraw ends an offer and gives its resources back.
+func (c *Core) withdraw(o *offer) {
+	c.forgetOffer(o)
+	c.allocator.Return(o.framework.client(o.role), o.slave.id, o.resources)
+}
+
+func (c *Core) tellRescinded(o *offer) {
+	c.counters.Rescinds++
+	c.tell(o.framework, &schedulerpb.Event{Type: schedulerpb.Event_RESCIND.Enum(), Rescind: &schedulerpb.Event_Rescind{OfferId: o.message.Id}})
+}
+
+// rescindAll takes back all offers of a slave.
+func (c *Core) rescindAll(sl *slave) {
+	for _, o := range sortedOffers(sl.offers) {
+		c.withdraw(o)
+		c.tellRescinded(o)
+	}
+}
+
+// decline gives offers back that a framework does not want. Those that are not its own, or not open any more, do not
+// matter.
+func (c *Core) decline(f *framework, m *schedulerpb.Call_Decline) {
+	for _, id := range m.GetOfferIds() {
+		o := f.offers[id.GetValue()]
+		if o == nil {
+			continue
+		}
+		c.counters.Declines++
+		c.withdraw(o)
+		c.refuseResources(o.framework.client(o.role), o.slave, o.resources, m.GetFilters(), false)
+	}
+}
+
+// refuseResources keeps what a framework did not take from being offered to it again: for as long as its filters say, and
+// until all slaves have been looked at once. With refuse_seconds 0 that is only so if nothing was launched, else a
+// framework that declines at once would be offered the same at once, for ever.
+func (c *Core) refuseResources(client allocatorClient, sl *slave, r resource.Resources, filters *mesos.Filters, launched bool) {
+	refuse := mesos.RefuseDuration(filters)
+	if refuse == 0 && launched {
+		return
+	}
+	until := c.now.Add(refuse)
+	if cycle := c.allocator.NextCycle(c.now); cycle.After(until) {
+		until = cycle
+	}
+	c.allocator.Refuse(client, sl.id, r, until)
+}
+
+// shownOffer is an offer as its framework sees it.
+func (c *Core) shownOffer(o *offer) *mesos.Offer {
+	address := o.slave.agentAddress()
+	m := &mesos.Offer{
+		Id:             mesos.NewOfferID(o.id),
+		FrameworkId:    o.framework.info.Id,
+		AgentId:        o.slave.info.Id,
+		Hostname:       proto.String(o.slave.info.GetHostname()),
+		Url:            &mesos.URL{Scheme: proto.String("http"), Address: address, Path: proto.String("/slave(1)")},
+		Domain:         o.slave.info.Domain,
+		Attributes:     o.slave.info.Attributes,
+		Resources:      shownResources(o.framework, o.resources, o.role),
+		AllocationInfo: &mesos.Resource_AllocationInfo{Role: proto.String(o.role)},
+	}
+	for _, e := range o.slave.sortedExecutors() {
+		if e.framework == o.framework {
+			m.ExecutorIds = append(m.ExecutorIds, e.info.ExecutorId)
+		}
+	}
+	if !o.framework.can(mesos.FrameworkInfo_Capability_MULTI_ROLE) {
+		m.AllocationInfo = nil
+	}
+	return m
+}
+
+// shownResources are resources as a framework understands them: without their allocation if it has one role only, in the
+// form without stacks of reservations if it does not know those.
+func shownResources(f *framework, r resource.Resources, role string) []*mesos.Resource {
+	if f.can(mesos.FrameworkInfo_Capability_MULTI_ROLE) {
+		r = r.Allocate(role)
+	}
+	if f.can(mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT) {
+		return r.ToProto()
+	}
+	// A stack of reservations cannot be said in the older form: the framework does not see it, and it comes back unused.
+	plain, err := r.Filter(func(x resource.Resource) bool { return len(x.Reservations()) <= 1 }).ToProtoPreRefinement()
+	if err != nil {
+		panic(fmt.Sprintf("master: %v", err))
+	}
+	return plain
+}
+
+func seconds(t time.Time) float64 { return float64(t.UnixNano()) / float64(time.Second) }

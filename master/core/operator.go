@@ -1,0 +1,146 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/master/registry"
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
+	"github.com/stoa-project/stoa/proto/wire"
+)
+
+// asked answers an operator, at once or when what was asked has been persisted.
+func (c *Core) asked(e Asked) {
+	switch m := e.Message.(type) {
+	case *masterpb.Call:
+		c.operatorCall(e.Request, m)
+	case *wire.OperatorKillTask:
+		c.operatorKill(e.Request, m)
+	default:
+		c.refuseRequest(e.Request, "%s is nothing that an operator can ask", e.Message.ProtoReflect().Descriptor().Name())
+	}
+}
+
+func (c *Core) reply(r Request, m proto.Message) { c.emit(Reply{r, m}) }
+
+func (c *Core) refuseRequest(r Request, format string, args ...any) {
+	c.reply(r, &wire.Refused{Reason: fmt.Sprintf(format, args...)})
+}
+
+func (c *Core) operatorCall(r Request, call *masterpb.Call) {
+	switch call.GetType() {
+	case masterpb.Call_GET_HEALTH:
+		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_HEALTH.Enum(), GetHealth: &masterpb.Response_GetHealth{Healthy: proto.Bool(true)}})
+	case masterpb.Call_GET_VERSION:
+		c.reply(r, getVersion())
+	case masterpb.Call_GET_FLAGS:
+		c.reply(r, c.getFlags())
+	case masterpb.Call_GET_METRICS:
+		c.reply(r, c.getMetrics())
+	case masterpb.Call_GET_MASTER:
+		c.reply(r, c.getMaster())
+	case masterpb.Call_GET_AGENTS:
+		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_AGENTS.Enum(), GetAgents: c.getAgents()})
+	case masterpb.Call_GET_FRAMEWORKS:
+		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_FRAMEWORKS.Enum(), GetFrameworks: c.getFrameworks()})
+	case masterpb.Call_GET_EXECUTORS:
+		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_EXECUTORS.Enum(), GetExecutors: c.getExecutors()})
+	case masterpb.Call_GET_TASKS:
+		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_TASKS.Enum(), GetTasks: c.getTasks()})
+	case masterpb.Call_GET_ROLES:
+		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_ROLES.Enum(), GetRoles: c.getRoles()})
+	case masterpb.Call_GET_WEIGHTS:
+		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_WEIGHTS.Enum(), GetWeights: c.getWeights()})
+	case masterpb.Call_GET_STATE:
+		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_STATE.Enum(), GetState: &masterpb.Response_GetState{
+			GetTasks: c.getTasks(), GetExecutors: c.getExecutors(), GetFrameworks: c.getFrameworks(), GetAgents: c.getAgents(),
+		}})
+	case masterpb.Call_UPDATE_WEIGHTS:
+		c.updateWeights(r, call.GetUpdateWeights())
+	case masterpb.Call_TEARDOWN:
+		c.operatorTeardown(r, call.GetTeardown())
+	default:
+		c.refuseRequest(r, "call %v is not supported by this master", call.GetType())
+	}
+}
+
+// operatorTeardown ends a framework in the name of an operator. Its scheduler is told.
+func (c *Core) operatorTeardown(r Request, m *masterpb.Call_Teardown) {
+	id := m.GetFrameworkId().GetValue()
+	f := c.frameworks[id]
+	switch {
+	case f == nil && c.hasEnded(id):
+		c.refuseRequest(r, "framework %s has ended already", id)
+		return
+	case f == nil:
+		c.refuseRequest(r, "there is no framework %q", id)
+		return
+	}
+	c.tell(f, &schedulerpb.Event{
+		Type:  schedulerpb.Event_ERROR.Enum(),
+		Error: &schedulerpb.Event_Error{Message: proto.String("Framework has been torn down by an operator")},
+	})
+	c.removeFramework(f, "an operator tore it down")
+	c.reply(r, &wire.OperatorDone{})
+}
+
+// operatorKill ends a task in the name of an operator. The framework may be left out if only one has a task of this id.
+func (c *Core) operatorKill(r Request, m *wire.OperatorKillTask) {
+	id, fid := m.GetTaskId().GetValue(), m.GetFrameworkId().GetValue()
+	if fid != "" && c.frameworks[fid] == nil {
+		c.refuseRequest(r, "there is no framework %q that runs", fid)
+		return
+	}
+	var found []*task
+	for _, other := range slices.Sorted(maps.Keys(c.frameworks)) {
+		if t := c.frameworks[other].tasks[id]; t != nil && (fid == "" || fid == other) {
+			found = append(found, t)
+		}
+	}
+	switch {
+	case len(found) == 0:
+		c.refuseRequest(r, "there is no task %q that runs", id)
+	case len(found) > 1:
+		c.refuseRequest(r, "task id %q is that of tasks of %d frameworks, %s and %s among them: name the framework", id, len(found), found[0].framework.id, found[1].framework.id)
+	case mesos.IsTerminal(found[0].state()):
+		c.refuseRequest(r, "task %s has ended already: it is %v", id, found[0].state())
+	default:
+		c.note("task %s of framework %s is killed by an operator", id, found[0].framework.id)
+		c.kill(found[0], nil)
+		c.reply(r, &wire.OperatorDone{})
+	}
+}
+
+// updateWeights has new weights of roles persisted.
+func (c *Core) updateWeights(r Request, m *masterpb.Call_UpdateWeights) {
+	weights := map[string]float64{}
+	for _, w := range m.GetWeightInfos() {
+		if err := mesos.ValidateRole(w.GetRole()); err != nil {
+			c.refuseRequest(r, "weight %v: %v", w.GetWeight(), err)
+			return
+		}
+		if weight := w.GetWeight(); !(weight > 0) || math.IsInf(weight, 1) {
+			c.refuseRequest(r, "weight %v of role %q: allowed are numbers above 0", weight, w.GetRole())
+			return
+		}
+		weights[w.GetRole()] = w.GetWeight()
+	}
+	c.persist(registry.SetWeights{Weights: weights}, func(failure string) { c.weightsUpdated(r, weights, failure) })
+}
+
+func (c *Core) weightsUpdated(r Request, weights map[string]float64, failure string) {
+	if failure != "" {
+		c.refuseRequest(r, "weights could not be set: %s", failure)
+		return
+	}
+	for _, role := range slices.Sorted(maps.Keys(weights)) {
+		c.allocator.SetWeight(role, weights[role])
+	}
+	c.reply(r, &wire.OperatorDone{})
+}

@@ -1,0 +1,60 @@
+//go:build cgo
+
+package libcontainer
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// capability is a capability's number and libcontainer's name for it.
+type capability struct {
+	number uintptr
+	name   string
+}
+
+// rootCapabilities are what root keeps in a container: Docker's default set
+// without NET_RAW (forging packets), MKNOD and AUDIT_WRITE.
+func rootCapabilities() []capability {
+	return []capability{
+		{unix.CAP_CHOWN, "CAP_CHOWN"},
+		{unix.CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"},
+		{unix.CAP_FOWNER, "CAP_FOWNER"},
+		{unix.CAP_FSETID, "CAP_FSETID"},
+		{unix.CAP_KILL, "CAP_KILL"},
+		{unix.CAP_NET_BIND_SERVICE, "CAP_NET_BIND_SERVICE"},
+		{unix.CAP_SETFCAP, "CAP_SETFCAP"},
+		{unix.CAP_SETGID, "CAP_SETGID"},
+		{unix.CAP_SETPCAP, "CAP_SETPCAP"},
+		{unix.CAP_SETUID, "CAP_SETUID"},
+		{unix.CAP_SYS_CHROOT, "CAP_SYS_CHROOT"},
+	}
+}
+
+// capabilitySet is the permitted set of this process, bit by number.
+func capabilitySet() (uint64, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return 0, fmt.Errorf("read this process's capabilities: %w", err)
+	}
+	return uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32, nil
+}
+
+// ownCapabilities lists those of rootCapabilities that this process can pass
+// on: to ask for another one would fail the start.
+func ownCapabilities() ([]string, error) {
+	permitted, err := capabilitySet()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, one := range rootCapabilities() {
+		bounding, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, one.number, 0, 0, 0)
+		if err == nil && bounding == 1 && permitted&(1<<one.number) != 0 {
+			names = append(names, one.name)
+		}
+	}
+	return names, nil
+}

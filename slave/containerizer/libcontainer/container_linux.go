@@ -1,0 +1,293 @@
+//go:build cgo
+
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	runc "github.com/opencontainers/runc/libcontainer"
+	"golang.org/x/sys/unix"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
+	"github.com/stoa-project/stoa/slave/containerizer/reaper"
+)
+
+// container is one isolated command. Its parts appear as start makes them, and
+// clean removes those that exist.
+type container struct {
+	spec containerizer.Spec
+	host *Containerizer
+	life containerizer.Life
+
+	known   facts
+	made    *runc.Container
+	init    *runc.Process // the reaper
+	control *reaper.Control
+	account account
+	pid     int
+	begun   time.Time
+
+	cancel   context.CancelFunc // ends the start
+	executed atomic.Bool        // the start is over: what it made may be used from anywhere
+
+	done chan struct{} // closed once exit and err are final
+	exit containerizer.Exit
+	err  error
+}
+
+func (c *container) failed(step string, err error) error {
+	var spec *containerizer.SpecError
+	var start *containerizer.StartError
+	if errors.As(err, &spec) || errors.As(err, &start) {
+		return err
+	}
+	return &containerizer.StartError{ID: c.spec.ID, Step: step, Err: err}
+}
+
+// start makes the container and returns when its command has been executed.
+func (c *container) start(ctx context.Context, stdio containerizer.Stdio) (err error) {
+	if err := ctx.Err(); err != nil {
+		return c.failed("before it began", err)
+	}
+	if c.known, err = c.gather(); err != nil {
+		return c.failed("preparing what it sees", err)
+	}
+	if c.made, err = runc.Create(c.host.dir.containers(), c.spec.ID, configure(c.known)); err != nil {
+		return c.failed("creating its state", err)
+	}
+	control, theirs, err := reaper.New()
+	if err != nil {
+		return c.failed("making the control socket", err)
+	}
+	c.control = control
+	err = c.run(stdio, theirs)
+	theirs.Close() // or the reaper's own death would not end the conversation
+	if err != nil {
+		return c.failed("making its namespaces, cgroups and mounts", err)
+	}
+	state, err := c.made.State()
+	if err != nil {
+		return c.failed("reading its state", err)
+	}
+	c.account = accountOf(state.CgroupPaths, c.host.unified)
+	stop := context.AfterFunc(ctx, func() { _ = c.init.Signal(unix.SIGKILL) })
+	defer stop()
+	return c.execute(ctx)
+}
+
+// run starts the reaper as the container's first process.
+func (c *container) run(stdio containerizer.Stdio, control *os.File) error {
+	process := &runc.Process{
+		Init: true,
+		Args: reaper.Argv(), // found by the PATH, so that ps shows the argument vector as it is
+		Env: []string{
+			"PATH=" + path.Dir(BinaryPath), "HOME=/",
+			fmt.Sprintf("%s=%d", reaper.Variable, reaper.ControlFD),
+		},
+		UID: c.known.user.uid, GID: c.known.user.gid, AdditionalGroups: c.known.user.groups,
+		Cwd:        c.spec.Sandbox,
+		ExtraFiles: []*os.File{control},
+	}
+	// A nil *os.File must stay a nil interface: that is /dev/null.
+	if stdio.Stdin != nil {
+		process.Stdin = stdio.Stdin
+	}
+	if stdio.Stdout != nil {
+		process.Stdout = stdio.Stdout
+	}
+	if stdio.Stderr != nil {
+		process.Stderr = stdio.Stderr
+	}
+	c.init = process
+	return c.made.Run(process)
+}
+
+// execute has the reaper execute the command.
+func (c *container) execute(ctx context.Context) error {
+	err := c.control.Launch(c.spec.Args, c.spec.Env)
+	if errors.Is(err, syscall.E2BIG) {
+		return &containerizer.ExecError{Path: c.spec.Args[0], Err: syscall.E2BIG}
+	}
+	// Any other failure to launch means that the reaper ended: Started says so too.
+	pid, err := c.control.Started()
+	var errno syscall.Errno
+	switch {
+	case ctx.Err() != nil:
+		return c.failed("executing its command", ctx.Err())
+	case errors.As(err, &errno):
+		return &containerizer.ExecError{Path: c.spec.Args[0], Err: errno}
+	case err != nil:
+		return c.failed("executing its command", err)
+	}
+	c.pid, c.begun = pid, time.Now()
+	c.executed.Store(true)
+	if _, err := c.life.Take(containerizer.Execute); err != nil {
+		return c.failed("executing its command", context.Canceled) // killed at the last moment
+	}
+	return nil
+}
+
+// watch waits for the end, takes stock and cleans up.
+func (c *container) watch() {
+	// The wait for the reaper's last word occupies no thread; that for its process
+	// does, but comes when it is over.
+	end, err := c.control.Wait()
+	finished := time.Now()
+	c.life.MustTake(containerizer.End)
+	status := end.Status
+	if process, _ := c.init.Wait(); err != nil && process != nil {
+		status = process.Sys().(syscall.WaitStatus) // killed from outside, as by Kill
+	}
+	c.exit = c.takeStock(status, finished)
+	c.err = c.clean()
+	c.finish()
+}
+
+// takeStock reads what the container used while its cgroups still exist.
+func (c *container) takeStock(status syscall.WaitStatus, finished time.Time) containerizer.Exit {
+	exit := containerizer.Exit{
+		Status: status, Started: c.begun, Finished: finished,
+		Killed:           c.life.Killed(status),
+		MemoryLimitBytes: containerizer.MemoryLimit(c.spec.MemoryBytes),
+	}
+	// What can't be read stays 0: it must not hide how the command ended.
+	if stats, err := c.account.stats(); err == nil {
+		exit.CPUSeconds, exit.MemoryPeakBytes = stats.CPUSeconds, stats.MemoryPeakBytes
+	}
+	if kills, err := c.account.oomKills(); err == nil && kills > 0 {
+		exit.OutOfMemory = status.Signaled() || status.ExitStatus() != 0
+	}
+	return exit
+}
+
+// clean removes everything that start made, whatever of it there is.
+func (c *container) clean() error {
+	var failed []error
+	if c.control != nil {
+		c.control.Close() // cuts the lifeline of a reaper that still lives
+	}
+	if c.made != nil {
+		if c.init != nil {
+			_ = c.init.Signal(unix.SIGKILL) // without effect on what has ended
+			_, _ = c.init.Wait()
+		}
+		failed = append(failed, c.made.Destroy())
+	}
+	if c.known.rootfs == c.host.dir.root(c.spec.ID) {
+		failed = append(failed, os.RemoveAll(c.known.rootfs))
+	}
+	if len(c.known.overlays) > 0 {
+		failed = append(failed, os.RemoveAll(c.host.dir.overlays(c.spec.ID)))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return fmt.Errorf("clean up container %s: %w", c.spec.ID, err)
+	}
+	return nil
+}
+
+func (c *container) finish() {
+	c.life.MustTake(containerizer.Clean)
+	c.host.dismiss(c)
+	close(c.done)
+}
+
+func (c *container) ID() string { return c.spec.ID }
+
+func (c *container) PID() int { return c.pid }
+
+func (c *container) Wait() (containerizer.Exit, error) {
+	<-c.done
+	return c.exit, c.err
+}
+
+func (c *container) Signal(signal syscall.Signal) error {
+	if _, err := c.life.Take(containerizer.Signal); err != nil {
+		return os.ErrProcessDone
+	}
+	return c.control.Signal(signal)
+}
+
+func (c *container) Kill() error {
+	c.life.MustTake(containerizer.Kill)
+	c.cancel()
+	if !c.executed.Load() {
+		return nil
+	}
+	// The end of PID 1 is, by the kernel, the end of all in its pid namespace.
+	if err := c.init.Signal(unix.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill container %s: %w", c.spec.ID, err)
+	}
+	return nil
+}
+
+func (c *container) Stats() (containerizer.Stats, error) {
+	if _, err := c.life.Take(containerizer.Measure); err != nil {
+		return containerizer.Stats{}, os.ErrProcessDone
+	}
+	stats, err := c.account.stats()
+	if c.life.State() != containerizer.Running {
+		return containerizer.Stats{}, os.ErrProcessDone
+	}
+	return stats, err
+}
+
+// gather finds out everything that the isolators have to know, and makes the
+// files and directories that they refer to.
+func (c *container) gather() (known facts, err error) {
+	known = facts{
+		spec: c.spec, cgroup: path.Join(c.host.options.CgroupParent, c.spec.ID), binary: c.host.options.Binary,
+		runAt: runPaths(), temporaryAt: temporaryPaths(), names: namingAliases(c.host.naming),
+		hiddenDirs: c.host.hiddenDirs, hiddenFiles: c.host.hiddenFiles,
+		swapLimit: c.host.swapLimit, capabilities: c.host.capabilities,
+	}
+	if info, err := os.Stat(c.spec.Sandbox); err != nil || !info.IsDir() {
+		return known, c.failed("sandbox "+c.spec.Sandbox, errors.Join(err, errors.New("must be a directory")))
+	}
+	if _, err := os.Stat(known.binary); err != nil {
+		return known, c.failed("finding the stoa binary", err)
+	}
+	if known.user, err = identify(c.spec.User); err != nil {
+		return known, err
+	}
+	if known.root, err = rootEntries(); err != nil {
+		return known, err
+	}
+	if known.temporary, err = makeTemporary(c.spec.Sandbox); err != nil {
+		return known, c.failed("making its /tmp", err)
+	}
+	return c.gatherVolumes(known)
+}
+
+func (c *container) gatherVolumes(known facts) (facts, error) {
+	own := append(privatePaths(), known.hiddenDirs...)
+	needs, err := placeVolumes(c.spec, append(own, c.spec.Sandbox), lookOnMachine, isDirectory)
+	if err != nil {
+		return known, err
+	}
+	known.volumes, known.overlays = needs.volumes, needs.overlays
+	for i := range known.overlays {
+		overlay := &known.overlays[i]
+		overlay.points = filepath.Join(c.host.dir.overlays(c.spec.ID), fmt.Sprint(i))
+		if overlay.below, err = mountsBelow(overlay.at); err != nil {
+			return known, err
+		}
+	}
+	if err := makeOverlays(known.overlays); err != nil {
+		return known, err
+	}
+	id := baseRoot
+	if len(needs.roots) > 0 {
+		id = c.spec.ID
+	}
+	known.rootfs = c.host.dir.root(id)
+	_, err = c.host.dir.makeRoot(id, known.root, needs.roots)
+	return known, err
+}

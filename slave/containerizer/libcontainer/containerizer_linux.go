@@ -1,0 +1,242 @@
+//go:build cgo
+
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/cgroups"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
+)
+
+// closeTimeout is how long Close waits for killed processes to be gone.
+const closeTimeout = 10 * time.Second
+
+// Containerizer makes isolated containers. New makes one.
+type Containerizer struct {
+	options      Options
+	dir          hostDir
+	cgroup       tree
+	capabilities []string
+	hiddenDirs   []string
+	hiddenFiles  []string
+	naming       []string // see namingFiles
+	swapLimit    bool
+	unified      bool
+
+	mu      sync.Mutex
+	closed  bool
+	running map[string]*container
+}
+
+var (
+	_ containerizer.Containerizer = (*Containerizer)(nil)
+	_ containerizer.Container     = (*container)(nil)
+)
+
+// New makes the containerizer of one host and what all its containers share: a
+// cgroup and a directory of state. What a dead host of the same id left of these
+// is ended and removed first. Its errors are what Available says, bad options,
+// and what the machine refuses.
+func New(options Options) (containerizer.Containerizer, error) {
+	if err := Available(); err != nil {
+		return nil, err
+	}
+	options, err := options.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := options.check(); err != nil {
+		return nil, err
+	}
+	c := &Containerizer{options: options, naming: namingFiles(), unified: cgroups.IsCgroup2UnifiedMode(), running: make(map[string]*container)}
+	if err := c.prepare(); err != nil {
+		return nil, errors.Join(fmt.Errorf("containers of host %s: %w", options.HostID, err), c.retreat())
+	}
+	return c, nil
+}
+
+func (c *Containerizer) prepare() (err error) {
+	if err := os.MkdirAll(c.options.StateDir, 0o711); err != nil {
+		return err
+	}
+	// libcontainer refuses a root that is reached through a link.
+	if c.options.StateDir, err = filepath.EvalSymlinks(c.options.StateDir); err != nil {
+		return err
+	}
+	if c.options.WorkDir, err = filepath.EvalSymlinks(c.options.WorkDir); err != nil {
+		return err
+	}
+	if c.capabilities, err = ownCapabilities(); err != nil {
+		return err
+	}
+	c.hiddenDirs, c.hiddenFiles = hiddenPaths(append([]string{c.options.WorkDir, c.options.StateDir}, c.options.Hide...))
+	if c.dir, err = openHostDir(c.options.StateDir, c.options.HostID); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if err := c.dir.clean(ctx); err != nil {
+		return err
+	}
+	if err := c.dir.record(hostRecord{Cgroup: c.options.CgroupParent}); err != nil {
+		return err
+	}
+	if c.cgroup, err = treeOf(c.options.CgroupParent); err != nil {
+		return err
+	}
+	if err := c.cgroup.create(); err != nil {
+		return err
+	}
+	c.swapLimit = swapIsLimited(c.cgroup)
+	return os.MkdirAll(c.dir.containers(), 0o711)
+}
+
+// retreat removes what an unfinished New or a Close leaves.
+func (c *Containerizer) retreat() error {
+	var failed []error
+	if c.cgroup.dirs != nil {
+		failed = append(failed, c.cgroup.remove())
+	}
+	if c.dir.lock != nil {
+		failed = append(failed, c.dir.remove())
+	}
+	return errors.Join(failed...)
+}
+
+// Name is "libcontainer".
+func (c *Containerizer) Name() string { return Name }
+
+// Missing lists what is shared with the machine or not limited.
+func (c *Containerizer) Missing() []string {
+	missing := []string{"the network is the machine's", "disk space is not limited"}
+	if !c.swapLimit {
+		missing = append(missing, "swap is not limited: the kernel does not account for it")
+	}
+	return missing
+}
+
+// Binary is BinaryPath.
+func (c *Containerizer) Binary() string { return BinaryPath }
+
+// Start makes a container and runs spec's command in it.
+func (c *Containerizer) Start(ctx context.Context, spec containerizer.Spec, stdio containerizer.Stdio) (containerizer.Container, error) {
+	if err := spec.Check(); err != nil {
+		return nil, err
+	}
+	spec.Sandbox = filepath.Clean(spec.Sandbox)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	one := &container{spec: spec, host: c, cancel: cancel, done: make(chan struct{})}
+	one.life.MustTake(containerizer.Launch)
+	if err := c.admit(one); err != nil {
+		return nil, err
+	}
+	if err := one.start(ctx, stdio); err != nil {
+		one.life.MustTake(containerizer.Fail)
+		if left := one.clean(); left != nil {
+			err = errors.Join(err, left)
+		}
+		one.finish()
+		return nil, err
+	}
+	go one.watch()
+	return one, nil
+}
+
+// Sweep ends and removes what dead hosts of the same state directory left.
+func (c *Containerizer) Sweep(ctx context.Context) error {
+	dead, err := deadHostDirs(c.options.StateDir)
+	failed := []error{err}
+	for _, dir := range dead {
+		if err := dir.clean(ctx); err != nil {
+			failed = append(failed, fmt.Errorf("sweep %s: %w", dir.path, err))
+			dir.lock.Close()
+			continue
+		}
+		failed = append(failed, dir.remove())
+	}
+	return errors.Join(failed...)
+}
+
+// clean ends and removes what a dead host left, but for its directory and lock.
+func (d hostDir) clean(ctx context.Context) error {
+	record, err := d.recorded()
+	if err != nil {
+		return err
+	}
+	if record.Cgroup != "" {
+		left, err := treeOf(record.Cgroup)
+		if err != nil {
+			return err
+		}
+		if err := left.kill(ctx); err != nil {
+			return err
+		}
+		if err := left.remove(); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"containers", "roots", "overlays", recordName} {
+		if err := os.RemoveAll(filepath.Join(d.path, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close kills what still runs, and removes the host's cgroup and state.
+func (c *Containerizer) Close() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	left := make([]*container, 0, len(c.running))
+	for _, one := range c.running {
+		left = append(left, one)
+	}
+	c.mu.Unlock()
+
+	var failed []error
+	timeout := time.NewTimer(closeTimeout)
+	defer timeout.Stop()
+	for _, one := range left {
+		failed = append(failed, one.Kill())
+	}
+	for _, one := range left {
+		select {
+		case <-one.done:
+		case <-timeout.C:
+			return errors.Join(append(failed, fmt.Errorf("container %s does not end within %v", one.spec.ID, closeTimeout))...)
+		}
+	}
+	return errors.Join(append(failed, c.retreat())...)
+}
+
+func (c *Containerizer) admit(one *container) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return &containerizer.StartError{ID: one.spec.ID, Step: "before it began", Err: os.ErrClosed}
+	case c.running[one.spec.ID] != nil:
+		return &containerizer.StartError{ID: one.spec.ID, Step: "before it began", Err: os.ErrExist}
+	}
+	c.running[one.spec.ID] = one
+	return nil
+}
+
+func (c *Containerizer) dismiss(one *container) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.running, one.spec.ID)
+}

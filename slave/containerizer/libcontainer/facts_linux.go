@@ -1,0 +1,306 @@
+//go:build cgo
+
+package libcontainer
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
+)
+
+// facts is everything that the isolators have to know of the machine and of one
+// container. Gathering them is the only part that looks; the rest is pure.
+type facts struct {
+	spec   containerizer.Spec
+	user   identity
+	rootfs string // the directory of mount points that becomes /
+	cgroup string // path in every hierarchy
+
+	root        []rootEntry // what / has on the machine and keeps inside
+	runAt       []string    // where an own tmpfs stands for /run
+	temporary   string      // the folder that is seen at temporaryAt
+	temporaryAt []string
+	hiddenDirs  []string
+	hiddenFiles []string
+	names       []alias
+	binary      string // path of the stoa binary on the machine
+	overlays    []overlay
+	volumes     []containerizer.Volume // in the order of mounting; container paths absolute
+
+	swapLimit    bool     // the kernel can limit swap
+	capabilities []string // those of rootCapabilities that the host has
+}
+
+// identity is as whom the command runs.
+type identity struct {
+	uid, gid int
+	groups   []int
+}
+
+// rootEntry is one name in the machine's root directory.
+type rootEntry struct {
+	name   string
+	kind   rootKind
+	target string // of a link
+}
+
+type rootKind int
+
+const (
+	rootDirectory rootKind = iota
+	rootFile
+	rootLink
+)
+
+// alias is a file that must be seen at a path which something private covers.
+type alias struct{ source, at string }
+
+// overlay adds mount points to a directory of the machine that lacks them.
+type overlay struct {
+	at     string   // the directory, which exists
+	points string   // a directory of the host's state with the mount points, laid over it
+	create []point  // what to make in points
+	below  []string // mounts of the machine below at, which an overlay would not show
+}
+
+// point is a mount point to create.
+type point struct {
+	path      string // relative
+	directory bool
+}
+
+// The paths where something of the container's own stands instead of the
+// machine's: what lies below them on the machine is not seen.
+func privatePaths() []string {
+	return []string{"/dev", "/proc", "/run", "/sys", "/tmp", "/var/run", "/var/tmp"}
+}
+
+// namingFiles are the files by which names are resolved. On many machines they
+// are links into /run, which is private inside.
+func namingFiles() []string {
+	return []string{"/etc/hostname", "/etc/hosts", "/etc/localtime", "/etc/resolv.conf"}
+}
+
+// maxLinks is how many symbolic links are followed for one path: the kernel's own limit.
+const maxLinks = 40
+
+// below reports whether path is directory or lies below it.
+func below(path, directory string) bool {
+	rest, ok := strings.CutPrefix(path, directory)
+	return ok && (rest == "" || rest[0] == '/' || directory == "/")
+}
+
+func belowAny(path string, directories []string) bool {
+	return slices.ContainsFunc(directories, func(directory string) bool { return below(path, directory) })
+}
+
+// identify finds the user that the command runs as; "" is the host's own.
+func identify(name string) (identity, error) {
+	if name == "" {
+		groups, err := os.Getgroups()
+		return identity{uid: os.Geteuid(), gid: os.Getegid(), groups: groups}, err
+	}
+	found, err := user.Lookup(name)
+	if err != nil {
+		if found, err = user.LookupId(name); err != nil {
+			return identity{}, &containerizer.SpecError{Field: "User", Value: name, Allowed: "the name or the id of a user of this machine"}
+		}
+	}
+	texts, err := found.GroupIds()
+	if err != nil {
+		return identity{}, fmt.Errorf("groups of user %s: %w", name, err)
+	}
+	numbers := make([]int, 0, len(texts)+2)
+	for _, text := range append([]string{found.Uid, found.Gid}, texts...) {
+		number, err := strconv.Atoi(text)
+		if err != nil {
+			return identity{}, fmt.Errorf("user %s: id %q is not a number", name, text)
+		}
+		numbers = append(numbers, number)
+	}
+	return identity{uid: numbers[0], gid: numbers[1], groups: numbers[2:]}, nil
+}
+
+// rootEntries lists what of the machine's / is seen inside.
+func rootEntries() ([]rootEntry, error) {
+	listed, err := os.ReadDir("/")
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]rootEntry, 0, len(listed))
+	for _, one := range listed {
+		if slices.Contains(ownAtRoot(), one.Name()) {
+			continue
+		}
+		entry := rootEntry{name: one.Name()}
+		switch {
+		case one.IsDir():
+		case one.Type().IsRegular():
+			entry.kind = rootFile
+		case one.Type()&fs.ModeSymlink != 0:
+			entry.kind = rootLink
+			if entry.target, err = os.Readlink("/" + one.Name()); err != nil {
+				return nil, err
+			}
+		default:
+			continue // a socket or a device at the root of a machine is no file system
+		}
+		entries = append(entries, entry)
+	}
+	return entries, nil
+}
+
+// ownAtRoot lists the directories of / that are the container's own.
+func ownAtRoot() []string { return []string{"dev", "proc", "run", "sys", "tmp"} }
+
+// runPaths lists where /run is to be replaced: /var/run is a link to it on most
+// machines, and a directory on some.
+func runPaths() []string {
+	return append([]string{"/run"}, realDirectories("/var/run")...)
+}
+
+func temporaryPaths() []string {
+	return append([]string{"/tmp"}, realDirectories("/var/tmp")...)
+}
+
+func realDirectories(paths ...string) []string {
+	return slices.DeleteFunc(paths, func(path string) bool {
+		info, err := os.Lstat(path)
+		return err != nil || !info.IsDir()
+	})
+}
+
+// hiddenPaths sorts out what of paths exists, is not hidden anyway, and is a
+// directory or a file.
+func hiddenPaths(paths []string) (directories, files []string) {
+	var found []string
+	for _, path := range paths {
+		if real, err := filepath.EvalSymlinks(path); err == nil && !belowAny(real, privatePaths()) {
+			found = append(found, real)
+		}
+	}
+	slices.Sort(found)
+	for _, path := range found {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil || belowAny(path, directories):
+		case info.IsDir():
+			directories = append(directories, path)
+		default:
+			files = append(files, path)
+		}
+	}
+	return directories, slices.Compact(files)
+}
+
+// namingAliases lists what must be shown below a private path so that the files
+// of names, which are links into it, still lead somewhere.
+func namingAliases(files []string) []alias {
+	var aliases []alias
+	for _, file := range files {
+		at := file
+		for range maxLinks {
+			if belowAny(at, privatePaths()) {
+				if source, err := filepath.EvalSymlinks(at); err == nil {
+					aliases = append(aliases, alias{source: source, at: at})
+				}
+				break
+			}
+			target, err := os.Readlink(at)
+			if err != nil {
+				break
+			}
+			if !filepath.IsAbs(target) {
+				target = filepath.Join(filepath.Dir(at), target)
+			}
+			at = filepath.Clean(target)
+		}
+	}
+	return aliases
+}
+
+// makeTemporary makes the folder that is seen as /tmp. What was put into the
+// sandbox before must not lead it elsewhere by a link of that name.
+func makeTemporary(sandbox string) (string, error) {
+	root, err := os.OpenRoot(sandbox)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	if err := root.Mkdir(TemporaryName, 0o700); err != nil && !os.IsExist(err) {
+		return "", err
+	}
+	path := filepath.Join(sandbox, TemporaryName)
+	info, err := root.Lstat(TemporaryName)
+	if err != nil {
+		return "", err
+	}
+	if !info.IsDir() {
+		return "", fmt.Errorf("%s is a %s: must be a directory, or not exist", path, kindOf(info.Mode()))
+	}
+	return path, root.Chmod(TemporaryName, 0o777|fs.ModeSticky)
+}
+
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode&fs.ModeSymlink != 0:
+		return "symbolic link"
+	case mode.IsDir():
+		return "directory"
+	case mode.IsRegular():
+		return "file"
+	}
+	return "special file"
+}
+
+// mountsBelow lists the topmost mounts of the machine strictly below directory.
+func mountsBelow(directory string) ([]string, error) {
+	infos, err := mountinfo.GetMounts(mountinfo.PrefixFilter(directory))
+	if err != nil {
+		return nil, err
+	}
+	var mounts []string
+	for _, info := range infos {
+		if info.Mountpoint != directory {
+			mounts = append(mounts, info.Mountpoint)
+		}
+	}
+	slices.Sort(mounts)
+	var topmost []string
+	for _, mount := range mounts {
+		if !belowAny(mount, topmost) {
+			topmost = append(topmost, mount)
+		}
+	}
+	return topmost, nil
+}
+
+// lookOnMachine is the lookup of the real machine.
+func lookOnMachine(path string) (fs.FileMode, string, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return 0, "", err
+	}
+	if info.Mode()&fs.ModeSymlink == 0 {
+		return info.Mode(), "", nil
+	}
+	target, err := os.Readlink(path)
+	return info.Mode(), target, err
+}
+
+func isDirectory(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, err
+	}
+	return info.IsDir(), nil
+}

@@ -1,0 +1,446 @@
+//go:build linux && cgo
+
+package libcontainer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
+	"github.com/stoa-project/stoa/slave/containerizer/containertest"
+)
+
+// inside opens a containerizer for one test of isolation.
+func inside(t *testing.T) (*containertest.Watch, *Containerizer) {
+	t.Helper()
+	containertest.Root(t)
+	w := containertest.New(t)
+	c := open(t, w, "host")
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w, c
+}
+
+// outside makes a directory on the machine that is not hidden from containers.
+func outside(t *testing.T, parent string) string {
+	t.Helper()
+	path, err := os.MkdirTemp(parent, "stoa-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(path) })
+	return path
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// says runs a script and compares its output.
+func says(t *testing.T, w *containertest.Watch, c containerizer.Containerizer, spec containerizer.Spec, want string) {
+	t.Helper()
+	got := containertest.Run(t, c, spec)
+	if diff := cmp.Diff(want, got.Stdout); diff != "" {
+		t.Errorf("%q\n(-want +got)\n%s\nstderr: %s", spec.Args[2], diff, got.Stderr)
+	}
+}
+
+// refuses tells that none of the commands succeeds.
+func refuses(t *testing.T, w *containertest.Watch, c containerizer.Containerizer, commands ...string) {
+	t.Helper()
+	var script strings.Builder
+	for _, command := range commands {
+		fmt.Fprintf(&script, "if ( %s ) 2>/dev/null; then echo %q; fi\n", command, command)
+	}
+	spec := w.Spec("refuses", script.String())
+	if got := containertest.Run(t, c, spec); got.Stdout != "" || got.Exit.Status != 0 {
+		t.Errorf("succeeded, and must not:\n%s(%#x %s)", got.Stdout, got.Exit.Status, got.Stderr)
+	}
+}
+
+func TestTheMachinesFilesCantBeWritten(t *testing.T) {
+	w, c := inside(t)
+	mounted := outside(t, "/var")
+	if err := unix.Mount("stoa-test", mounted, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(mounted, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	write(t, filepath.Join(mounted, "there"), "")
+	says(t, w, c, w.Spec("sees", "ls "+mounted), "there\n")
+	refuses(t, w, c, "touch /stoa-x", "touch /etc/stoa-x", "touch /usr/stoa-x", "touch /var/stoa-x", "mkdir /root/stoa-x",
+		"touch "+mounted+"/stoa-x", "mkdir /sys/fs/cgroup/stoa-x", "mkdir /sys/fs/cgroup/memory/stoa-x",
+		"mount -o remount,rw /", "mount -t tmpfs x /mnt", "umount /tmp")
+}
+
+func TestTheKernelIsSeenFromInsideAndCantBeChanged(t *testing.T) {
+	w, c := inside(t)
+	says(t, w, c, w.Spec("ps", `tr '\0' ' ' < /proc/1/cmdline; echo; ls /proc | grep -c '^[0-9]'`), "stoa reaper \n5\n")
+	refuses(t, w, c, "echo x > /proc/sys/kernel/hostname", "echo b > /proc/sysrq-trigger", "head -c1 /proc/kcore | grep -q .",
+		"echo 1 > /sys/kernel/profiling", "ls /sys/firmware | grep -q .", "cat /proc/1/environ", "ls /proc/1/fd/", "hostname stoa-x",
+		"kill -9 1 && sleep 0.1 && [ ! -d /proc/1 ]")
+}
+
+func TestOnlyTheUsualDevicesExist(t *testing.T) {
+	w, c := inside(t)
+	says(t, w, c, w.Spec("devices", "cd /dev; ls; head -c 4 /dev/zero | wc -c; echo x > /dev/null && [ -c /dev/pts/ptmx ] && echo fine; "+
+		"stat -f -c %T /dev /dev/shm"),
+		"core\nfd\nfull\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n4\nfine\ntmpfs\ntmpfs\n")
+	refuses(t, w, c, "mknod /tmp/kmsg c 1 11", "mknod /dev/kmsg c 1 11", "touch /dev/shm/x && [ ! -e /dev/shm/x ]")
+}
+
+func TestSocketsOfTheMachineAreOutOfReach(t *testing.T) {
+	w, c := inside(t)
+	var paths []string
+	for _, parent := range []string{"/run", "/tmp", "/var/tmp", "/var/run", "/dev/shm", w.Work, filepath.Dir(w.State)} {
+		path := filepath.Join(outside(t, parent), "s")
+		if len(path) > 100 { // the kernel's limit for the name of a socket is 107
+			path = filepath.Join(outside(t, "/tmp"), "s")
+		}
+		listener, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		paths = append(paths, "[ -e '"+path+"' ]")
+	}
+	refuses(t, w, c, paths...)
+}
+
+func TestTmpIsAPrivateFolderOnDisk(t *testing.T) {
+	w, c := inside(t)
+	write(t, filepath.Join(outside(t, "/tmp"), "secret"), "")
+	spec := w.Spec("tmp", "ls -a /tmp | grep stoa-test-; echo kept > /tmp/file; cat /var/tmp/file; [ \"$(stat -c %D /tmp)\" = \"$(stat -c %D .)\" ] && echo same disk; stat -c %a /tmp")
+	spec.Sandbox = w.Sandbox("tmp")
+	says(t, w, c, spec, "kept\nsame disk\n1777\n")
+	if got, err := os.ReadFile(filepath.Join(spec.Sandbox, TemporaryName, "file")); err != nil || string(got) != "kept\n" {
+		t.Errorf("on the machine: %q, %v", got, err)
+	}
+}
+
+func TestALinkInPlaceOfTmpIsRefused(t *testing.T) {
+	w, c := inside(t)
+	spec := w.Spec("link", "true")
+	if err := os.Symlink("/etc", filepath.Join(spec.Sandbox, TemporaryName)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Start(context.Background(), spec, containerizer.Stdio{})
+	var failed *containerizer.StartError
+	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "symbolic link") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOnlyTheOwnSandboxIsSeen(t *testing.T) {
+	w, c := inside(t)
+	write(t, filepath.Join(w.Sandbox("neighbour"), "secret"), "")
+	write(t, filepath.Join(w.Work, "slave.db"), "")
+	spec := w.Spec("own", fmt.Sprintf("find %q -name .tmp -prune -o -type f -print; touch here; pwd", w.Work))
+	write(t, filepath.Join(spec.Sandbox, "mine"), "")
+	says(t, w, c, spec, filepath.Join(spec.Sandbox, "mine")+"\n"+spec.Sandbox+"\n")
+	if _, err := os.Stat(filepath.Join(spec.Sandbox, "here")); err != nil {
+		t.Error(err)
+	}
+}
+
+// Not below /tmp a work directory is covered, and so is what else is hidden.
+func TestAWorkDirectoryAnywhereIsHidden(t *testing.T) {
+	containertest.Root(t)
+	w := containertest.New(t)
+	work, secrets := outside(t, "/var"), outside(t, "/var")
+	write(t, filepath.Join(work, "slave.db"), "")
+	write(t, filepath.Join(secrets, "key"), "secret")
+	write(t, filepath.Join(secrets, "public"), "fine")
+	covered := outside(t, "/var")
+	write(t, filepath.Join(covered, "file"), "")
+	containers, err := New(Options{
+		StateDir: w.State, HostID: "host", CgroupParent: w.Cgroup + "/host", WorkDir: work,
+		Hide: []string{filepath.Join(secrets, "key"), covered, filepath.Join(work, "twice"), "/no/such/file"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := containers.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	spec := w.Spec("covered", fmt.Sprintf("ls %s %s; cat %s/key %s/public; touch here; touch %s/x %s/y 2>/dev/null || echo read-only; ls %s/a",
+		work, covered, secrets, secrets, work, covered, work))
+	spec.Sandbox = filepath.Join(work, "a", "s 1")
+	if err := os.MkdirAll(spec.Sandbox, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	// ls names its arguments in the order of their names.
+	first, second := work+":\na\n", covered+":\n"
+	if work > covered {
+		first, second = second, first
+	}
+	says(t, w, containers, spec, first+"\n"+second+"fineread-only\ns 1\n")
+	if got := containertest.Run(t, containers, spec); got.Exit.Status != 0 {
+		t.Errorf("a second time: %+v", got)
+	}
+	entries, err := os.ReadDir(filepath.Join(work, "a"))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("on the machine there is %v, %v", entries, err)
+	}
+}
+
+func TestNamesResolveWhereTheirFilesAreLinksIntoRun(t *testing.T) {
+	w, c := inside(t)
+	real, etc := outside(t, "/run"), outside(t, "/var")
+	write(t, filepath.Join(real, "real.conf"), "nameserver 192.0.2.1\n")
+	if err := os.Symlink("real.conf", filepath.Join(real, "stub.conf")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../.."+real+"/stub.conf", filepath.Join(etc, "resolv.conf")); err != nil {
+		t.Fatal(err)
+	}
+	c.naming = append(c.naming, filepath.Join(etc, "resolv.conf"))
+	says(t, w, c, w.Spec("names", fmt.Sprintf("cat %s/resolv.conf; ls %s; cmp /etc/resolv.conf /proc/self/cwd/copy && echo same", etc, real)),
+		"nameserver 192.0.2.1\nstub.conf\n")
+	resolvers, err := os.ReadFile("/etc/resolv.conf")
+	if err != nil {
+		t.Skip("the machine resolves no names")
+	}
+	says(t, w, c, w.Spec("own", "cat /etc/resolv.conf"), string(resolvers))
+}
+
+func TestTheBinaryIsAtItsFixedPathAndReadOnly(t *testing.T) {
+	w, c := inside(t)
+	info, err := os.Stat(c.options.Binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Binary() != BinaryPath {
+		t.Errorf("Binary() is %s", c.Binary())
+	}
+	says(t, w, c, w.Spec("binary", "stat -c %s "+c.Binary()), fmt.Sprintln(info.Size()))
+	refuses(t, w, c, "echo > "+BinaryPath, "rm "+BinaryPath, "echo > /proc/1/exe")
+}
+
+func TestVolumesAreSeenWhereverTheyLieAndAreWanted(t *testing.T) {
+	w, c := inside(t)
+	mounted := outside(t, "/var")
+	if err := unix.Mount("stoa-test", mounted, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(mounted, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	parent := filepath.Dir(mounted)
+	sources := []string{outside(t, "/tmp"), outside(t, "/run"), outside(t, "/dev/shm"), outside(t, w.Work), mounted, outside(t, "/var")}
+	targets := []string{
+		"/data", "/data2/deep/er", "/opt/stoa-x/y", "/usr/share/stoa-x", "/run/x", "/tmp/in", "/mnt", "in/put", "/dev/shm/in",
+		parent + "/stoa-below-a-mount", "/var/lib/stoa: x,y",
+	}
+	id := 0
+	for _, source := range sources {
+		write(t, filepath.Join(source, "file"), "content of "+source)
+		for _, target := range targets {
+			id++
+			spec := w.Spec(fmt.Sprint("volume-", id), `cat "$0/file" "$0-file"; (echo x > "$0/new") 2>/dev/null || echo :read-only; (echo x > "$0-file") 2>/dev/null || echo read-only; echo y > "$0-rw/new"`)
+			spec.Args = append(spec.Args, target)
+			writable := filepath.Join(source, fmt.Sprint("rw-", id))
+			if err := os.Mkdir(writable, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			spec.Volumes = []containerizer.Volume{
+				{HostPath: filepath.Join(source, "file"), ContainerPath: target + "-file", ReadOnly: true},
+				{HostPath: source, ContainerPath: target, ReadOnly: true},
+				{HostPath: writable, ContainerPath: target + "-rw"},
+			}
+			says(t, w, c, spec, strings.Repeat("content of "+source, 2)+":read-only\nread-only\n")
+			if got, err := os.ReadFile(filepath.Join(writable, "new")); err != nil || string(got) != "y\n" {
+				t.Errorf("%s at %s: written %q, %v", source, target, got, err)
+			}
+		}
+	}
+	for _, made := range []string{"/data", "/opt/stoa-x", "/usr/share/stoa-x", "/mnt-file"} {
+		if _, err := os.Lstat(made); err == nil {
+			t.Errorf("%s was made on the machine", made)
+		}
+	}
+}
+
+func TestAReadOnlyVolumeIsSoBelowMountsInIt(t *testing.T) {
+	w, c := inside(t)
+	source := outside(t, "/var")
+	mounted := filepath.Join(source, "mounted")
+	if err := os.Mkdir(mounted, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("stoa-test", mounted, "tmpfs", 0, "size=1m"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(mounted, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	spec := w.Spec("below", "touch /data/mounted/x 2>/dev/null || echo read-only")
+	spec.Volumes = []containerizer.Volume{{HostPath: source, ContainerPath: "/data", ReadOnly: true}}
+	says(t, w, c, spec, "read-only\n")
+}
+
+// An overlay for a mount point must not uncover what is hidden below it.
+func TestAMountPointUncoversNothing(t *testing.T) {
+	containertest.Root(t)
+	w := containertest.New(t)
+	work := outside(t, "/var")
+	write(t, filepath.Join(work, "slave.db"), "")
+	containers, err := New(Options{StateDir: w.State, HostID: "host", CgroupParent: w.Cgroup + "/host", WorkDir: work})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := containers.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	spec := w.Spec("overlaid", "ls -A "+work+"; cat /var/stoa-x/file; touch here")
+	spec.Sandbox = filepath.Join(work, "s")
+	source := outside(t, "/tmp")
+	write(t, filepath.Join(source, "file"), "fine\n")
+	if err := os.Mkdir(spec.Sandbox, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	spec.Volumes = []containerizer.Volume{{HostPath: source, ContainerPath: "/var/stoa-x", ReadOnly: true}}
+	says(t, w, containers, spec, "s\nfine\n")
+}
+
+func TestResourcesAreWrittenToTheCgroup(t *testing.T) {
+	w, c := inside(t)
+	spec := w.Spec("limits", "sleep 1000")
+	spec.MilliCPUs, spec.MemoryBytes, spec.PIDs = 2500, 64<<20, 20
+	container := containertest.Start(t, c, spec)
+	state, err := container.(*containerUnderTest).made.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.unified {
+		for _, one := range [][3]string{
+			{"cpu", "cpu.shares", "2560"}, {"memory", "memory.limit_in_bytes", "67108864"},
+			{"memory", "memory.memsw.limit_in_bytes", "67108864"}, {"pids", "pids.max", "21"},
+		} {
+			data, err := os.ReadFile(filepath.Join(state.CgroupPaths[one[0]], one[1]))
+			if got := strings.TrimSpace(string(data)); err != nil || got != one[2] {
+				t.Errorf("%s is %q, %v, want %s", one[1], got, err, one[2])
+			}
+		}
+	}
+	if stats, err := container.Stats(); err != nil || stats.MemoryLimitBytes != 64<<20 {
+		t.Errorf("got %+v, %v", stats, err)
+	}
+	if err := container.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	containertest.Await(t, container)
+}
+
+type containerUnderTest = container
+
+func TestOutOfMemoryIsAnOutcomeOfItsOwn(t *testing.T) {
+	w, c := inside(t)
+	for i, one := range []struct {
+		name, script string
+		want         bool
+		status       syscall.WaitStatus
+	}{
+		{"the command itself", "exec tail /dev/zero", true, syscall.WaitStatus(syscall.SIGKILL)},
+		{"a child of it", "tail /dev/zero; exit 3", true, 3 << 8},
+		{"a child that it can do without", "tail /dev/zero; exit 0", false, 0},
+		{"nobody", "exit 3", false, 3 << 8},
+	} {
+		spec := w.Spec(fmt.Sprint("memory-", i), one.script)
+		spec.MemoryBytes = 40 << 20
+		got := containertest.Run(t, c, spec).Exit
+		if got.OutOfMemory != one.want || got.Status != one.status || got.Killed || got.MemoryLimitBytes != 40<<20 {
+			t.Errorf("%s: got %+v", one.name, got)
+		}
+		if one.want && (got.MemoryPeakBytes < 32<<20 || got.MemoryPeakBytes > 40<<20) {
+			t.Errorf("%s: peak %d", one.name, got.MemoryPeakBytes)
+		}
+	}
+}
+
+func TestASmallMemoryLimitIsRaisedToTheLeast(t *testing.T) {
+	w, c := inside(t)
+	spec := w.Spec("small", "exit 6")
+	spec.MemoryBytes = 1 << 20
+	got := containertest.Run(t, c, spec).Exit
+	if got.Status != 6<<8 || got.MemoryLimitBytes != containerizer.MinMemoryBytes {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestAForkBombStopsAtItsLimit(t *testing.T) {
+	w, c := inside(t)
+	spec := w.Spec("bomb", "bomb() { bomb | bomb & }; bomb; sleep 0.3; touch alive; sleep 1000")
+	spec.Args[0] = "bash"
+	spec.PIDs = 64
+	container := containertest.Start(t, c, spec)
+	containertest.Poll(t, "the bomb has gone off", containertest.Deadline, func() bool {
+		stats, err := container.Stats()
+		return err == nil && stats.Processes > 30 || err != nil
+	})
+	if err := container.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	containertest.Await(t, container)
+}
+
+func TestPrivilegesAreFew(t *testing.T) {
+	w, c := inside(t)
+	script := "grep -E '^(CapInh|CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs)' /proc/self/status | tr '\\t\\n' '  '; id -u; id -g; umask"
+	// The eleven of rootCapabilities, by their numbers: 0 1 3 4 5 6 7 8 10 18 31.
+	const eleven = "00000000800405fb"
+	const none = "0000000000000000"
+	line := func(inherited, own string) string {
+		return fmt.Sprintf("CapInh: %s CapPrm: %s CapEff: %s CapBnd: %s CapAmb: %s NoNewPrivs: 1 ", inherited, own, own, own, none)
+	}
+	says(t, w, c, w.Spec("root", script), line(none, eleven)+"0\n0\n0022\n")
+	spec := w.Spec("user", script+"; touch /tmp/mine; kill -9 $$")
+	spec.User = "nobody"
+	if err := os.Chmod(spec.Sandbox, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	got := containertest.Run(t, c, spec)
+	if want := line(none, none) + "65534\n65534\n0022\n"; got.Stdout != want || got.Exit.Status.Signal() != syscall.SIGKILL {
+		t.Errorf("(-want +got)\n%s %s %+v", cmp.Diff(want, got.Stdout), got.Stderr, got.Exit)
+	}
+	spec = w.Spec("number", "id -u")
+	spec.User = "65534"
+	says(t, w, c, spec, "65534\n")
+}
+
+func TestTheMachinesProcessesAndIPCAreOutOfReach(t *testing.T) {
+	w, c := inside(t)
+	refuses(t, w, c, fmt.Sprintf("kill -0 %d", os.Getpid()), "ipcs -q | grep -q 0x")
+	spec := w.Spec("all", "kill -9 -1; sleep 1000")
+	if got := containertest.Run(t, c, spec); got.Exit.Killed {
+		t.Errorf("kill -9 -1: got %+v", got.Exit)
+	}
+}

@@ -1,0 +1,44 @@
+//go:build linux && cgo
+
+package libcontainer
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
+	"github.com/stoa-project/stoa/slave/containerizer/containertest"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(hostVariable) != "" {
+		beHost() // never returns
+	}
+	if os.Geteuid() == 0 {
+		if err := Seal(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// open makes a containerizer that the test must close.
+func open(t testing.TB, w *containertest.Watch, host string) *Containerizer {
+	t.Helper()
+	containers, err := New(Options{
+		StateDir: w.State, HostID: host, CgroupParent: w.Cgroup + "/" + host, WorkDir: w.Work,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return containers.(*Containerizer)
+}
+
+func TestContainersKeepTheContract(t *testing.T) {
+	containertest.Root(t)
+	containertest.Conform(t, func(t testing.TB, w *containertest.Watch) containerizer.Containerizer {
+		return open(t, w, "host")
+	})
+}

@@ -1,0 +1,150 @@
+//go:build cgo
+
+package libcontainer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
+)
+
+// A volume may be asked for at a path that does not exist. Below something of
+// the container's own (a tmpfs, the sandbox, another volume, the root itself) its
+// mount point is simply made. Elsewhere it would have to be made on the machine,
+// which is not ours to change: then the nearest directory that exists is covered
+// by an overlay of itself and of the missing mount points.
+
+// lookup tells what a path of the machine is, without following a last link:
+// its mode, and its target if it is a link.
+type lookup func(path string) (mode fs.FileMode, target string, err error)
+
+// placement says how the mount point of one volume comes about.
+type placement struct {
+	root string // the name in / that has to be made first, or ""
+	over string // the directory that needs an overlay, or ""
+	path string // the mount point, relative to over
+}
+
+// place finds out how the mount point at comes about. own lists the paths below
+// which everything is the container's own.
+func place(at string, directory bool, own []string, look lookup) (placement, error) {
+	pending := strings.Split(strings.Trim(at, "/"), "/")
+	here := "/"
+	for links := 0; len(pending) > 0; {
+		next := filepath.Join(here, pending[0])
+		if belowAny(next, own) {
+			return placement{}, nil
+		}
+		mode, target, err := look(next)
+		switch {
+		case isMissing(err) && here == "/":
+			return placement{root: pending[0]}, nil
+		case isMissing(err):
+			return placement{over: here, path: filepath.Join(pending...)}, nil
+		case err != nil:
+			return placement{}, err
+		case mode&fs.ModeSymlink != 0:
+			if links++; links > maxLinks {
+				return placement{}, fmt.Errorf("%s: more than %d symbolic links", at, maxLinks)
+			}
+			if filepath.IsAbs(target) {
+				here = "/"
+			}
+			pending = append(split(target), pending[1:]...)
+			for len(pending) > 0 && pending[0] == ".." {
+				here, pending = filepath.Dir(here), pending[1:]
+			}
+			continue
+		case !mode.IsDir() && len(pending) > 1:
+			return placement{}, fmt.Errorf("%s is a file of the machine: no mount point can be made below it", next)
+		case len(pending) == 1 && mode.IsDir() != directory:
+			return placement{}, fmt.Errorf("%s is a %s on the machine: only the same kind can be mounted there", next, kindOf(mode))
+		}
+		here, pending = next, pending[1:]
+		for len(pending) > 0 && pending[0] == ".." {
+			here, pending = filepath.Dir(here), pending[1:]
+		}
+	}
+	return placement{}, nil
+}
+
+func split(path string) []string {
+	return slices.DeleteFunc(strings.Split(path, "/"), func(part string) bool { return part == "" || part == "." })
+}
+
+// placed is what all volumes of a container need.
+type placed struct {
+	volumes  []containerizer.Volume
+	roots    []rootPoint
+	overlays []overlay
+}
+
+// rootPoint is a mount point directly in /, or the directory that leads to one.
+type rootPoint struct {
+	name      string
+	directory bool
+}
+
+// placeVolumes orders the volumes so that none covers another and says which
+// mount points have to be made. isDirectory tells what a HostPath is.
+func placeVolumes(spec containerizer.Spec, own []string, look lookup, isDirectory func(path string) (bool, error)) (placed, error) {
+	var result placed
+	for _, volume := range spec.Volumes {
+		volume.HostPath, volume.ContainerPath = filepath.Clean(volume.HostPath), spec.At(volume)
+		result.volumes = append(result.volumes, volume)
+	}
+	// A parent is a prefix of its children, so it sorts before them.
+	slices.SortStableFunc(result.volumes, func(a, b containerizer.Volume) int {
+		return strings.Compare(a.ContainerPath, b.ContainerPath)
+	})
+	own = slices.Clone(own)
+	for _, volume := range result.volumes {
+		fail := func(err error) (placed, error) {
+			return placed{}, &containerizer.StartError{ID: spec.ID, Step: "volume " + volume.ContainerPath, Err: err}
+		}
+		directory, err := isDirectory(volume.HostPath)
+		if err != nil {
+			return fail(err)
+		}
+		where, err := place(volume.ContainerPath, directory, own, look)
+		if err != nil {
+			return fail(err)
+		}
+		own = append(own, volume.ContainerPath)
+		if where.root != "" {
+			leads := "/"+where.root != volume.ContainerPath
+			result.roots = append(result.roots, rootPoint{name: where.root, directory: directory || leads})
+			own = append(own, "/"+where.root)
+		}
+		if where.over != "" {
+			result.overlays = addPoint(result.overlays, where.over, point{path: where.path, directory: directory})
+		}
+	}
+	return result, nil
+}
+
+func addPoint(overlays []overlay, at string, add point) []overlay {
+	for i := range overlays {
+		if overlays[i].at == at {
+			overlays[i].create = append(overlays[i].create, add)
+			return overlays
+		}
+	}
+	overlays = append(overlays, overlay{at: at, create: []point{add}})
+	// One may lie below another: the outer one is mounted first.
+	slices.SortFunc(overlays, func(a, b overlay) int { return strings.Compare(a.at, b.at) })
+	return overlays
+}
+
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// escapeOverlay writes a path as overlayfs reads it in lowerdir=: a colon
+// separates layers and a comma options, unless a backslash stands before it.
+func escapeOverlay(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `:`, `\:`, `,`, `\,`).Replace(path)
+}

@@ -1,0 +1,136 @@
+//go:build linux && cgo
+
+package libcontainer
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
+)
+
+// machine is a file system of directories (ending in /), files and links (path -> target).
+func machine(entries ...string) lookup {
+	return func(path string) (fs.FileMode, string, error) {
+		for _, entry := range entries {
+			name, target, link := strings.Cut(entry, " -> ")
+			switch {
+			case link && name == path:
+				return fs.ModeSymlink, target, nil
+			case name == path:
+				return 0, "", nil
+			case filepath.Clean(name) == path && strings.HasSuffix(name, "/"):
+				return fs.ModeDir, "", nil
+			}
+		}
+		return 0, "", fs.ErrNotExist
+	}
+}
+
+func TestAMountPointIsMadeWhereItCanBe(t *testing.T) {
+	look := machine("/usr/", "/usr/share/", "/etc/", "/etc/hosts", "/opt -> usr/share", "/abs -> /etc",
+		"/up -> usr/../etc", "/loop -> loop", "/home -> gone", "/var/", "/var/run -> /run")
+	own := []string{"/run", "/tmp", "/work"}
+	for _, one := range []struct {
+		name, at string
+		file     bool
+		want     placement
+		problem  string
+	}{
+		{name: "a directory that exists needs nothing", at: "/usr/share"},
+		{name: "a file that exists needs nothing for a file", at: "/etc/hosts", file: true},
+		{name: "below what is the container's own nothing is needed", at: "/tmp/a/b"},
+		{name: "what is the container's own needs nothing itself", at: "/run"},
+		{name: "a link to what is the container's own needs nothing", at: "/var/run/x/y"},
+		{name: "a name of its own prefix is not the container's own", at: "/tmpfile", want: placement{root: "tmpfile"}},
+		{name: "a missing name in the root is made there", at: "/data", want: placement{root: "data"}},
+		{name: "a missing path starts in the root", at: "/data/a/b", want: placement{root: "data"}},
+		{name: "a missing path deeper down gets an overlay", at: "/usr/share/new", want: placement{over: "/usr/share", path: "new"}},
+		{name: "the overlay covers the nearest directory there is", at: "/usr/a/b/c", want: placement{over: "/usr", path: "a/b/c"}},
+		{name: "a relative link is followed", at: "/opt/new", want: placement{over: "/usr/share", path: "new"}},
+		{name: "an absolute link is followed", at: "/abs/new", want: placement{over: "/etc", path: "new"}},
+		{name: "a link upwards is followed", at: "/up/new", want: placement{over: "/etc", path: "new"}},
+		{name: "a link to nowhere leads to what is missing", at: "/home/x", want: placement{root: "gone"}},
+		{name: "a loop of links is an error", at: "/loop/x", problem: "symbolic links"},
+		{name: "nothing can be made below a file", at: "/etc/hosts/x", problem: "/etc/hosts is a file"},
+		{name: "a directory is not mounted on a file", at: "/etc/hosts", problem: "same kind"},
+		{name: "a file is not mounted on a directory", at: "/usr", file: true, problem: "same kind"},
+	} {
+		got, err := place(one.at, !one.file, own, look)
+		if one.problem != "" {
+			if err == nil || !strings.Contains(err.Error(), one.problem) {
+				t.Errorf("%s: got %+v, %v", one.name, got, err)
+			}
+			continue
+		}
+		if err != nil || got != one.want {
+			t.Errorf("%s: got %+v, %v, want %+v", one.name, got, err, one.want)
+		}
+	}
+}
+
+func TestVolumesAreMountedParentsFirstAndShareAnOverlay(t *testing.T) {
+	spec := containerizer.Spec{ID: "c", Sandbox: "/work/s", Volumes: []containerizer.Volume{
+		{HostPath: "/h/file", ContainerPath: "/opt/new/file", ReadOnly: true},
+		{HostPath: "/h/inner", ContainerPath: "/data/inner"},
+		{HostPath: "/h/x/../dir", ContainerPath: "/opt/other/"},
+		{HostPath: "/h/outer", ContainerPath: "/data"},
+		{HostPath: "/h/sandboxed", ContainerPath: "in/put"},
+	}}
+	kinds := func(path string) (bool, error) { return path != "/h/file", nil }
+	got, err := placeVolumes(spec, []string{"/work/s"}, machine("/opt/"), kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := placed{
+		volumes: []containerizer.Volume{
+			{HostPath: "/h/outer", ContainerPath: "/data"},
+			{HostPath: "/h/inner", ContainerPath: "/data/inner"},
+			{HostPath: "/h/file", ContainerPath: "/opt/new/file", ReadOnly: true},
+			{HostPath: "/h/dir", ContainerPath: "/opt/other"},
+			{HostPath: "/h/sandboxed", ContainerPath: "/work/s/in/put"},
+		},
+		roots: []rootPoint{{name: "data", directory: true}},
+		overlays: []overlay{{at: "/opt", create: []point{
+			{path: "new/file"}, {path: "other", directory: true},
+		}}},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(placed{}, rootPoint{}, overlay{}, point{})); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestAVolumeThatIsMissingIsNamed(t *testing.T) {
+	spec := containerizer.Spec{ID: "c", Sandbox: "/work/s", Volumes: []containerizer.Volume{{HostPath: "/gone", ContainerPath: "/data"}}}
+	_, err := placeVolumes(spec, nil, machine(), func(string) (bool, error) { return false, fs.ErrNotExist })
+	var failed *containerizer.StartError
+	if !errors.As(err, &failed) || failed.Step != "volume /data" || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestOverlayPathsAreEscaped(t *testing.T) {
+	for given, want := range map[string]string{"/plain": "/plain", "/a:b,c\\d": `/a\:b\,c\\d`} {
+		if got := escapeOverlay(given); got != want {
+			t.Errorf("%q: got %q, want %q", given, got, want)
+		}
+	}
+}
+
+func TestBelowIsAboutNamesNotLetters(t *testing.T) {
+	for _, one := range []struct {
+		path, directory string
+		want            bool
+	}{
+		{"/run", "/run", true}, {"/run/x", "/run", true}, {"/runner", "/run", false}, {"/", "/run", false}, {"/x", "/", true},
+	} {
+		if got := below(one.path, one.directory); got != one.want {
+			t.Errorf("below(%q, %q) = %v", one.path, one.directory, got)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
+)
+
+// container is one command. What differs between a command under a reaper and
+// one that leads a process group is its keeper.
+type container struct {
+	spec   containerizer.Spec
+	life   containerizer.Life
+	keeper keeper
+	pid    int
+	begun  time.Time
+	forget func()
+
+	cancel   context.CancelFunc // ends the start
+	executed atomic.Bool        // the start is over: keeper may be used from anywhere
+
+	done chan struct{} // closed once exit and err are final
+	exit containerizer.Exit
+	err  error
+}
+
+// keeper is the hold on the processes of one container.
+type keeper interface {
+	// wait returns when all of them have ended.
+	wait() (status syscall.WaitStatus, cpu time.Duration, peakBytes int64, err error)
+	signal(syscall.Signal) error
+	kill() error
+}
+
+func (c *container) start(ctx context.Context, stdio containerizer.Stdio) error {
+	if err := placeVolumes(c.spec); err != nil {
+		return err
+	}
+	as, err := credential(c.spec)
+	if err != nil {
+		return err
+	}
+	keeper, pid, err := keep(c.spec, stdio, as)
+	if err != nil {
+		return err
+	}
+	c.keeper, c.pid, c.begun = keeper, pid, time.Now()
+	c.executed.Store(true)
+	_, killed := c.life.Take(containerizer.Execute)
+	if ctx.Err() != nil || killed != nil {
+		err := errors.Join(context.Cause(ctx), c.Kill())
+		_, _, _, _ = c.keeper.wait()
+		return &containerizer.StartError{ID: c.spec.ID, Step: "executing its command", Err: err}
+	}
+	go func() {
+		c.await()
+		c.life.MustTake(containerizer.Clean)
+		c.forget()
+		close(c.done)
+	}()
+	return nil
+}
+
+// await waits for the end and fills in the exit.
+func (c *container) await() {
+	status, cpu, peak, err := c.keeper.wait()
+	c.life.MustTake(containerizer.End)
+	c.err = err
+	c.exit = containerizer.Exit{
+		Status: status, Killed: c.life.Killed(status),
+		MemoryPeakBytes: peak, CPUSeconds: cpu.Seconds(),
+		Started: c.begun, Finished: time.Now(),
+	}
+}
+
+func (c *container) ID() string { return c.spec.ID }
+
+func (c *container) PID() int { return c.pid }
+
+func (c *container) Wait() (containerizer.Exit, error) {
+	<-c.done
+	return c.exit, c.err
+}
+
+func (c *container) Signal(signal syscall.Signal) error {
+	if _, err := c.life.Take(containerizer.Signal); err != nil {
+		return os.ErrProcessDone
+	}
+	return c.keeper.signal(signal)
+}
+
+func (c *container) Kill() error {
+	before, err := c.life.Take(containerizer.Kill)
+	if err != nil {
+		panic(err) // a container that is being made or has been can be killed in every state
+	}
+	c.cancel()
+	if before == containerizer.Gone || !c.executed.Load() {
+		return nil
+	}
+	return c.keeper.kill()
+}
+
+func (c *container) Stats() (containerizer.Stats, error) {
+	if _, err := c.life.Take(containerizer.Measure); err != nil {
+		return containerizer.Stats{}, os.ErrProcessDone
+	}
+	return stats(c.pid)
+}
+
+// executeError gives the error of a failed execve its type.
+func executeError(spec containerizer.Spec, err error) error {
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		errno = syscall.ENOENT
+	case errors.As(err, &errno):
+	default:
+		return &containerizer.StartError{ID: spec.ID, Step: "executing its command", Err: err}
+	}
+	return &containerizer.ExecError{Path: spec.Args[0], Err: errno}
+}

@@ -1,0 +1,89 @@
+//go:build linux && cgo
+
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
+	"github.com/stoa-project/stoa/slave/containerizer/reaper"
+)
+
+// missingLife is what this system lacks to hold processes together: nothing.
+var missingLife []string
+
+// reaped is a command under a reaper of its own.
+type reaped struct {
+	control *reaper.Control
+	process *exec.Cmd
+}
+
+// keep starts a reaper and has it execute the command.
+func keep(spec containerizer.Spec, stdio containerizer.Stdio, as *syscall.Credential) (keeper, int, error) {
+	step := func(name string, err error) error {
+		return &containerizer.StartError{ID: spec.ID, Step: name, Err: err}
+	}
+	control, theirs, err := reaper.New()
+	if err != nil {
+		return nil, 0, step("making the control socket", err)
+	}
+	defer theirs.Close()
+	cmd := &exec.Cmd{
+		Path:        "/proc/self/exe", // also where the binary was replaced, or is sealed in memory
+		Args:        reaper.Argv(),
+		Env:         []string{fmt.Sprintf("%s=%d", reaper.Variable, reaper.ControlFD)},
+		Dir:         spec.Sandbox,
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Credential: as},
+	}
+	withStdio(cmd, stdio)
+	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
+	if err := cmd.Start(); err != nil {
+		control.Close()
+		return nil, 0, step("starting its reaper in "+spec.Sandbox, err)
+	}
+	theirs.Close() // or the reaper's own death would not end the conversation
+	one := &reaped{control: control, process: cmd}
+	pid, err := one.execute(spec)
+	if err != nil {
+		control.Close()
+		_ = cmd.Wait() // its status repeats what err says
+		return nil, 0, err
+	}
+	return one, pid, nil
+}
+
+func (r *reaped) execute(spec containerizer.Spec) (int, error) {
+	err := r.control.Launch(spec.Args, spec.Env)
+	if errors.Is(err, syscall.E2BIG) {
+		return 0, executeError(spec, err)
+	}
+	// Any other failure to launch means that the reaper ended: Started says so too.
+	pid, err := r.control.Started()
+	if err != nil {
+		return 0, executeError(spec, err)
+	}
+	return pid, nil
+}
+
+func (r *reaped) wait() (syscall.WaitStatus, time.Duration, int64, error) {
+	end, err := r.control.Wait()
+	r.control.Close()
+	waited := r.process.Wait()
+	if err == nil {
+		return end.Status, end.CPU, end.PeakBytes, nil
+	}
+	// The reaper was killed, which none but this machine's root or user can do.
+	var status *exec.ExitError
+	if errors.As(waited, &status) {
+		return status.Sys().(syscall.WaitStatus), 0, 0, err
+	}
+	return 0, 0, 0, err
+}
+
+func (r *reaped) signal(signal syscall.Signal) error { return r.control.Signal(signal) }
+
+func (r *reaped) kill() error { return r.control.Kill() }

@@ -1,0 +1,204 @@
+package reaper
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What the host says after the launch, and what it hears: as in reaper.c.
+const (
+	orderSignal = 1
+	orderKill   = 2
+
+	aboutToExecute = 1
+	executed       = 2
+	notExecuted    = 3
+	ended          = 4
+)
+
+const (
+	orderBytes  = 8  // kind, value: 32 bits each
+	reportBytes = 24 // kind, value: 32 bits each; microseconds, kilobytes: 64 bits each
+)
+
+// ErrGone says that the reaper ended without a word: it was killed itself, or
+// never became one.
+var ErrGone = errors.New("the reaper ended without a word")
+
+// End is a reaper's last word.
+type End struct {
+	// Status is the command's own wait status.
+	Status syscall.WaitStatus
+
+	// CPU is the processor time of the command and all that came from it.
+	CPU time.Duration
+
+	// PeakBytes is the largest resident size that a single process of them had.
+	PeakBytes int64
+}
+
+// Control is the host's end of the conversation with one reaper. Launch, then
+// Started, then Wait; Signal and Kill may come from anywhere at any time.
+type Control struct {
+	conn *net.UnixConn
+}
+
+// New makes a pair: the host's end, and the file that the reaper gets as the
+// descriptor that Variable names. The caller closes the file after the start.
+func New() (*Control, *os.File, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	// The receiver asks for credentials: that is how it learns the command's pid,
+	// translated into its own pid namespace, without a race.
+	err = unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+	if err == nil {
+		err = unix.SetNonblock(pair[0], true)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "reaper"), os.NewFile(uintptr(pair[1]), "control")
+	defer ours.Close() // FileConn makes a copy
+	if err == nil {
+		var conn net.Conn
+		if conn, err = net.FileConn(ours); err == nil {
+			return &Control{conn: conn.(*net.UnixConn)}, theirs, nil
+		}
+	}
+	theirs.Close()
+	return nil, nil, fmt.Errorf("control socket: %w", err)
+}
+
+// Launch tells the reaper what to execute. args[0] is looked up in the PATH of env.
+func (c *Control) Launch(args, env []string) error {
+	var text bytes.Buffer
+	for _, list := range [][]string{args, env} {
+		for _, entry := range list {
+			text.WriteString(entry)
+			text.WriteByte(0)
+		}
+	}
+	if text.Len() > MaxLaunchBytes {
+		return syscall.E2BIG
+	}
+	message := binary.NativeEndian.AppendUint32(nil, uint32(text.Len()))
+	message = binary.NativeEndian.AppendUint32(message, uint32(len(args)))
+	message = binary.NativeEndian.AppendUint32(message, uint32(len(env)))
+	_, err := c.conn.Write(append(message, text.Bytes()...))
+	return err
+}
+
+// Started waits until the command's execve has succeeded and returns the
+// command's pid as the caller's pid namespace sees it. It returns a
+// syscall.Errno if execve failed, and ErrGone if the reaper ended.
+func (c *Control) Started() (int, error) {
+	pid := 0
+	for {
+		report, sender, err := c.next()
+		if err != nil {
+			return 0, err
+		}
+		switch report.kind {
+		case aboutToExecute:
+			pid = sender
+		case executed:
+			return pid, nil
+		case notExecuted:
+			return 0, syscall.Errno(report.value)
+		default:
+			return 0, fmt.Errorf("reaper said %d before the command was executed", report.kind)
+		}
+	}
+}
+
+// Wait waits for the reaper's last word, which comes when every process below
+// it has gone, and returns ErrGone if there was none.
+func (c *Control) Wait() (End, error) {
+	report, _, err := c.next()
+	if err != nil {
+		return End{}, err
+	}
+	if report.kind != ended {
+		return End{}, fmt.Errorf("reaper said %d while the command ran", report.kind)
+	}
+	return End{
+		Status:    syscall.WaitStatus(report.value),
+		CPU:       time.Duration(report.microseconds) * time.Microsecond,
+		PeakBytes: int64(report.kilobytes) << 10,
+	}, nil
+}
+
+// Signal has the reaper send a signal to the command. It returns
+// os.ErrProcessDone if the reaper has ended.
+func (c *Control) Signal(signal syscall.Signal) error { return c.order(orderSignal, int32(signal)) }
+
+// Kill has the reaper kill everything below it. To kill what has ended is no error.
+func (c *Control) Kill() error {
+	if err := c.order(orderKill, 0); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+// Close cuts the lifeline: whatever still runs is killed.
+func (c *Control) Close() error { return c.conn.Close() }
+
+func (c *Control) order(kind uint32, value int32) error {
+	message := binary.NativeEndian.AppendUint32(make([]byte, 0, orderBytes), kind)
+	_, err := c.conn.Write(binary.NativeEndian.AppendUint32(message, uint32(value)))
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed) {
+		return os.ErrProcessDone
+	}
+	return err
+}
+
+type report struct {
+	kind                    uint32
+	value                   int32
+	microseconds, kilobytes uint64
+}
+
+// next reads one report and the pid of its sender.
+func (c *Control) next() (report, int, error) {
+	buffer, rights := make([]byte, reportBytes), make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	sender := 0
+	for read := 0; read < reportBytes; {
+		n, rightsRead, _, _, err := c.conn.ReadMsgUnix(buffer[read:], rights)
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed), err == nil && n == 0:
+			return report{}, 0, ErrGone
+		case err != nil:
+			return report{}, 0, err
+		}
+		read += n
+		if pid, ok := senderOf(rights[:rightsRead]); ok {
+			sender = pid
+		}
+	}
+	return report{
+		kind:         binary.NativeEndian.Uint32(buffer),
+		value:        int32(binary.NativeEndian.Uint32(buffer[4:])),
+		microseconds: binary.NativeEndian.Uint64(buffer[8:]),
+		kilobytes:    binary.NativeEndian.Uint64(buffer[16:]),
+	}, sender, nil
+}
+
+func senderOf(rights []byte) (int, bool) {
+	messages, err := unix.ParseSocketControlMessage(rights)
+	if err != nil || len(messages) != 1 {
+		return 0, false
+	}
+	credentials, err := unix.ParseUnixCredentials(&messages[0])
+	if err != nil {
+		return 0, false
+	}
+	return int(credentials.Pid), true
+}

@@ -1,0 +1,46 @@
+// Package reaper is the first process of every container, and the host's hold
+// on it.
+//
+// A container needs a parent inside it that a command can't be: one that dies
+// with the host, forwards signals (the kernel shields PID 1 of a pid namespace
+// from those that it does not handle), reaps orphans, ends what the command
+// left running, and tells how the command ended. That is reaper.c: a C
+// constructor in the very binary that links this package. It acts only if the
+// environment variable [Variable] is set, which is one lookup for everybody
+// else, and then the Go runtime of that process never starts: it has the size
+// of a C program, and ps shows it as "stoa reaper".
+//
+//	host                           reaper                      command
+//	 │  Launch: argv, environment    │
+//	 ├──────────────────────────────►│ fork ───────────────────►│ new session, signals reset
+//	 │◄──────────────────────────────┼──────── about-to-execute ┤ (its pid by SCM_CREDENTIALS)
+//	 │◄── executed, or failed: errno ┤                          │ execve
+//	 │  signal, kill ───────────────►│ kill(2)  ───────────────►│
+//	 │◄── ended: wait status, usage  ┤ everything else killed and reaped
+//	 │    end of file                ┴ exits
+//
+// The control socket between them is also the lifeline: the host's end is in no
+// other process, so when the host dies, however it dies, the reaper reads an end
+// of file, kills everything and exits. As PID 1 of a pid namespace it leaves the
+// killing to the kernel; elsewhere it is a subreaper (PR_SET_CHILD_SUBREAPER),
+// so whatever double-forks away comes back as its child and is killed too.
+//
+// A command can't forge what the reaper says: the reaper is not dumpable, so a
+// process of the same user can neither trace it nor take its descriptors.
+package reaper
+
+const (
+	// Variable is the environment variable that makes a process a reaper. Its
+	// value is the number of the descriptor of its control socket.
+	Variable = "_STOA_REAPER"
+
+	// ControlFD is that number where the control socket is the only extra file.
+	ControlFD = 3
+
+	// MaxLaunchBytes bounds argv and environment together: 8 MiB, four times
+	// what execve takes with the usual 8 MiB stack.
+	MaxLaunchBytes = 8 << 20
+)
+
+// Argv is the argument vector of a reaper, as ps shows it.
+func Argv() []string { return []string{"stoa", "reaper"} }

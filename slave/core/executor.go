@@ -1,0 +1,436 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/executorpb"
+	"github.com/stoa-project/stoa/proto/wire"
+)
+
+// framework is a framework that has tasks or executors on this slave.
+type framework struct {
+	id        string
+	info      *mesos.FrameworkInfo
+	executors map[string]*executor // by executor id: those that are not gone
+	tasks     map[string]*task     // by task id: those that are not forgotten
+	removed   bool                 // by the master: nobody waits for updates any more, only executors are left to end
+}
+
+// executorState is where an executor is in its life. From registering on, its host knows it.
+type executorState int
+
+const (
+	preparing   executorState = iota // its sandbox is being made
+	launching                        // waits for a host
+	registering                      // the host starts it
+	running                          // it has subscribed
+	terminating                      // it was told to end, or is being killed
+)
+
+func (s executorState) String() string {
+	return [...]string{"preparing", "launching", "registering", "running", "terminating"}[s]
+}
+
+// executor is one run of an executor, in one container.
+type executor struct {
+	id          string
+	info        *mesos.ExecutorInfo // with framework_id
+	framework   *framework
+	command     bool // the built-in command executor: its id is that of its only task
+	containerID string
+	order       uint64 // of creation
+	directory   string // empty while preparing
+	state       executorState
+	session     Session // 0: not subscribed, or its session ended
+	pid         uint32  // 0: not known, or an actor of the host
+	deadline    *timer  // to register, to register again or to end
+	verdict     *verdict
+	tasks       []*task // that are not forgotten, in the order of their arrival
+}
+
+// verdict is what becomes of an executor's tasks, decided before the executor is gone.
+type verdict struct {
+	state      mesos.TaskState
+	reason     mesos.TaskStatus_Reason
+	message    string
+	limitation *mesos.TaskResourceLimitation
+}
+
+func (c *Core) addFramework(info *mesos.FrameworkInfo) *framework {
+	id := info.GetId().GetValue()
+	f := c.frameworks[id]
+	if f == nil {
+		f = &framework{id: id, executors: map[string]*executor{}, tasks: map[string]*task{}}
+		c.frameworks[id] = f
+	}
+	f.info = info
+	return f
+}
+
+func (c *Core) addExecutor(f *framework, info *mesos.ExecutorInfo, command bool) *executor {
+	ex := &executor{
+		id: info.GetExecutorId().GetValue(), info: info, framework: f, command: command,
+		containerID: c.nextContainerID(), order: c.counter,
+	}
+	f.executors[ex.id] = ex
+	c.containers[ex.containerID] = ex
+	timeout := c.config.ExecutorRegistrationTimeout
+	ex.deadline = c.timers.after(c.now.Add(timeout), func() {
+		c.killOrEnd(ex, &verdict{
+			state:   mesos.TaskState_TASK_FAILED,
+			reason:  mesos.TaskStatus_REASON_EXECUTOR_REGISTRATION_TIMEOUT,
+			message: "the executor did not register within " + stoutDuration(timeout),
+		})
+	})
+	return ex
+}
+
+// prepare has the sandbox made.
+func (c *Core) prepare(ex *executor) {
+	c.emit(PrepareSandbox{
+		SlaveID: c.slaveID, FrameworkID: ex.framework.id, ExecutorID: ex.id, ContainerID: ex.containerID,
+		User: c.user(ex),
+	})
+}
+
+// user is whom an executor runs as; empty: as the slave.
+func (c *Core) user(ex *executor) string {
+	switch {
+	case !c.config.SwitchUser:
+		return ""
+	case ex.info.GetCommand().GetUser() != "":
+		return ex.info.GetCommand().GetUser()
+	default:
+		return ex.framework.info.GetUser()
+	}
+}
+
+func (c *Core) sandboxReady(e SandboxReady) {
+	ex := c.containers[e.ContainerID]
+	if ex == nil || ex.state != preparing {
+		if e.Err == "" {
+			c.collect(e.Directory) // its executor did not live to see it
+		}
+		return
+	}
+	if e.Err != "" {
+		c.endExecutor(ex, &wire.ContainerExit{Cause: wire.ContainerExit_LAUNCH_FAILED, Message: e.Err})
+		return
+	}
+	ex.directory = e.Directory
+	ex.state = launching
+	if c.host.session != 0 {
+		c.launch(ex)
+	}
+}
+
+// launch gives an executor to the host.
+func (c *Core) launch(ex *executor) {
+	ex.state = registering
+	c.emit(Launch{c.host.session, &wire.LaunchExecutor{
+		Framework:       ex.framework.info,
+		Executor:        ex.info,
+		ContainerId:     containerID(ex.containerID),
+		Slave:           c.slaveInfo(),
+		Directory:       ex.directory,
+		User:            c.user(ex),
+		Environment:     c.environment(ex),
+		CommandExecutor: ex.command,
+	}})
+}
+
+// fromExecutor handles what comes over a session that claims to be an executor's.
+func (c *Core) fromExecutor(s Session, p *peer, call *executorpb.Call) {
+	if call.GetType() == executorpb.Call_SUBSCRIBE {
+		c.subscribe(s, p, call)
+		return
+	}
+	ex := p.executor
+	if ex == nil || ex.id != call.GetExecutorId().GetValue() || ex.framework.id != call.GetFrameworkId().GetValue() {
+		c.refuse(s, "executor %q of framework %q has not subscribed over this session",
+			call.GetExecutorId().GetValue(), call.GetFrameworkId().GetValue())
+		return
+	}
+	switch call.GetType() {
+	case executorpb.Call_UPDATE:
+		c.updateFromExecutor(ex, call.GetUpdate().GetStatus())
+	case executorpb.Call_MESSAGE:
+		if !c.toMaster(&wire.FrameworkMessage{
+			FrameworkId: ex.framework.info.GetId(), ExecutorId: ex.info.GetExecutorId(), Data: call.GetMessage().GetData(),
+		}) {
+			c.note(Debug, "dropped a message of executor %s: no master", ex.id)
+		}
+	case executorpb.Call_HEARTBEAT:
+	default:
+		c.refuse(s, "executors may call SUBSCRIBE, UPDATE, MESSAGE and HEARTBEAT, not %s", call.GetType())
+	}
+}
+
+// subscribe makes a session that of its executor, says what the executor has to know and delivers what waits for it.
+func (c *Core) subscribe(s Session, p *peer, call *executorpb.Call) {
+	f := c.frameworks[call.GetFrameworkId().GetValue()]
+	var ex *executor
+	if f != nil {
+		ex = f.executors[call.GetExecutorId().GetValue()]
+	}
+	switch {
+	case ex == nil || ex.state < registering:
+		c.expel(s, "executor %q of framework %q was not started by this slave",
+			call.GetExecutorId().GetValue(), call.GetFrameworkId().GetValue())
+		return
+	case !c.proved(p.proof, ex):
+		c.expel(s, "executor %q of framework %q did not prove itself with its secret", ex.id, f.id)
+		return
+	case p.executor != nil && p.executor != ex:
+		c.expel(s, "this session belongs to executor %q", p.executor.id)
+		return
+	}
+	if ex.session != 0 && ex.session != s {
+		c.closeSession(ex.session, "the executor subscribed over another session")
+	}
+	ex.session, p.executor = s, ex
+	if ex.state == terminating {
+		c.send(s, &executorpb.Event{Type: executorpb.Event_SHUTDOWN.Enum()})
+		return
+	}
+	ex.state = running
+	c.timers.stop(ex.deadline)
+	c.send(s, &executorpb.Event{Type: executorpb.Event_SUBSCRIBED.Enum(), Subscribed: &executorpb.Event_Subscribed{
+		ExecutorInfo: ex.info, FrameworkInfo: f.info, AgentInfo: c.slaveInfo(), ContainerId: containerID(ex.containerID),
+	}})
+	c.reconcile(ex, call.GetSubscribe())
+	for _, t := range slices.Clone(ex.tasks) {
+		c.maybeDeliver(t)
+		c.maybeDeliverKill(t)
+	}
+}
+
+// proved says whether a peer may speak for an executor: with the executor's own secret, or, for the actors of the
+// host that command executors are, with the host's.
+func (c *Core) proved(proof Proof, ex *executor) bool {
+	if ex.command {
+		return proof.HostID != "" && proof.HostID == c.host.id
+	}
+	return proof.ContainerID == ex.containerID
+}
+
+// reconcile compares what an executor that subscribes again knows with what it was given. A task that was sent and
+// that it has never heard of was lost on the way.
+func (c *Core) reconcile(ex *executor, subscribe *executorpb.Call_Subscribe) {
+	for _, u := range subscribe.GetUnacknowledgedUpdates() {
+		c.updateFromExecutor(ex, u.GetStatus())
+	}
+	known := map[string]bool{}
+	for _, t := range subscribe.GetUnacknowledgedTasks() {
+		known[t.GetTaskId().GetValue()] = true
+	}
+	for _, t := range slices.Clone(ex.tasks) {
+		if t.phase == delivered && t.latest == nil && !known[t.id] {
+			c.endTask(t, verdict{
+				state:   dropped(ex.framework.info),
+				reason:  mesos.TaskStatus_REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
+				message: "the task was lost on its way to the executor",
+			})
+		}
+	}
+}
+
+// executorSessionClosed gives an executor a little time to come back, or to be reported as ended by its host.
+func (c *Core) executorSessionClosed(ex *executor, s Session) {
+	if ex.session != s {
+		return
+	}
+	ex.session = 0
+	if ex.state != running {
+		return
+	}
+	timeout := c.config.ExecutorReregistrationTimeout
+	ex.deadline = c.timers.after(c.now.Add(timeout), func() {
+		c.killOrEnd(ex, &verdict{
+			state:   lost(ex.framework.info),
+			reason:  mesos.TaskStatus_REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
+			message: "the executor did not come back within " + stoutDuration(timeout),
+		})
+	})
+}
+
+// killOrEnd ends an executor by force. One that no host knows has nothing that could be killed.
+func (c *Core) killOrEnd(ex *executor, v *verdict) {
+	if ex.verdict == nil {
+		ex.verdict = v
+	}
+	if ex.state < registering {
+		c.endExecutor(ex, nil)
+		return
+	}
+	c.killExecutor(ex)
+}
+
+// shutdownExecutor asks an executor to end and makes sure that it does.
+func (c *Core) shutdownExecutor(ex *executor, grace time.Duration, v *verdict) {
+	if ex.state == terminating {
+		return
+	}
+	if ex.session == 0 {
+		c.killOrEnd(ex, v)
+		return
+	}
+	ex.state, ex.verdict = terminating, v
+	c.send(ex.session, &executorpb.Event{Type: executorpb.Event_SHUTDOWN.Enum()})
+	c.timers.stop(ex.deadline)
+	ex.deadline = c.timers.after(c.now.Add(grace), func() { c.killExecutor(ex) })
+}
+
+// grace is how long an executor may take to end after SHUTDOWN.
+func (c *Core) grace(ex *executor) time.Duration {
+	if d := ex.info.GetShutdownGracePeriod(); d != nil {
+		return max(0, time.Duration(d.GetNanoseconds()))
+	}
+	return c.config.ExecutorShutdownGrace
+}
+
+func (c *Core) shutdownExecutorRequested(m *wire.ShutdownExecutor) {
+	f := c.frameworks[m.GetFrameworkId().GetValue()]
+	if f == nil || f.executors[m.GetExecutorId().GetValue()] == nil {
+		c.note(Info, "executor %s of framework %s is to be shut down, but it does not run here",
+			m.GetExecutorId().GetValue(), m.GetFrameworkId().GetValue())
+		return
+	}
+	ex := f.executors[m.GetExecutorId().GetValue()]
+	c.shutdownExecutor(ex, c.grace(ex), &verdict{
+		state:   mesos.TaskState_TASK_KILLED,
+		reason:  mesos.TaskStatus_REASON_EXECUTOR_TERMINATED,
+		message: "the executor was shut down as its framework asked",
+	})
+}
+
+// removeFramework ends all that a framework has here. Nobody is left to acknowledge its updates.
+func (c *Core) removeFramework(m *wire.RemoveFramework) {
+	f := c.frameworks[m.GetFrameworkId().GetValue()]
+	if f == nil || f.removed {
+		return
+	}
+	f.removed = true
+	for _, id := range sortedKeys(f.tasks) {
+		c.forgetTask(f.tasks[id])
+	}
+	for _, id := range sortedKeys(f.executors) {
+		ex := f.executors[id]
+		c.shutdownExecutor(ex, c.grace(ex), nil)
+	}
+	c.maybeForgetFramework(f)
+}
+
+func (c *Core) messageToExecutor(m *wire.FrameworkMessage) {
+	var ex *executor
+	if f := c.frameworks[m.GetFrameworkId().GetValue()]; f != nil {
+		ex = f.executors[m.GetExecutorId().GetValue()]
+	}
+	if ex == nil || ex.session == 0 || ex.state != running {
+		c.note(Info, "dropped a message for executor %s of framework %s: it is not subscribed",
+			m.GetExecutorId().GetValue(), m.GetFrameworkId().GetValue())
+		return
+	}
+	c.send(ex.session, &executorpb.Event{
+		Type: executorpb.Event_MESSAGE.Enum(), Message: &executorpb.Event_Message{Data: m.GetData()},
+	})
+}
+
+// endExecutor is the end of an executor, and of those of its tasks that have not ended. A nil exit: it never ran.
+func (c *Core) endExecutor(ex *executor, exit *wire.ContainerExit) {
+	f := ex.framework
+	c.timers.stop(ex.deadline)
+	delete(f.executors, ex.id)
+	delete(c.containers, ex.containerID)
+	if ex.state >= registering && !ex.command {
+		c.emit(ForgetSecret{ex.containerID})
+	}
+	if ex.session != 0 {
+		c.closeSession(ex.session, "the executor ended")
+		ex.session = 0
+	}
+	v := ex.verdictOn(exit)
+	for _, t := range slices.Clone(ex.tasks) {
+		if t.phase != ended {
+			c.endTask(t, v)
+		}
+	}
+	if exit != nil && !ex.command {
+		c.note(Info, "executor %s of framework %s ended: %s", ex.id, f.id, describe(exit))
+		c.toMaster(&wire.ExecutorExited{
+			FrameworkId: f.info.GetId(), ExecutorId: ex.info.GetExecutorId(), WaitStatus: exit.GetWaitStatus(),
+		})
+	}
+	c.counters.ExecutorsEnded++
+	c.completed.addExecutor(f, ex, c.now)
+	c.collect(ex.directory)
+	c.persist(nil, ExecutorForgotten{f.id, ex.id, ex.containerID})
+	c.maybeForgetFramework(f)
+}
+
+// verdictOn says what became of the tasks of an executor that ended without having said so itself.
+func (ex *executor) verdictOn(exit *wire.ContainerExit) verdict {
+	if ex.verdict != nil {
+		return *ex.verdict
+	}
+	switch exit.GetCause() {
+	case wire.ContainerExit_HOST_LOST:
+		return verdict{state: lost(ex.framework.info), reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, message: describe(exit)}
+	case wire.ContainerExit_LAUNCH_FAILED, wire.ContainerExit_NOT_FOUND, wire.ContainerExit_NOT_EXECUTABLE:
+		return verdict{state: mesos.TaskState_TASK_FAILED, reason: mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, message: describe(exit)}
+	case wire.ContainerExit_MEMORY:
+		return verdict{
+			state: mesos.TaskState_TASK_FAILED, reason: mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY, message: describe(exit),
+			limitation: memoryLimitation(exit),
+		}
+	}
+	v := verdict{reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, message: "the executor ended: " + describe(exit)}
+	if v.state = lost(ex.framework.info); ex.command {
+		v.state = mesos.TaskState_TASK_FAILED
+	}
+	return v
+}
+
+// describe puts the end of a container into words.
+func describe(exit *wire.ContainerExit) string {
+	switch status := exit.GetWaitStatus(); {
+	case exit.GetMessage() != "":
+		return exit.GetMessage()
+	case exit.GetCause() == wire.ContainerExit_HOST_LOST:
+		return "the host process ended"
+	case exit.GetCause() == wire.ContainerExit_MEMORY:
+		return fmt.Sprintf("out of memory: limit %d bytes, peak %d bytes", exit.GetMemoryLimitBytes(), exit.GetMemoryPeakBytes())
+	case exit.GetCause() == wire.ContainerExit_KILLED:
+		return "killed"
+	case exit.GetCause() != wire.ContainerExit_EXITED:
+		return "it could not be started"
+	case status&0x7f != 0:
+		return fmt.Sprintf("signal %d", status&0x7f)
+	default:
+		return fmt.Sprintf("exit status %d", status>>8&0xff)
+	}
+}
+
+// memoryLimitation is what Mesos shows of a task that wanted more memory than it had, in MiB.
+func memoryLimitation(exit *wire.ContainerExit) *mesos.TaskResourceLimitation {
+	const bytesPerMiB = 1 << 20
+	return &mesos.TaskResourceLimitation{Resources: []*mesos.Resource{{
+		Name:   proto.String("mem"),
+		Type:   mesos.Value_SCALAR.Enum(),
+		Scalar: &mesos.Value_Scalar{Value: proto.Float64(float64(exit.GetMemoryPeakBytes()) / bytesPerMiB)},
+	}}}
+}
+
+func (c *Core) maybeForgetFramework(f *framework) {
+	if len(f.executors) > 0 || len(f.tasks) > 0 || c.frameworks[f.id] != f {
+		return
+	}
+	delete(c.frameworks, f.id)
+	c.completed.addFramework(f, c.now)
+	c.persist(nil, FrameworkForgotten{f.id})
+}

@@ -1,0 +1,173 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/stoa-project/stoa/proto/wire"
+	"github.com/stoa-project/stoa/slave/containerizer"
+)
+
+// means are what all containers of a host share.
+type means struct {
+	containerizer containerizer.Containerizer
+	workDir       string
+	user          string        // the host's own
+	starts        chan struct{} // a place for each container that may be starting
+	buffers       *buffers
+	directOutput  bool
+}
+
+// life is one container from the blocking side: begin, then end. The actor that owns it may fail and another take
+// over: kill and end may be called by anybody, at any time, more than once.
+type life struct {
+	means *means
+	start *wire.StartContainer
+
+	ctx    context.Context // of begin
+	cancel context.CancelFunc
+
+	mu        sync.Mutex
+	killed    bool
+	container containerizer.Container // nil: it does not run yet, or never did
+
+	begun    chan struct{} // closed when begin has returned
+	command  string        // for messages
+	record   string        // path of the exit record; empty: there is no place for one
+	stdio    *stdio
+	startErr error
+
+	once sync.Once
+	exit *wire.ContainerExit // set by end
+}
+
+func newLife(m *means, start *wire.StartContainer) *life {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &life{means: m, start: start, ctx: ctx, cancel: cancel, begun: make(chan struct{}), startErr: errors.New("its start failed")}
+}
+
+var errKilled = errors.New("killed while it was being started")
+
+// begin makes the container and returns the process id of its command. It must be called once. Whether it succeeds or
+// not, end has to be called after it.
+func (l *life) begin() (pid int, err error) {
+	defer close(l.begun)
+	defer l.cancel()
+	l.startErr = l.run()
+	if l.startErr != nil {
+		return 0, l.startErr
+	}
+	return l.container.PID(), nil
+}
+
+func (l *life) run() error {
+	record, err := ExitPath(l.means.workDir, l.start.GetDirectory())
+	if err != nil {
+		return err
+	}
+	scratch := filepath.Dir(record)
+	if err := os.MkdirAll(scratch, 0o700); err != nil {
+		return fmt.Errorf("make a folder for the exit record: %w", err)
+	}
+	l.record = record
+	spec, err := specFor(l.start, l.means.user)
+	if err != nil {
+		return err
+	}
+	l.command = l.start.GetCommand().GetValue()
+	select {
+	case l.means.starts <- struct{}{}:
+		defer func() { <-l.means.starts }()
+	case <-l.ctx.Done():
+		return errKilled
+	}
+	streams, err := openStdio(spec.Sandbox, scratch, l.start.GetStdin(), l.means.directOutput, l.means.buffers)
+	if err != nil {
+		return err
+	}
+	container, err := l.means.containerizer.Start(l.ctx, spec, streams.ends)
+	if err != nil {
+		streams.abandon()
+		return err
+	}
+	streams.release()
+	streams.drain()
+	l.stdio = streams
+	l.admit(container)
+	return nil
+}
+
+// admit makes the container known to kill, or kills it if that came first.
+func (l *life) admit(container containerizer.Container) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.container = container
+	if l.killed {
+		_ = container.Kill() // Wait says what is left
+	}
+}
+
+// kill ends the container by force, however far it is.
+func (l *life) kill() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.killed = true
+	if l.container == nil {
+		l.cancel()
+		return nil
+	}
+	return l.container.Kill()
+}
+
+// signal sends a signal to the container's command. One that does not run yet, or any more, gets none.
+func (l *life) signal(signal syscall.Signal) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.container == nil {
+		return nil
+	}
+	if err := l.container.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}
+
+// end waits until the container is gone, its output is in its sandbox and its exit is recorded, and says how it ended.
+// The error says what could not be cleaned up or recorded; the exit is right even then.
+func (l *life) end() (exit *wire.ContainerExit, err error) {
+	<-l.begun
+	l.once.Do(func() { err = l.conclude() })
+	return l.exit, err
+}
+
+func (l *life) conclude() error {
+	// Should what follows fail, this is the truth: nobody knows.
+	l.exit = &wire.ContainerExit{Cause: wire.ContainerExit_KILLED, Message: "its end could not be observed"}
+	e := ending{command: l.command, startErr: l.startErr, now: time.Now()}
+	var failed []error
+	if l.startErr == nil {
+		exit, err := l.container.Wait()
+		if err != nil {
+			failed = append(failed, fmt.Errorf("container %s left something behind: %w", l.start.GetContainerId().GetValue(), err))
+		}
+		e.exit = exit
+		if err := l.stdio.finish(); err != nil {
+			e.lost = err.Error()
+			failed = append(failed, err)
+		}
+	}
+	l.mu.Lock()
+	e.killed = l.killed
+	l.mu.Unlock()
+	l.exit = exitOf(e)
+	if l.record != "" {
+		failed = append(failed, writeExit(l.record, l.exit))
+	}
+	return errors.Join(failed...)
+}

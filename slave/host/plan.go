@@ -1,0 +1,272 @@
+package host
+
+import (
+	"cmp"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/resource"
+	"github.com/stoa-project/stoa/proto/wire"
+	"github.com/stoa-project/stoa/slave/containerizer"
+)
+
+// DefaultPath is the PATH of a command that has none of its own.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// tokenVariable holds the secret by which a custom executor proves itself, in hexadecimal digits; as Mesos calls it.
+const tokenVariable = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN"
+
+const bytesPerMiB = 1 << 20
+
+// This file is pure: what a request means for a container, and what a container's end means for who requested it.
+
+// specFor says what container a request asks for. hostUser is the name of the user that the host runs as. The error
+// says what the request has that can't be, with the value and what is allowed.
+func specFor(start *wire.StartContainer, hostUser string) (containerizer.Spec, error) {
+	spec := containerizer.Spec{
+		ID:      start.GetContainerId().GetValue(),
+		User:    start.GetUser(),
+		Sandbox: start.GetDirectory(),
+	}
+	var err error
+	if spec.Args, err = arguments(start.GetCommand()); err != nil {
+		return spec, err
+	}
+	if spec.Env, err = environment(start, cmp.Or(start.GetUser(), hostUser)); err != nil {
+		return spec, err
+	}
+	if err = unsupported(start.GetContainer()); err != nil {
+		return spec, err
+	}
+	if spec.Volumes, err = volumes(start.GetContainer(), start.GetDirectory()); err != nil {
+		return spec, err
+	}
+	resources, err := resource.FromProto(start.GetResources())
+	if err != nil {
+		return spec, fmt.Errorf("resources: %w", err)
+	}
+	spec.MilliCPUs = resources.Get("cpus")
+	spec.MemoryBytes = resources.Get("mem") * bytesPerMiB / resource.Unit
+	return spec, spec.Check()
+}
+
+// arguments is a command's argument vector. With shell, value is a line for /bin/sh; without, value is the executable
+// and arguments its argv, as in Mesos. The first argument gives way to the executable's own name.
+func arguments(command *mesos.CommandInfo) ([]string, error) {
+	value := command.GetValue()
+	switch {
+	case value == "" && command.GetShell():
+		return nil, errors.New("the command is empty: it must have a value, a line for /bin/sh")
+	case value == "":
+		return nil, errors.New("the command is empty: it must have a value, the executable")
+	case command.GetShell():
+		return []string{"/bin/sh", "-c", value}, nil
+	}
+	args := []string{value}
+	if given := command.GetArguments(); len(given) > 1 {
+		args = append(args, given[1:]...)
+	}
+	return args, nil
+}
+
+// environment is what a command sees: a few things that every command needs, beneath what the request says, beneath
+// what the command itself asks for. Nothing of the host's own.
+func environment(start *wire.StartContainer, user string) ([]string, error) {
+	all := map[string]string{"PATH": DefaultPath, "HOME": start.GetDirectory()}
+	if user != "" {
+		all["USER"] = user
+	}
+	maps.Copy(all, start.GetEnvironment())
+	for _, variable := range start.GetCommand().GetEnvironment().GetVariables() {
+		value, err := valueOf(variable)
+		if err != nil {
+			return nil, err
+		}
+		all[variable.GetName()] = value
+	}
+	env := make([]string, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.IndexByte(all[name], 0) >= 0 {
+			return nil, fmt.Errorf("environment variable %q: its name must not be empty or contain =, and neither name nor value a NUL byte", name)
+		}
+		env = append(env, name+"="+all[name])
+	}
+	return env, nil
+}
+
+func valueOf(variable *mesos.Environment_Variable) (string, error) {
+	if variable.GetType() != mesos.Environment_Variable_SECRET {
+		return variable.GetValue(), nil
+	}
+	if variable.GetSecret().GetType() != mesos.Secret_VALUE {
+		return "", fmt.Errorf("environment variable %q: its secret must be of type VALUE, not %s", variable.GetName(), variable.GetSecret().GetType())
+	}
+	return string(variable.GetSecret().GetValue().GetData()), nil
+}
+
+// unsupported names what a ContainerInfo asks for and does not get here. To leave it out silently would run a command
+// in another place than it expects.
+func unsupported(c *mesos.ContainerInfo) error {
+	switch {
+	case c == nil:
+		return nil
+	case c.GetType() != mesos.ContainerInfo_MESOS:
+		return fmt.Errorf("container type %s: it must be MESOS", c.GetType())
+	case c.GetMesos().GetImage() != nil:
+		return fmt.Errorf("container image of type %s: containers have no images of their own here", c.GetMesos().GetImage().GetType())
+	case c.GetHostname() != "":
+		return fmt.Errorf("container hostname %q: containers have no host names of their own here", c.GetHostname())
+	case c.GetRlimitInfo() != nil:
+		return errors.New("container rlimit_info: resource limits of processes can't be set here")
+	case c.GetTtyInfo() != nil:
+		return errors.New("container tty_info: commands have no terminal here")
+	}
+	for _, network := range c.GetNetworkInfos() {
+		if network.GetName() != "" || len(network.GetPortMappings()) > 0 {
+			return fmt.Errorf("container network %q: containers share the machine's network here", network.GetName())
+		}
+	}
+	return nil
+}
+
+// volumes are the paths of the machine that a container sees.
+func volumes(c *mesos.ContainerInfo, sandbox string) ([]containerizer.Volume, error) {
+	var all []containerizer.Volume
+	for _, v := range c.GetVolumes() {
+		path, err := hostPath(v)
+		if err != nil {
+			return nil, fmt.Errorf("volume %q: %w", v.GetContainerPath(), err)
+		}
+		at := v.GetContainerPath()
+		if !filepath.IsAbs(at) {
+			if !filepath.IsLocal(at) {
+				return nil, fmt.Errorf("volume %q: a relative container_path must stay in the sandbox", at)
+			}
+			at = filepath.Join(sandbox, at)
+		}
+		all = append(all, containerizer.Volume{HostPath: path, ContainerPath: at, ReadOnly: v.GetMode() == mesos.Volume_RO})
+	}
+	return all, nil
+}
+
+func hostPath(v *mesos.Volume) (string, error) {
+	if v.GetImage() != nil {
+		return "", errors.New("it must be a host path, not an image")
+	}
+	path := v.GetHostPath()
+	if source := v.GetSource(); source != nil {
+		if source.GetType() != mesos.Volume_Source_HOST_PATH {
+			return "", fmt.Errorf("its source must be of type HOST_PATH, not %s", source.GetType())
+		}
+		if p := source.GetHostPath().GetMountPropagation().GetMode(); p == mesos.MountPropagation_BIDIRECTIONAL {
+			return "", fmt.Errorf("mount propagation %s is not possible", p)
+		}
+		path = source.GetHostPath().GetPath()
+	}
+	if !filepath.IsAbs(path) {
+		return "", fmt.Errorf("host path %q: it must be absolute", path)
+	}
+	return filepath.Clean(path), nil
+}
+
+// executorContainer is the container that a custom executor runs in.
+func executorContainer(launch *wire.LaunchExecutor) *wire.StartContainer {
+	environment := maps.Clone(launch.GetEnvironment())
+	if environment == nil {
+		environment = make(map[string]string)
+	}
+	if len(launch.GetSecret()) > 0 {
+		environment[tokenVariable] = hex.EncodeToString(launch.GetSecret())
+	}
+	return &wire.StartContainer{
+		ContainerId: launch.GetContainerId(),
+		Command:     launch.GetExecutor().GetCommand(),
+		Container:   launch.GetExecutor().GetContainer(),
+		Resources:   launch.GetExecutor().GetResources(),
+		Directory:   launch.GetDirectory(),
+		User:        launch.GetUser(),
+		Environment: environment,
+	}
+}
+
+// ending is all that is known about a container that is gone, or never was.
+type ending struct {
+	command  string // Args[0], or the line for the shell
+	killed   bool   // the host was asked to kill it
+	startErr error  // it never ran
+	lost     string // what of its output could not be written, and why; empty: nothing
+	exit     containerizer.Exit
+	now      time.Time
+}
+
+// exitOf says in one word, and one line, how a container ended.
+func exitOf(e ending) *wire.ContainerExit {
+	if e.startErr != nil {
+		return notStarted(e)
+	}
+	exit := &wire.ContainerExit{
+		WaitStatus:       int32(e.exit.Status),
+		MemoryLimitBytes: uint64(max(0, e.exit.MemoryLimitBytes)),
+		MemoryPeakBytes:  uint64(max(0, e.exit.MemoryPeakBytes)),
+		StartedUnixNanos: e.exit.Started.UnixNano(), FinishedUnixNanos: e.exit.Finished.UnixNano(),
+		CpuSeconds: e.exit.CPUSeconds,
+	}
+	bySIGKILL := e.exit.Status.Signaled() && e.exit.Status.Signal() == syscall.SIGKILL
+	exit.Message = e.lost
+	switch {
+	case e.killed && bySIGKILL:
+		exit.Cause = wire.ContainerExit_KILLED
+	case e.exit.OutOfMemory:
+		exit.Cause = wire.ContainerExit_MEMORY
+	case e.exit.Killed && bySIGKILL:
+		exit.Cause, exit.Message = wire.ContainerExit_HOST_LOST, "the host ended and took the container with it"
+	default:
+		exit.Cause = wire.ContainerExit_EXITED // also if it was quicker than the kill
+	}
+	return exit
+}
+
+func notStarted(e ending) *wire.ContainerExit {
+	exit := &wire.ContainerExit{FinishedUnixNanos: e.now.UnixNano()}
+	var exec *containerizer.ExecError
+	switch isExec := errors.As(e.startErr, &exec); {
+	case e.killed:
+		exit.Cause, exit.Message = wire.ContainerExit_KILLED, "killed while it was being started"
+	case isExec && exec.NotFound():
+		exit.Cause, exit.Message = wire.ContainerExit_NOT_FOUND, fmt.Sprintf("command %q was not found", e.command)
+	case isExec:
+		exit.Cause, exit.Message = wire.ContainerExit_NOT_EXECUTABLE, fmt.Sprintf("command %q can't be executed: %v", e.command, exec.Err)
+	default:
+		exit.Cause, exit.Message = wire.ContainerExit_LAUNCH_FAILED, e.startErr.Error()
+	}
+	return exit
+}
+
+// executorExit is the end of an executor: that of its container, if it had one. failure says what failed in the host
+// itself; killed, that the slave wanted its end.
+func executorExit(container *wire.ContainerExit, killed bool, failure string) *wire.ContainerExit {
+	switch {
+	case failure != "" && container == nil:
+		return &wire.ContainerExit{Cause: wire.ContainerExit_LAUNCH_FAILED, Message: failure}
+	case failure != "":
+		container = proto.CloneOf(container)
+		container.Cause, container.Message = wire.ContainerExit_KILLED, failure
+		return container
+	case container != nil:
+		return container
+	case killed:
+		return &wire.ContainerExit{Cause: wire.ContainerExit_KILLED}
+	default: // an actor that did its duty without ever needing a container
+		return &wire.ContainerExit{Cause: wire.ContainerExit_EXITED}
+	}
+}

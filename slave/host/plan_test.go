@@ -1,0 +1,281 @@
+package host
+
+import (
+	"errors"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/resource"
+	"github.com/stoa-project/stoa/proto/wire"
+	"github.com/stoa-project/stoa/slave/containerizer"
+)
+
+// request is a StartContainer that works, changed as a test wants.
+func request(change func(*wire.StartContainer)) *wire.StartContainer {
+	start := &wire.StartContainer{
+		ContainerId: mesos.NewContainerID("c1"),
+		Command:     &mesos.CommandInfo{Value: proto.String("echo hello")},
+		Directory:   "/work/s/c1",
+		Environment: map[string]string{"MESOS_SANDBOX": "/work/s/c1"},
+		Resources:   resource.MustParse("cpus:1.5;mem:64;disk:10").ToProto(),
+	}
+	if change != nil {
+		change(start)
+	}
+	return start
+}
+
+func variables(pairs ...string) *mesos.Environment {
+	environment := &mesos.Environment{}
+	for i := 0; i < len(pairs); i += 2 {
+		environment.Variables = append(environment.Variables, &mesos.Environment_Variable{Name: &pairs[i], Value: &pairs[i+1]})
+	}
+	return environment
+}
+
+func mesosContainer(volumes ...*mesos.Volume) *mesos.ContainerInfo {
+	return &mesos.ContainerInfo{Type: mesos.ContainerInfo_MESOS.Enum(), Volumes: volumes}
+}
+
+func TestARequestBecomesASpec(t *testing.T) {
+	plain := containerizer.Spec{
+		ID: "c1", Args: []string{"/bin/sh", "-c", "echo hello"}, Sandbox: "/work/s/c1",
+		Env:       []string{"HOME=/work/s/c1", "MESOS_SANDBOX=/work/s/c1", "PATH=" + DefaultPath, "USER=daemon"},
+		MilliCPUs: 1500, MemoryBytes: 64 << 20,
+	}
+	for name, test := range map[string]struct {
+		change func(*wire.StartContainer)
+		want   func(*containerizer.Spec)
+	}{
+		"a line for the shell runs under sh -c": {},
+		"without shell the value is the executable and arguments its argv": {
+			change: func(s *wire.StartContainer) {
+				s.Command = &mesos.CommandInfo{Shell: proto.Bool(false), Value: proto.String("/bin/ls"), Arguments: []string{"ls", "-l", "a b"}}
+			},
+			want: func(s *containerizer.Spec) { s.Args = []string{"/bin/ls", "-l", "a b"} },
+		},
+		"without shell and arguments the executable stands alone": {
+			change: func(s *wire.StartContainer) {
+				s.Command = &mesos.CommandInfo{Shell: proto.Bool(false), Value: proto.String("/bin/true")}
+			},
+			want: func(s *containerizer.Spec) { s.Args = []string{"/bin/true"} },
+		},
+		"a user of its own runs it and is its USER": {
+			change: func(s *wire.StartContainer) { s.User = "nobody" },
+			want: func(s *containerizer.Spec) {
+				s.User, s.Env = "nobody", []string{"HOME=/work/s/c1", "MESOS_SANDBOX=/work/s/c1", "PATH=" + DefaultPath, "USER=nobody"}
+			},
+		},
+		"the command's environment covers what lies beneath": {
+			change: func(s *wire.StartContainer) {
+				s.Command.Environment = variables("PATH", "/bin", "MESOS_SANDBOX", "mine", "EMPTY", "")
+			},
+			want: func(s *containerizer.Spec) {
+				s.Env = []string{"EMPTY=", "HOME=/work/s/c1", "MESOS_SANDBOX=mine", "PATH=/bin", "USER=daemon"}
+			},
+		},
+		"a secret by value is a variable like others": {
+			change: func(s *wire.StartContainer) {
+				s.Command.Environment = &mesos.Environment{Variables: []*mesos.Environment_Variable{{
+					Name: proto.String("KEY"), Type: mesos.Environment_Variable_SECRET.Enum(),
+					Secret: &mesos.Secret{Type: mesos.Secret_VALUE.Enum(), Value: &mesos.Secret_Value{Data: []byte("s3")}},
+				}}}
+			},
+			want: func(s *containerizer.Spec) {
+				s.Env = []string{"HOME=/work/s/c1", "KEY=s3", "MESOS_SANDBOX=/work/s/c1", "PATH=" + DefaultPath, "USER=daemon"}
+			},
+		},
+		"volumes are host paths, absolute or in the sandbox, by host_path or by source": {
+			change: func(s *wire.StartContainer) {
+				s.Container = mesosContainer(
+					&mesos.Volume{Mode: mesos.Volume_RO.Enum(), ContainerPath: proto.String("/in"), HostPath: proto.String("/data//x/")},
+					&mesos.Volume{Mode: mesos.Volume_RW.Enum(), ContainerPath: proto.String("out"), Source: &mesos.Volume_Source{
+						Type: mesos.Volume_Source_HOST_PATH.Enum(), HostPath: &mesos.Volume_Source_HostPath{Path: proto.String("/data/y")},
+					}},
+				)
+			},
+			want: func(s *containerizer.Spec) {
+				s.Volumes = []containerizer.Volume{
+					{HostPath: "/data/x", ContainerPath: "/in", ReadOnly: true},
+					{HostPath: "/data/y", ContainerPath: "/work/s/c1/out"},
+				}
+			},
+		},
+		"no resources are no limits": {
+			change: func(s *wire.StartContainer) { s.Resources = nil },
+			want:   func(s *containerizer.Spec) { s.MilliCPUs, s.MemoryBytes = 0, 0 },
+		},
+		"resources of one name are added up": {
+			change: func(s *wire.StartContainer) { s.Resources = resource.MustParse("mem:64;mem(web):0.5").ToProto() },
+			want:   func(s *containerizer.Spec) { s.MilliCPUs, s.MemoryBytes = 0, 64<<20+512<<10 },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := plain
+			if test.want != nil {
+				test.want(&want)
+			}
+			got, err := specFor(request(test.change), "daemon")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("spec (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatCanNotBeIsSaidWithItsValue(t *testing.T) {
+	volume := func(v *mesos.Volume) func(*wire.StartContainer) {
+		return func(s *wire.StartContainer) {
+			v.Mode = mesos.Volume_RW.Enum()
+			s.Container = mesosContainer(v)
+		}
+	}
+	container := func(change func(*mesos.ContainerInfo)) func(*wire.StartContainer) {
+		return func(s *wire.StartContainer) {
+			s.Container = mesosContainer()
+			change(s.Container)
+		}
+	}
+	for name, test := range map[string]struct {
+		change func(*wire.StartContainer)
+		want   string
+	}{
+		"an empty line":        {func(s *wire.StartContainer) { s.Command = &mesos.CommandInfo{} }, "/bin/sh"},
+		"an empty executable":  {func(s *wire.StartContainer) { s.Command = &mesos.CommandInfo{Shell: proto.Bool(false)} }, "the executable"},
+		"a bad container id":   {func(s *wire.StartContainer) { s.ContainerId = mesos.NewContainerID("../x") }, `"../x"`},
+		"a relative sandbox":   {func(s *wire.StartContainer) { s.Directory = "here" }, `"here"`},
+		"a variable with =":    {func(s *wire.StartContainer) { s.Command.Environment = variables("A=B", "c") }, `"A=B"`},
+		"a variable with NUL":  {func(s *wire.StartContainer) { s.Command.Environment = variables("A", "c\x00") }, `"A"`},
+		"a relative host path": {volume(&mesos.Volume{ContainerPath: proto.String("/x"), HostPath: proto.String("data")}), `"data"`},
+		"a container path out of the sandbox": {
+			volume(&mesos.Volume{ContainerPath: proto.String("../x"), HostPath: proto.String("/data")}), `"../x"`,
+		},
+		"a volume of another kind": {
+			volume(&mesos.Volume{ContainerPath: proto.String("/x"), Source: &mesos.Volume_Source{Type: mesos.Volume_Source_SECRET.Enum()}}), "SECRET",
+		},
+		"a docker container": {container(func(c *mesos.ContainerInfo) { c.Type = mesos.ContainerInfo_DOCKER.Enum() }), "DOCKER"},
+		"an image": {
+			container(func(c *mesos.ContainerInfo) {
+				c.Mesos = &mesos.ContainerInfo_MesosInfo{Image: &mesos.Image{Type: mesos.Image_DOCKER.Enum()}}
+			}), "image",
+		},
+		"a host name": {container(func(c *mesos.ContainerInfo) { c.Hostname = proto.String("web1") }), `"web1"`},
+		"a network": {
+			container(func(c *mesos.ContainerInfo) {
+				c.NetworkInfos = []*mesos.NetworkInfo{{Name: proto.String("dmz")}}
+			}), `"dmz"`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := specFor(request(test.change), "daemon")
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want one that says %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestTheSecretOfACustomExecutorIsInItsEnvironment(t *testing.T) {
+	start := executorContainer(&wire.LaunchExecutor{
+		ContainerId: mesos.NewContainerID("c1"), Secret: []byte{0xab, 0x01}, Environment: map[string]string{"MESOS_EXECUTOR_ID": "e"},
+		Executor: &mesos.ExecutorInfo{Command: &mesos.CommandInfo{Value: proto.String("run")}}, Directory: "/work/s/c1", User: "nobody",
+	})
+	want := &wire.StartContainer{
+		ContainerId: mesos.NewContainerID("c1"), Command: &mesos.CommandInfo{Value: proto.String("run")}, Directory: "/work/s/c1", User: "nobody",
+		Environment: map[string]string{"MESOS_EXECUTOR_ID": "e", "MESOS_EXECUTOR_AUTHENTICATION_TOKEN": "ab01"},
+	}
+	if diff := cmp.Diff(want, start, protocmp.Transform()); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+}
+
+func TestHowAContainerEndedIsSaidInOneWord(t *testing.T) {
+	exited := func(code int) syscall.WaitStatus { return syscall.WaitStatus(code << 8) }
+	signaled := func(s syscall.Signal) syscall.WaitStatus { return syscall.WaitStatus(s) }
+	for name, test := range map[string]struct {
+		ending  ending
+		cause   wire.ContainerExit_Cause
+		message string
+	}{
+		"it exited":          {ending{exit: containerizer.Exit{Status: exited(7)}}, wire.ContainerExit_EXITED, ""},
+		"a signal ended it":  {ending{exit: containerizer.Exit{Status: signaled(syscall.SIGTERM)}}, wire.ContainerExit_EXITED, ""},
+		"it outgrew":         {ending{exit: containerizer.Exit{Status: signaled(syscall.SIGKILL), OutOfMemory: true}}, wire.ContainerExit_MEMORY, ""},
+		"a child outgrew":    {ending{exit: containerizer.Exit{Status: exited(1), OutOfMemory: true}}, wire.ContainerExit_MEMORY, ""},
+		"it was killed":      {ending{killed: true, exit: containerizer.Exit{Status: signaled(syscall.SIGKILL), Killed: true}}, wire.ContainerExit_KILLED, ""},
+		"it beat the kill":   {ending{killed: true, exit: containerizer.Exit{Status: exited(0), Killed: true}}, wire.ContainerExit_EXITED, ""},
+		"killed and outgrew": {ending{killed: true, exit: containerizer.Exit{Status: signaled(syscall.SIGKILL), OutOfMemory: true}}, wire.ContainerExit_KILLED, ""},
+		"the kill came while its child had outgrown": {
+			ending{killed: true, exit: containerizer.Exit{Status: exited(1), OutOfMemory: true}}, wire.ContainerExit_MEMORY, "",
+		},
+		"its output was lost": {
+			ending{lost: "stdout lost: no space left on device", exit: containerizer.Exit{Status: exited(0)}},
+			wire.ContainerExit_EXITED, "stdout lost: no space left on device",
+		},
+		"the command does not exist": {
+			ending{command: "nope", startErr: &containerizer.ExecError{Path: "nope", Err: syscall.ENOENT}},
+			wire.ContainerExit_NOT_FOUND, `command "nope" was not found`,
+		},
+		"the command may not be executed": {
+			ending{command: "/etc/passwd", startErr: &containerizer.ExecError{Path: "/etc/passwd", Err: syscall.EACCES}},
+			wire.ContainerExit_NOT_EXECUTABLE, `command "/etc/passwd" can't be executed: permission denied`,
+		},
+		"the container could not be made": {
+			ending{startErr: &containerizer.StartError{ID: "c1", Step: "mounting /x", Err: errors.New("no such directory")}},
+			wire.ContainerExit_LAUNCH_FAILED, "start container c1: mounting /x: no such directory",
+		},
+		"it was killed before it ran": {
+			ending{killed: true, startErr: errors.New("whatever")}, wire.ContainerExit_KILLED, "killed while it was being started",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.ending.now = time.Unix(100, 0)
+			exit := exitOf(test.ending)
+			if exit.GetCause() != test.cause || exit.GetMessage() != test.message {
+				t.Errorf("got %s %q, want %s %q", exit.GetCause(), exit.GetMessage(), test.cause, test.message)
+			}
+			if test.ending.startErr == nil && exit.GetWaitStatus() != int32(test.ending.exit.Status) {
+				t.Errorf("wait status %#x, want %#x", exit.GetWaitStatus(), test.ending.exit.Status)
+			}
+		})
+	}
+}
+
+func TestWhatAContainerUsedIsInItsExit(t *testing.T) {
+	began := time.Unix(100, 5)
+	exit := exitOf(ending{exit: containerizer.Exit{
+		MemoryPeakBytes: 3 << 20, MemoryLimitBytes: 64 << 20, CPUSeconds: 1.25, Started: began, Finished: began.Add(time.Second),
+	}})
+	want := &wire.ContainerExit{
+		MemoryPeakBytes: 3 << 20, MemoryLimitBytes: 64 << 20, CpuSeconds: 1.25,
+		StartedUnixNanos: began.UnixNano(), FinishedUnixNanos: began.Add(time.Second).UnixNano(),
+	}
+	if diff := cmp.Diff(want, exit, protocmp.Transform()); diff != "" {
+		t.Errorf("exit (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheExitRecordLiesWhereNoTaskCanReachIt(t *testing.T) {
+	for _, test := range []struct{ workDir, sandbox, want string }{
+		{"/w", "/w/slaves/S/frameworks/F/executors/E/runs/C", "/w/meta/slaves/S/frameworks/F/executors/E/runs/C/exit"},
+		{"/w/", "/w/a/../b", "/w/meta/b/exit"},
+		{"/w", "/w", ""},
+		{"/w", "/w2/x", ""},
+		{"/w", "/w/../x", ""},
+		{"/w", "x", ""},
+	} {
+		got, err := ExitPath(test.workDir, test.sandbox)
+		if got != test.want || (err != nil) != (test.want == "") {
+			t.Errorf("ExitPath(%q, %q) = %q, %v; want %q", test.workDir, test.sandbox, got, err, test.want)
+		}
+	}
+}

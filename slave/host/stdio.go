@@ -1,0 +1,298 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
+)
+
+// The names of a command's output in its sandbox.
+const (
+	stdoutName = "stdout"
+	stderrName = "stderr"
+)
+
+const (
+	// drainBytes is how much of a command's output is moved at a time: what a pipe of Linux holds.
+	drainBytes = 64 << 10
+	// lastBytes is the most that is taken from a pipe whose container is gone: what the largest pipe holds that a
+	// process without privileges can make. Whoever still writes into it is no part of the container.
+	lastBytes = 1 << 20
+)
+
+// buffers are shared by all drains of a host: a command that is silent holds none.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) get() *[drainBytes]byte {
+	if buffer, ok := b.pool.Get().(*[drainBytes]byte); ok {
+		return buffer
+	}
+	return new([drainBytes]byte)
+}
+
+func (b *buffers) put(buffer *[drainBytes]byte) { b.pool.Put(buffer) }
+
+// stdio is the host's side of one container's standard streams.
+type stdio struct {
+	ends   containerizer.Stdio // the container's
+	drains []*drain            // none if the container writes into the files itself
+}
+
+// openStdio makes the standard streams of a container: its output goes through pipes into files of its sandbox, or,
+// with direct, right into them; its input comes from a file without a name. scratch is a folder that only the host can
+// reach.
+func openStdio(sandbox, scratch string, input []byte, direct bool, b *buffers) (*stdio, error) {
+	root, err := os.OpenRoot(sandbox)
+	if err != nil {
+		return nil, fmt.Errorf("open sandbox: %w", err)
+	}
+	defer root.Close()
+	s := &stdio{}
+	for _, output := range []struct {
+		name string
+		end  **os.File
+	}{{stdoutName, &s.ends.Stdout}, {stderrName, &s.ends.Stderr}} {
+		file, err := openOutput(root, output.name)
+		if err != nil {
+			s.abandon()
+			return nil, fmt.Errorf("open %s in sandbox: %w", output.name, err)
+		}
+		if direct {
+			*output.end = file
+			continue
+		}
+		d, end, err := newDrain(output.name, file, b)
+		if err != nil {
+			s.abandon()
+			return nil, err
+		}
+		*output.end = end
+		s.drains = append(s.drains, d)
+	}
+	if len(input) > 0 {
+		if s.ends.Stdin, err = inputFile(scratch, input); err != nil {
+			s.abandon()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// release closes the container's ends, which live on in the container.
+func (s *stdio) release() {
+	for _, end := range []*os.File{s.ends.Stdin, s.ends.Stdout, s.ends.Stderr} {
+		if end != nil {
+			end.Close()
+		}
+	}
+	s.ends = containerizer.Stdio{}
+}
+
+// abandon closes everything of streams that no container has.
+func (s *stdio) abandon() {
+	s.release()
+	for _, d := range s.drains {
+		d.close()
+	}
+}
+
+// drain begins to move output.
+func (s *stdio) drain() {
+	for _, d := range s.drains {
+		go d.run()
+	}
+}
+
+// finish is called when the container is gone: it moves what is left in the pipes, closes everything, and returns
+// what could not be written.
+func (s *stdio) finish() error {
+	var failed []error
+	for _, d := range s.drains {
+		d.interrupt()
+	}
+	for _, d := range s.drains {
+		<-d.done
+		failed = append(failed, d.err)
+	}
+	return errors.Join(failed...)
+}
+
+// inputFile is a file that holds input and has no name any more, open for reading. Its mode lets a command that runs
+// as another user open /dev/stdin.
+func inputFile(scratch string, input []byte) (*os.File, error) {
+	file, err := os.CreateTemp(scratch, "stdin-*")
+	if err != nil {
+		return nil, fmt.Errorf("make standard input: %w", err)
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	if _, err := file.Write(input); err != nil {
+		return nil, fmt.Errorf("make standard input: %w", err)
+	}
+	if err := file.Chmod(0o444); err != nil {
+		return nil, fmt.Errorf("make standard input: %w", err)
+	}
+	reader, err := os.Open(file.Name())
+	if err != nil {
+		return nil, fmt.Errorf("make standard input: %w", err)
+	}
+	return reader, nil
+}
+
+// drain moves one stream of output from its pipe into its file. The file is opened once, before the command runs:
+// whatever the command does with the name afterwards, the bytes go into that file.
+type drain struct {
+	name    string
+	pipe    *os.File // read end
+	file    *os.File
+	buffers *buffers
+	done    chan struct{} // closed when everything is moved and closed
+	err     error         // the first failed write; what comes after it is lost
+}
+
+// newDrain returns a drain into file and the end of its pipe that the command writes into. It owns file, also if it
+// fails.
+func newDrain(name string, file *os.File, b *buffers) (*drain, *os.File, error) {
+	reader, writer, err := newPipe()
+	if err != nil {
+		file.Close()
+		return nil, nil, fmt.Errorf("make pipe for %s: %w", name, err)
+	}
+	return &drain{name: name, pipe: reader, file: file, buffers: b, done: make(chan struct{})}, writer, nil
+}
+
+// openOutput opens a file of the sandbox for appending. What is in its place and is no file of bytes, such as a
+// link that was unpacked into the sandbox, is removed.
+func openOutput(root *os.Root, name string) (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_APPEND | os.O_CREATE
+	info, err := root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return root.OpenFile(name, flags|os.O_EXCL, 0o644)
+	case err != nil:
+		return nil, err
+	case info.Mode().IsRegular():
+		return root.OpenFile(name, flags|syscall.O_NOFOLLOW, 0o644)
+	}
+	if err := root.Remove(name); err != nil {
+		return nil, err
+	}
+	return root.OpenFile(name, flags|os.O_EXCL, 0o644)
+}
+
+// newPipe makes a pipe whose read end the Go runtime waits for, and whose write end blocks, as commands expect.
+func newPipe() (reader, writer *os.File, err error) {
+	var ends [2]int
+	syscall.ForkLock.RLock()
+	err = syscall.Pipe(ends[:])
+	if err == nil {
+		syscall.CloseOnExec(ends[0])
+		syscall.CloseOnExec(ends[1])
+	}
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := syscall.SetNonblock(ends[0], true); err != nil {
+		return nil, nil, errors.Join(err, syscall.Close(ends[0]), syscall.Close(ends[1]))
+	}
+	// A command that runs as another user may open /dev/stdout, which is this pipe. Where pipes have no mode there
+	// is no such way to open them either.
+	_ = syscall.Fchmod(ends[1], 0o622)
+	return os.NewFile(uintptr(ends[0]), "pipe"), os.NewFile(uintptr(ends[1]), "pipe"), nil
+}
+
+// run moves bytes until nobody can write any more, or until interrupt.
+func (d *drain) run() {
+	defer func() {
+		d.close()
+		close(d.done)
+	}()
+	conn, err := d.pipe.SyscallConn()
+	if err != nil {
+		panic(err) // it is open and ours
+	}
+	for {
+		var step readStep
+		err := conn.Read(func(fd uintptr) bool {
+			_, step = d.move(int(fd))
+			return step != nothingYet
+		})
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			d.last(conn)
+			return
+		case err != nil || step == atEnd:
+			return
+		}
+	}
+}
+
+// last moves what is in the pipe now, whoever still holds it open.
+func (d *drain) last(conn syscall.RawConn) {
+	err := conn.Control(func(fd uintptr) {
+		for total := 0; total < lastBytes; {
+			n, step := d.move(int(fd))
+			if step != moved {
+				return
+			}
+			total += n
+		}
+	})
+	if err != nil && d.err == nil {
+		d.err = fmt.Errorf("read %s: %w", d.name, err)
+	}
+}
+
+type readStep int
+
+const (
+	moved readStep = iota
+	nothingYet
+	atEnd
+)
+
+// move moves what one read gives, without waiting. Output that can't be written is lost rather than the command
+// stopped: the loss is told with its end.
+func (d *drain) move(fd int) (int, readStep) {
+	buffer := d.buffers.get()
+	defer d.buffers.put(buffer)
+	n, err := unix.Read(fd, buffer[:])
+	switch {
+	case err == unix.EINTR:
+		return 0, moved
+	case err == unix.EAGAIN:
+		return 0, nothingYet
+	case err != nil:
+		if d.err == nil {
+			d.err = fmt.Errorf("read %s: %w", d.name, err)
+		}
+		return 0, atEnd
+	case n == 0:
+		return 0, atEnd
+	}
+	if d.err == nil {
+		if _, err := d.file.Write(buffer[:n]); err != nil {
+			d.err = fmt.Errorf("%s lost: %w", d.name, err)
+		}
+	}
+	return n, moved
+}
+
+// interrupt ends the wait for more output.
+func (d *drain) interrupt() { _ = d.pipe.SetReadDeadline(time.Unix(1, 0)) }
+
+func (d *drain) close() {
+	d.pipe.Close()
+	if err := d.file.Close(); err != nil && d.err == nil {
+		d.err = fmt.Errorf("%s lost: %w", d.name, err)
+	}
+}

@@ -1,0 +1,164 @@
+package slave
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/stoa-project/stoa/actor"
+	"github.com/stoa-project/stoa/slave/checkpoint"
+	"github.com/stoa-project/stoa/slave/core"
+)
+
+// workDirMode is that of a work_dir that the slave makes: tasks run as other users and must get through.
+const workDirMode = 0o755
+
+// load makes the work_dir and reads the checkpoint.
+func (s *shell) load(ctx actor.Context) {
+	ctx.Async(func(context.Context) any {
+		if err := os.MkdirAll(s.WorkDir, workDirMode); err != nil {
+			return failed{fmt.Errorf("work_dir %s: %w: name a folder that can be written to with --work_dir", s.WorkDir, err)}
+		}
+		content, err := s.Store.Load()
+		if err != nil {
+			return failed{fmt.Errorf("recover from %s: %w", s.WorkDir, err)}
+		}
+		return loaded{content}
+	})
+}
+
+// maybeWrite writes all that waits at once, if no other write is under way: the more there is to write, the fewer
+// writes it takes.
+func (s *shell) maybeWrite(ctx actor.Context) {
+	if s.writing || len(s.toWrite) == 0 {
+		return
+	}
+	var done written
+	var changes []core.Change
+	for _, p := range s.toWrite {
+		done.ids = append(done.ids, p.ID)
+		changes = append(changes, p.Changes...)
+	}
+	s.writing, s.toWrite = true, nil
+	ctx.Async(func(context.Context) any {
+		if err := s.Store.Write(changes); err != nil {
+			return failed{fmt.Errorf("write the checkpoint of %s: %w", s.WorkDir, err)}
+		}
+		return done
+	})
+}
+
+func (s *shell) written(ctx actor.Context, ids []uint64) {
+	s.writing = false
+	for _, id := range ids {
+		s.step(ctx, core.Persisted{ID: id})
+	}
+	s.maybeWrite(ctx)
+}
+
+func (s *shell) prepareSandbox(ctx actor.Context, o core.PrepareSandbox) {
+	ctx.Async(func(context.Context) any {
+		run := checkpoint.Run{
+			SlaveID: o.SlaveID, FrameworkID: o.FrameworkID, ExecutorID: o.ExecutorID, ContainerID: o.ContainerID,
+		}
+		directory, err := checkpoint.MakeSandbox(s.WorkDir, run, o.User)
+		if err != nil {
+			return core.SandboxReady{ContainerID: o.ContainerID, Err: err.Error()}
+		}
+		return core.SandboxReady{ContainerID: o.ContainerID, Directory: directory}
+	})
+}
+
+func (s *shell) removeSandbox(ctx actor.Context, directory string) {
+	log := ctx.Log()
+	ctx.Async(func(context.Context) any {
+		if err := checkpoint.RemoveSandbox(s.WorkDir, directory); err != nil {
+			log.Warn().Err(err).Msg("a sandbox stays")
+		}
+		return nil
+	})
+}
+
+// startHost starts a host process and watches it to its end. A host whose slave has died sees that by its link and
+// cleans up after itself; it is given a moment for that.
+func (s *shell) startHost(ctx actor.Context, id string) {
+	secret := s.Secrets.issue(core.Proof{HostID: id})
+	system, self := ctx.System(), ctx.Self()
+	s.hosts[id] = nil
+	ctx.Async(func(life context.Context) any {
+		process, err := s.newHost(id, secret)
+		if err != nil {
+			return core.HostEnded{HostID: id, Reason: err.Error()}
+		}
+		system.Send(self, hostStarted{id, process})
+		select {
+		case err := <-process.Done():
+			return core.HostEnded{HostID: id, Reason: ending(err)}
+		case <-life.Done():
+		}
+		patience := time.NewTimer(core.HostGoodbye)
+		defer patience.Stop()
+		select {
+		case <-process.Done():
+		case <-patience.C:
+			process.Kill()
+		}
+		return nil
+	})
+}
+
+// killHost kills a host's process, now or as soon as it is there.
+func (s *shell) killHost(id string) {
+	process, known := s.hosts[id]
+	switch {
+	case process != nil:
+		process.Kill()
+	case known:
+		s.condemned[id] = true
+	}
+}
+
+func (s *shell) newHost(id string, secret []byte) (Process, error) {
+	workDir, err := filepath.Abs(s.WorkDir)
+	if err != nil {
+		return nil, err
+	}
+	file, err := checkpoint.WriteHostSecret(workDir, id, secret)
+	if err != nil {
+		return nil, err
+	}
+	return s.StartHost(HostSpec{
+		ID:           id,
+		SlaveAddress: net.JoinHostPort(s.IP, strconv.Itoa(int(s.Info.GetPort()))),
+		SecretFile:   file,
+		Secret:       secret,
+		WorkDir:      workDir,
+		Isolation:    s.Isolation,
+	})
+}
+
+// ending says how a process ended.
+func ending(err error) string {
+	if err == nil {
+		return "exit status 0"
+	}
+	return err.Error()
+}
+
+func (s *shell) hostEnded(ctx actor.Context, m core.HostEnded) {
+	delete(s.hosts, m.HostID)
+	delete(s.condemned, m.HostID)
+	s.Secrets.forget(core.Proof{HostID: m.HostID})
+	log := ctx.Log()
+	ctx.Async(func(context.Context) any {
+		if err := checkpoint.RemoveHostSecret(s.WorkDir, m.HostID); err != nil {
+			log.Warn().Err(err).Msg("the secret of a host that has ended stays")
+		}
+		return nil
+	})
+	s.step(ctx, m)
+}
