@@ -146,6 +146,8 @@ type Context interface {
 	Unlink(pid PID)
 	// After delivers m to this actor after d.
 	After(d time.Duration, m any) Timer
+	// WakeAt delivers one Wake at t, or at once if t is past, instead of at the time of the last call; the zero time: never.
+	WakeAt(t time.Time)
 	// Async runs f on a goroutine of its own. What it returns is delivered to this actor, unless it is nil or the actor has died.
 	// f's context ends with the actor. A panic of f is a panic of this actor.
 	Async(f func(ctx context.Context) any)
@@ -162,6 +164,9 @@ type Started struct{}
 
 // Stopping is the last message of an actor that is stopped. It may still send. An actor that panicked does not get it.
 type Stopping struct{}
+
+// Wake is what Context.WakeAt delivers.
+type Wake struct{}
 
 // Exited is the end of a link.
 type Exited struct {

@@ -145,6 +145,16 @@ func TestAnUnlinkedActorExitsInSilence(t *testing.T) {
 		})
 		synctest.Wait()
 		probe.ExpectNone(t)
+
+		name := actor.At("", "probe/child")
+		probe.Do(func(ctx actor.Context) {
+			ctx.Link(name) // nobody has it: Exited is in the mailbox
+			ctx.Unlink(name)
+			ctx.Spawn("child", puppet)
+			ctx.Link(name) // another link
+		})
+		synctest.Wait()
+		probe.ExpectNone(t)
 	})
 }
 
@@ -311,6 +321,11 @@ func TestAParentWhoseChildDiesTooOftenGivesUp(t *testing.T) {
 
 func TestAnActorThatIsStoppedIsNotReborn(t *testing.T) {
 	bubble(t, actor.SystemOptions{}, func(t *testing.T, sys *actor.System) {
+		probe := actortest.NewProbe(t, sys)
+		probe.Do(func(ctx actor.Context) { ctx.Stop(ctx.Spawn("child", puppet, actor.Reborn(actor.Backoff{}))) })
+		if exited := actortest.Await[actor.Exited](t, probe); exited.Reason != actor.Stopped {
+			t.Errorf("got %+v", exited)
+		}
 		root := sys.Spawn("root", puppet, actor.Reborn(actor.Backoff{}))
 		sys.Send(root, die)
 		<-sys.Done(root)
@@ -325,6 +340,7 @@ func TestAnActorThatIsStoppedIsNotReborn(t *testing.T) {
 		if third, ok := sys.Lookup("root"); ok {
 			t.Errorf("%v was born after its last life was stopped", third)
 		}
+		probe.ExpectNone(t)
 	})
 }
 
@@ -507,6 +523,27 @@ func TestATimerThatWasCancelledNeverComes(t *testing.T) {
 		time.Sleep(time.Minute)
 		probe.ExpectNone(t)
 		actor.Timer{}.Cancel()
+	})
+}
+
+func TestAnActorWakesOnceAtTheTimeItLastAskedFor(t *testing.T) {
+	bubble(t, actor.SystemOptions{}, func(t *testing.T, sys *actor.System) {
+		probe := actortest.NewProbe(t, sys)
+		start := time.Now()
+		wakeAt := func(d time.Duration) { probe.Do(func(ctx actor.Context) { ctx.WakeAt(start.Add(d)) }) }
+		wakeAt(time.Second)
+		wakeAt(3 * time.Second)
+		wakeAt(3 * time.Second)
+		probe.Expect(t, actor.Wake{})
+		if passed := time.Since(start); passed != 3*time.Second {
+			t.Errorf("woke after %v, expected 3s", passed)
+		}
+		wakeAt(3 * time.Second) // past: at once
+		probe.Expect(t, actor.Wake{})
+		wakeAt(4 * time.Second)
+		probe.Do(func(ctx actor.Context) { ctx.WakeAt(time.Time{}) })
+		time.Sleep(time.Minute)
+		probe.ExpectNone(t)
 	})
 }
 

@@ -46,6 +46,8 @@ type cellExtra struct {
 	asks      map[AskID]*question
 	lastAsk   AskID
 	timers    map[*timerState]struct{}
+	wake      Timer
+	wakeAt    time.Time
 	life      context.Context
 	end       context.CancelFunc
 	children  map[PID]*cell
@@ -126,6 +128,9 @@ func (c *cell) receive(e envelope) {
 		c.childGone(e.message.(*childGone))
 	case timerMail:
 		c.timerFired(e.message.(*timerState))
+	case wakeMail:
+		c.extra.wakeAt = time.Time{}
+		c.hand(Wake{}, nil, 0)
 	case asyncMail:
 		c.hand(e.message, nil, 0)
 	case panicMail:

@@ -29,6 +29,7 @@ const (
 	brokenMail                  // *broken: a message to a linked actor was lost
 	childMail                   // *childGone
 	timerMail                   // *Timer
+	wakeMail                    // the time of WakeAt
 	asyncMail                   // the result of an Async
 	panicMail                   // *PanicError of an Async
 	rebirthMail                 // *rebirth whose back-off is over

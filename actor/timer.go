@@ -40,6 +40,19 @@ func (t Timer) Cancel() {
 	delete(t.cell.extra.timers, t.state)
 }
 
+// WakeAt implements Context.
+func (c *cell) WakeAt(t time.Time) {
+	x := c.more()
+	if t.Equal(x.wakeAt) {
+		return
+	}
+	x.wake.Cancel()
+	x.wake, x.wakeAt = Timer{}, t
+	if !t.IsZero() {
+		x.wake = c.after(time.Until(t), envelope{kind: wakeMail})
+	}
+}
+
 func (c *cell) timerFired(state *timerState) {
 	if _, waits := c.more().timers[state]; waits {
 		delete(c.extra.timers, state)

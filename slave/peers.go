@@ -66,6 +66,11 @@ func (s *shell) heard(ctx actor.Context, m heard) {
 		s.masterSpoke = true
 	}
 	s.step(ctx, core.Received{Session: m.session, Message: m.message})
+	s.handled[m.session]++
+	if pid, ok := s.peers[m.session]; ok && s.handled[m.session] == SessionWindow/2 {
+		s.handled[m.session] = 0
+		ctx.Send(pid, credit(SessionWindow/2))
+	}
 }
 
 // over is the end of a session because its peer is gone.
@@ -75,19 +80,22 @@ func (s *shell) over(ctx actor.Context, m over) {
 	}
 }
 
-// childExited notices a session that ended without a word, which is one that panicked.
+// childExited notices a session that ended without a word, which is one that panicked, or that this
+// actor could not follow.
 func (s *shell) childExited(ctx actor.Context, m actor.Exited) {
 	for n, pid := range s.peers {
 		if pid.Is(m.PID) {
+			s.forgetSession(n)
+			ctx.Stop(pid) // in vain, unless it was a lost message that ended the link
 			s.endSession(ctx, n, describeExit(m))
 			return
 		}
 	}
 }
 
-// endSession tells the core of a session whose actor has ended.
+// endSession tells the core of a session's end.
 func (s *shell) endSession(ctx actor.Context, n core.Session, reason string) {
-	s.forgetSession(n)
+	s.closeSession(ctx, n)
 	s.step(ctx, core.SessionClosed{Session: n, Reason: reason})
 	if n == s.master {
 		s.masterGone(ctx, reason)
@@ -104,6 +112,7 @@ func (s *shell) closeSession(ctx actor.Context, n core.Session) {
 
 func (s *shell) forgetSession(n core.Session) {
 	delete(s.peers, n)
+	delete(s.handled, n)
 	for caller, session := range s.callers {
 		if session == n {
 			delete(s.callers, caller)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/actor/remote"
+	"github.com/stoa-project/stoa/proto/wire"
 	"github.com/stoa-project/stoa/slave/core"
 )
 
@@ -31,7 +32,7 @@ type provenNode struct {
 
 // Verify refuses hosts and executors that do not bring a secret of this slave. It is meant for remote.Options.
 func (s *Secrets) Verify(hello remote.Hello) error {
-	if hello.Role != RoleHost && hello.Role != RoleExecutor {
+	if hello.Role != wire.RoleHost && hello.Role != wire.RoleExecutor {
 		return nil
 	}
 	s.mu.Lock()
@@ -55,7 +56,7 @@ func (s *Secrets) Verify(hello remote.Hello) error {
 func (s *Secrets) find(role actor.Role, credential []byte) core.Proof {
 	var found core.Proof
 	for proof, secret := range s.issued {
-		if (proof.HostID != "") == (role == RoleHost) && subtle.ConstantTimeCompare(secret, credential) == 1 {
+		if (proof.HostID != "") == (role == wire.RoleHost) && subtle.ConstantTimeCompare(secret, credential) == 1 {
 			found = proof
 		}
 	}

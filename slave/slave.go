@@ -117,7 +117,7 @@ func New(config Config) *Slave {
 func (s *Slave) Produce() actor.Actor {
 	return &shell{
 		slave: s, Config: s.config, core: &core.Core{},
-		peers: map[core.Session]actor.PID{}, callers: map[actor.PID]core.Session{},
+		peers: map[core.Session]actor.PID{}, callers: map[actor.PID]core.Session{}, handled: map[core.Session]int{},
 		hosts: map[string]Process{}, condemned: map[string]bool{},
 	}
 }
@@ -158,6 +158,7 @@ type shell struct {
 
 	sessions  core.Session // the last one
 	peers     map[core.Session]actor.PID
+	handled   map[core.Session]int       // messages of it since its last credit
 	callers   map[actor.PID]core.Session // hosts and executors, by who spoke first
 	hosts     map[string]Process         // by id; nil: being started
 	condemned map[string]bool            // hosts to kill as soon as they are started

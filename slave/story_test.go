@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/actor/actortest"
@@ -81,7 +82,7 @@ func newStory(t *testing.T, change func(*Config)) *story {
 		Info:   &mesos.AgentInfo{Hostname: proto.String("node1"), Port: proto.Int32(5051)},
 		IP:     "slave.test", WorkDir: filepath.Join(t.TempDir(), "work"), Isolation: "process",
 		StartHost: func(spec HostSpec) (Process, error) {
-			h := &hostProcess{node: s.node("host-"+spec.ID, RoleHost, "", spec.Secret), spec: spec, done: make(chan error, 1)}
+			h := &hostProcess{node: s.node("host-"+spec.ID, wire.RoleHost, "", spec.Secret), spec: spec, done: make(chan error, 1)}
 			s.hosts <- h
 			return h, nil
 		},
@@ -89,8 +90,10 @@ func newStory(t *testing.T, change func(*Config)) *story {
 	if change != nil {
 		change(&s.config)
 	}
+	// The last of all: time passes in a bubble only as long as the test goes on, and some goroutines end by it.
+	t.Cleanup(func() { time.Sleep(time.Second) })
 	s.slave = New(s.config)
-	n := s.start("slave1", RoleSlave, slaveAddress, nil)
+	n := s.start("slave1", wire.RoleSlave, slaveAddress, nil)
 	s.system = n.system
 	s.pid = s.system.Spawn(Name, s.slave.Produce, actor.Reborn(actor.Backoff{}))
 	return s
@@ -108,8 +111,9 @@ func (s *story) start(name string, role actor.Role, address string, credential [
 		System: n.system, Network: s.network.Host(name), Advertise: address,
 		Credential: func(string) []byte { return credential },
 	}
-	if role == RoleSlave {
-		options.Verify, options.May = s.slave.Secrets().Verify, May
+	if role == wire.RoleSlave {
+		options.Verify = s.slave.Secrets().Verify
+		options.May = func(from actor.Role, m protoreflect.FullName) bool { return wire.May(string(from), m) }
 	}
 	var err error
 	if n.remote, err = remote.Start(options); err != nil {
@@ -190,7 +194,7 @@ func update(executor, task string, state mesos.TaskState, uuid string) *executor
 func TestATaskGoesThroughTheWholeSlave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStory(t, func(c *Config) { c.GCDelay = time.Hour })
-		master := s.node("master1", RoleMaster, masterAddress, nil)
+		master := s.node("master1", wire.RoleMaster, masterAddress, nil)
 		host, toSlave := s.registerHost()
 		orders := s.registerSlave(master)
 
@@ -278,7 +282,7 @@ func (s *story) shutDown(host *hostProcess) {
 func TestAnExecutorOfAFrameworkNeedsItsOwnSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStory(t, nil)
-		master := s.node("master1", RoleMaster, masterAddress, nil)
+		master := s.node("master1", wire.RoleMaster, masterAddress, nil)
 		host, _ := s.registerHost()
 		orders := s.registerSlave(master)
 		master.Send(orders, runTask("t1", "e1"))
@@ -292,20 +296,20 @@ func TestAnExecutorOfAFrameworkNeedsItsOwnSecret(t *testing.T) {
 			"with another's secret":     make([]byte, secretBytes),
 			"with a part of its secret": launch.GetSecret()[:16],
 		} {
-			bad := s.node("executor "+name, RoleExecutor, "", secret)
+			bad := s.node("executor "+name, wire.RoleExecutor, "", secret)
 			bad.Link(actor.At(slaveAddress, Name))
 			if e := actortest.Await[actor.Exited](t, bad.Probe); e.Reason != actor.Refused {
 				t.Errorf("an executor %s: %v, want refused", name, e)
 			}
 		}
 		// Who has the right secret may not take the host's name with it.
-		thief := s.node("host-"+host.spec.ID, RoleExecutor, "", launch.GetSecret())
+		thief := s.node("host-"+host.spec.ID, wire.RoleExecutor, "", launch.GetSecret())
 		thief.Link(actor.At(slaveAddress, Name))
 		if e := actortest.Await[actor.Exited](t, thief.Probe); e.Reason != actor.Refused {
 			t.Errorf("an executor with the host's name: %v, want refused", e)
 		}
 		// An executor may not speak for another executor, nor for a host.
-		good := s.node("executor e1", RoleExecutor, "", launch.GetSecret())
+		good := s.node("executor e1", wire.RoleExecutor, "", launch.GetSecret())
 		good.Send(actor.At(slaveAddress, Name), subscribe("e2"))
 		if m := actortest.Await[*wire.Refused](t, good.Probe); !strings.Contains(m.GetReason(), `"e2"`) {
 			t.Errorf("refused: %s, want the executor named", m.GetReason())
@@ -327,7 +331,7 @@ func TestASlaveWaitsForItsMasterAndComesBackToIt(t *testing.T) {
 		s := newStory(t, nil)
 		s.registerHost()
 		time.Sleep(time.Minute)
-		first := s.node("master1", RoleMaster, masterAddress, nil)
+		first := s.node("master1", wire.RoleMaster, masterAddress, nil)
 		orders := s.registerSlave(first)
 		s.await("it is registered", func(v *core.View) bool { return v.Registered && v.SlaveID == "K-S0" })
 		first.Send(orders, runTask("t1", "e1"))
@@ -336,7 +340,7 @@ func TestASlaveWaitsForItsMasterAndComesBackToIt(t *testing.T) {
 		s.await("the master is missed", func(v *core.View) bool { return !v.Registered })
 
 		// A new master with an empty memory gets everything, and soon.
-		second := s.node("master1", RoleMaster, masterAddress, nil)
+		second := s.node("master1", wire.RoleMaster, masterAddress, nil)
 		since := time.Now()
 		m := actortest.Await[*wire.ReregisterSlave](t, second.Probe)
 		if waited := time.Since(since); waited > 2*MasterRetryFirst+time.Second {
@@ -352,7 +356,7 @@ func TestAMasterAnswersThroughAnActorOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStory(t, nil)
 		s.registerHost()
-		master := s.node("master1", RoleMaster, masterAddress, nil)
+		master := s.node("master1", wire.RoleMaster, masterAddress, nil)
 		own := actortest.NewProbe(t, master.system)
 		door := master.Next(t)
 		own.Send(door.From, &wire.SlaveRegistered{SlaveId: mesos.NewAgentID("K-S0"), ClusterId: "K"})
@@ -373,7 +377,7 @@ func TestASlaveThatIsRefusedEndsWithTheReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStory(t, nil)
 		s.registerHost()
-		master := s.node("master1", RoleMaster, masterAddress, nil)
+		master := s.node("master1", wire.RoleMaster, masterAddress, nil)
 		r := master.Next(t)
 		master.Send(r.From, &wire.Refused{Reason: "cluster L does not know K"})
 		<-s.slave.Done()
@@ -401,7 +405,7 @@ func TestASlaveThatMayNotWaitForEverSaysWhichMasterIsMissing(t *testing.T) {
 func TestAHostThatDiesIsStartedAgainAndItsTasksAreLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStory(t, nil)
-		master := s.node("master1", RoleMaster, masterAddress, nil)
+		master := s.node("master1", wire.RoleMaster, masterAddress, nil)
 		host, _ := s.registerHost()
 		orders := s.registerSlave(master)
 		master.Send(orders, runTask("t1", ""))
@@ -426,7 +430,7 @@ func TestAHostThatDiesIsStartedAgainAndItsTasksAreLost(t *testing.T) {
 func TestASlaveThatPanicsIsBornAgainWithItsCheckpoint(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStory(t, nil)
-		master := s.node("master1", RoleMaster, masterAddress, nil)
+		master := s.node("master1", wire.RoleMaster, masterAddress, nil)
 		host, _ := s.registerHost()
 		orders := s.registerSlave(master)
 		master.Send(orders, runTask("t1", ""))
@@ -437,6 +441,40 @@ func TestASlaveThatPanicsIsBornAgainWithItsCheckpoint(t *testing.T) {
 		m := actortest.Await[*wire.ReregisterSlave](t, master.Probe)
 		if m.GetSlave().GetId().GetValue() != "K-S0" || len(m.GetTasks()) != 1 || m.GetTasks()[0].GetState() != mesos.TaskState_TASK_LOST {
 			t.Errorf("the master got %v, want the task of the life before, lost", m)
+		}
+	})
+}
+
+func TestAnExecutorThatSendsAsFastAsItCanHarmsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStory(t, nil)
+		master := s.node("master1", wire.RoleMaster, masterAddress, nil)
+		host, _ := s.registerHost()
+		orders := s.registerSlave(master)
+		master.Send(orders, runTask("t1", "e1"))
+		launch := actortest.Await[*wire.LaunchExecutor](t, host.Probe)
+		executor := s.node("executor e1", wire.RoleExecutor, "", launch.GetSecret())
+		executor.Send(actor.At(slaveAddress, Name), subscribe("e1"))
+		toSlave := executor.Next(t).From
+		// More than fits into the slave's mailbox, and each has to be refused.
+		const flood = 3 * actor.DefaultMailboxLimit / 2
+		executor.Do(func(ctx actor.Context) {
+			for range flood {
+				ctx.Send(toSlave, update("e1", "t1", mesos.TaskState_TASK_RUNNING, "short"))
+			}
+		})
+		for range 10 {
+			synctest.Wait()
+			time.Sleep(time.Second)
+		}
+		// Whether it was refused each time or lost its session for it, the others are well.
+		master.Send(orders, runTask("t2", ""))
+		actortest.Await[*wire.LaunchExecutor](t, host.Probe)
+		if v := s.slave.View(); !v.HasHost || !v.Registered {
+			t.Errorf("the slave lost its host or its master: %+v", v)
+		}
+		if n := s.system.Stats().MailboxHighWater; n >= actor.DefaultMailboxLimit {
+			t.Errorf("%d messages waited for one actor", n)
 		}
 	})
 }

@@ -234,6 +234,28 @@ func TestANewLifeOfANodeEndsTheSessionOfTheOldOne(t *testing.T) {
 	})
 }
 
+func TestALaterLifeIsFoundAtItsAddressWhileTheOldOneSeemsConnected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		old := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1", incarnation: 1})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b")})
+		w := watch(b, old.Spawn("echo", echo))
+		synctest.Wait()
+		network.Cut("a", "b")
+		a := newNode(t, "a", nodeOptions{network: network.Host("elsewhere"), address: "elsewhere:1", incarnation: 2})
+		if _, err := b.Ask(t.Context(), a.Spawn("echo", echo), text("hello")); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if got := w.reasons(); !slices.Equal(got, []actor.Reason{actor.NewIncarnation}) {
+			t.Errorf("exits %v, expected %v", got, actor.NewIncarnation)
+		}
+		b.shutDown(t)
+		a.shutDown(t)
+		old.shutDown(t)
+	})
+}
+
 func TestARoleThatMayNotSendAMessageIsCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := NewMemoryNetwork()

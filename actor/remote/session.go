@@ -386,7 +386,7 @@ func (s *session) heartbeat() {
 		s.heard.Store(now.UnixNano())
 	}
 	silence := now.Sub(time.Unix(0, s.heard.Load()))
-	if silence >= 2*o.SilenceTimeout {
+	if silence >= o.SilenceTimeout {
 		s.end(ending{reason: actor.Unreachable, err: fmt.Errorf("%s at %v: silent for %v", s.peer.Node, s.peer.Remote, silence.Round(time.Millisecond))})
 		return
 	}

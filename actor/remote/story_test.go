@@ -72,6 +72,7 @@ func newNode(t testing.TB, name string, o nodeOptions) *node {
 	if n.remote, err = Start(options); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { n.shutDown(t) }) // so that a test that fails ends
 	if listener != nil {
 		go func() { _ = n.remote.Serve(listener) }()
 	}

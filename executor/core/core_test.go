@@ -165,6 +165,7 @@ func TestAnUpdateIsKeptUntilItIsAcknowledged(t *testing.T) {
 	p.expect("it is tried again", p.after(RetryFirst), "connect 2 tasks=[b] updates=[a FINISHED b RUNNING b FINISHED]")
 	p.expect("what the old session says is not heard", p.launch(1, "c"))
 	p.expect("it is back", p.subscribed(2), "subscribed again=true")
+	p.expect("the old session's end is no news", p.step(Closed{1, "cut"}))
 	p.expect("what was told with SUBSCRIBE is not told twice", p.acknowledge(2, "a FINISHED"))
 	p.expect("the next goes out", p.step(Message{Data: []byte("hi")}), "send 2 MESSAGE")
 }

@@ -76,7 +76,7 @@ func TestArgsThatAreWrong(t *testing.T) {
 		{"an argument that is no flag", append(needed, "x"), `unexpected argument "x": every argument is a flag or a flag's value`},
 		{"no number", append(needed, "-numReduceTasks", "many"), `-numReduceTasks: "many" is not a number from 1 to 10000`},
 		{"no reduces", append(needed, "-numReduceTasks", "0"), `-numReduceTasks: "0" is not a number from 1 to 10000`},
-		{"no memory to speak of", append(needed, "-mem", "1"), "memory of a map in MB is 1: allowed are 64 to 1.6777216e+07"},
+		{"no memory to speak of", append(needed, "-mem", "1"), "memory of a map in MB is 1: allowed are 64 to 16777216"},
 		{"NaN", append(needed, "-cpus", "NaN"), `-cpus: "NaN" is not a number above 0`},
 		{"no duration", append(needed, "-reconnect_timeout", "30"), `-reconnect_timeout: "30" is not a duration above 0, such as 30s`},
 		{"an empty path", append(needed, "-input", "b,,c"), `-input: "b,,c" has an empty path: allowed are paths, separated by commas`},

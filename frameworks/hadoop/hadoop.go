@@ -9,7 +9,7 @@
 // ran the maps, the framework from those that ran the reduces. Only inputs are paths of the machines: they are mounted
 // read-only into the maps' containers, so each slave must have them at the same place.
 //
-// plan.go decides (pure: events in, operations out), framework.go carries out.
+// plan.go, place.go and outcome.go decide (pure: events in, operations out), framework.go carries out.
 package hadoop
 
 import (
@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -114,10 +115,13 @@ func setDefault[T comparable](field *T, value T) {
 
 func within[T int | int64 | float64](what string, value, least, most T) error {
 	if !(value >= least && value <= most) { // so that NaN is refused
-		return fmt.Errorf("%s is %v: allowed are %v to %v", what, value, least, most)
+		return fmt.Errorf("%s is %s: allowed are %s to %s", what, number(float64(value)), number(float64(least)), number(float64(most)))
 	}
 	return nil
 }
+
+// number writes a number without an exponent.
+func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 func checkCommand(what, command string) error {
 	switch {

@@ -43,7 +43,7 @@ func (k taskKind) String() string {
 // taskCommand is the line that a task's container runs. The slave tells by the variable where the stoa binary lies as
 // the container sees it; the order comes as standard input.
 func taskCommand(kind taskKind) string {
-	return fmt.Sprintf(`exec "$%s" %s %s`, task.BinaryVariable, TaskSubcommand, kind)
+	return fmt.Sprintf(`exec "${%s:?is not set: this slave does not tell where the stoa binary is}" %s %s`, task.BinaryVariable, TaskSubcommand, kind)
 }
 
 // sortBufferShare is which part of a task's memory its sort buffer may take. The rest is for the command.
@@ -116,7 +116,7 @@ type TaskError struct {
 	Task     string   // "map 3 of 32"
 	Attempts int      // that failed, or were lost
 	Lost     bool     // the attempts were lost: no fault of the mapper or reducer
-	Slave    string   // hostname of the last attempt's slave; "" if it never had one
+	Slave    string   // name of the last attempt's slave
 	Reason   string   // of the last attempt
 	Stderr   []string // what the last attempt's command said at last, oldest line first
 }

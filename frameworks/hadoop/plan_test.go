@@ -177,7 +177,7 @@ func TestAMapsOrderAndItsPlace(t *testing.T) {
 	if order.GetMapper() != "m" || string(order.GetChunks()[0].GetPath()) != "/in/\xff" || order.GetPartitions() != 1 || order.GetSortBufferBytes() != task.DefaultSortBufferBytes {
 		t.Errorf("order: %v", &order)
 	}
-	if got := info.GetCommand().GetValue(); got != `exec "$STOA_BINARY" hadoop-task map` {
+	if got := info.GetCommand().GetValue(); got != `exec "${STOA_BINARY:?is not set: this slave does not tell where the stoa binary is}" hadoop-task map` {
 		t.Errorf("command: %s", got)
 	}
 	var volumes []string
@@ -229,7 +229,7 @@ func TestTheSlaveTellsOfMemory(t *testing.T) {
 	s := status("map-00000-0", mesos.TaskState_TASK_FAILED, "used more than its 512 MB").status
 	s.Reason = mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY.Enum()
 	reason, _ := failureReason("map-00000-0", s, "hadoop task map-00000-0: mapper `m` was ended by signal 9\n")
-	if reason != "used more than its 512 MB" {
+	if reason != "used more than its 512 MB (give it more by -mem)" {
 		t.Errorf("got %q", reason)
 	}
 }
@@ -376,6 +376,25 @@ func TestWhatCanNotBePlacedIsExplained(t *testing.T) {
 	s.step(offered{[]*scheduler.Offer{s.offer("s1", 1)}})
 	if got := s.plan.progress(s.now).Waiting; got != "" {
 		t.Errorf("waiting: %q", got)
+	}
+	s = newScript(t, 2, 1)
+	s.step(subscribed{"F"})
+	s.step(offered{[]*scheduler.Offer{s.offer("s1", 1)}})
+	s.expect(offered{[]*scheduler.Offer{s.offer("s1", 0.5)}}, "decline 1")
+	if got := s.plan.progress(s.now).Waiting; got != "" {
+		t.Errorf("a job of which something runs does not wait: %q", got)
+	}
+}
+
+func TestSlavesAreNamedSoThatTheyCanBeToldApart(t *testing.T) {
+	s := newScript(t, 0, 1)
+	s.plan.slaves = map[string]*slaveInfo{
+		"S0": {hostname: "a", port: 5051}, "S1": {hostname: "b", port: 5051}, "S2": {hostname: "b", port: 5052},
+	}
+	for id, want := range map[string]string{"S0": "a", "S1": "b:5051", "S2": "b:5052", "S9": "S9"} {
+		if got := s.plan.slaveName(id); got != want {
+			t.Errorf("slave %s is named %q, want %q", id, got, want)
+		}
 	}
 }
 

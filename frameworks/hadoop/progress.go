@@ -45,7 +45,7 @@ type Result struct {
 	Reducing time.Duration
 	Commit   time.Duration
 
-	TasksPerSlave                map[string]int // tasks done, by the slaves' hostnames
+	TasksPerSlave                map[string]int // tasks done, by the slaves' names: hostnames, with the port where they would be the same
 	FailedAttempts, LostAttempts int
 	Counters                     Counters
 }
@@ -70,7 +70,7 @@ func (p *plan) progress(now time.Time) Progress {
 		FailedAttempts: p.failed, LostAttempts: p.lost,
 		Elapsed: now.Sub(p.started),
 	}
-	if g.MapsRunning+g.ReducesRunning == 0 {
+	if len(p.byID) == count(p.maps, done)+count(p.reduces, done) { // nothing is under way
 		g.Waiting = p.waiting
 	}
 	for _, m := range p.maps {
@@ -110,7 +110,10 @@ func (p *plan) phase() Phase {
 func (p *plan) result() Result {
 	r := Result{
 		Name: p.job.name, FrameworkID: p.frameworkID, Maps: len(p.maps), Reduces: len(p.reduces),
-		TasksPerSlave: p.perSlave, FailedAttempts: p.failed, LostAttempts: p.lost,
+		TasksPerSlave: map[string]int{}, FailedAttempts: p.failed, LostAttempts: p.lost,
+	}
+	for id, n := range p.perSlave {
+		r.TasksPerSlave[p.slaveName(id)] += n
 	}
 	mapsDone := p.mapsDone
 	if mapsDone.IsZero() { // there were none

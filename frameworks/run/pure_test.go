@@ -31,7 +31,7 @@ func TestWhatTheEndOfATaskMeans(t *testing.T) {
 		"not found":                    {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), []string{command.LabelCause, command.CauseNotFound}, 127, ReasonNotFound},
 		"not executable":               {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), []string{command.LabelCause, command.CauseNotExecutable}, 126, ReasonNotExecutable},
 		"a container that can't be":    {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), nil, 125, ReasonLaunchFailed},
-		"the same, labelled":           {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelCause, command.CauseLaunchFailed}, 125, ReasonLaunchFailed},
+		"the same, with a label":       {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelCause, command.CauseLaunchFailed}, 125, ReasonLaunchFailed},
 		"out of memory":                {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelCause, command.CauseMemory}, 137, ReasonMemory},
 		"killed by an operator":        {mesos.TaskState_TASK_KILLED, nil, []string{command.LabelSignal, "9", command.LabelCause, command.CauseKilled}, 137, ReasonKilled},
 		"killed before it ran":         {mesos.TaskState_TASK_KILLED, nil, nil, 143, ReasonKilled},
@@ -46,7 +46,7 @@ func TestWhatTheEndOfATaskMeans(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := Instance{State: c.state.String()}
-			i.outcome(labelled(&mesos.TaskStatus{State: c.state.Enum(), Reason: c.reason}, c.labels...))
+			i.outcome(withLabels(&mesos.TaskStatus{State: c.state.Enum(), Reason: c.reason}, c.labels...))
 			if i.ExitCode != c.code || i.Reason != c.word {
 				t.Errorf("exit code %d, %s; want %d, %s", i.ExitCode, i.Reason, c.code, c.word)
 			}

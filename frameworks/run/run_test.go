@@ -100,10 +100,10 @@ func (s *story) write(task *mesos.TaskInfo, file, text string) {
 
 func (s *story) ends(task *mesos.TaskInfo, state mesos.TaskState, labels ...string) {
 	s.t.Helper()
-	s.Status(labelled(s.NewStatus(task, state), labels...))
+	s.Status(withLabels(s.NewStatus(task, state), labels...))
 }
 
-func labelled(status *mesos.TaskStatus, labels ...string) *mesos.TaskStatus {
+func withLabels(status *mesos.TaskStatus, labels ...string) *mesos.TaskStatus {
 	for i := 0; i < len(labels); i += 2 {
 		if status.Labels == nil {
 			status.Labels = &mesos.Labels{}
@@ -428,6 +428,26 @@ func TestAMasterThatRestartsInTheMiddleOfARun(t *testing.T) {
 		s.expect("stdout", s.out.String(), "done\n")
 		if text := s.err.String(); !strings.Contains(text, "lost the master at master:5050 (") || !strings.HasSuffix(text, "the master is back\n") {
 			t.Errorf("stderr %q", text)
+		}
+	})
+}
+
+func TestAMasterThatStaysAwayEndsTheRun(t *testing.T) {
+	tell(t, Options{ReconnectTimeout: 7 * time.Second}, func(s *story) {
+		s.Subscription()
+		task := s.place()
+		s.Update(task, mesos.TaskState_TASK_RUNNING)
+		s.write(task, "stdout", "so far")
+		s.write(task, "stderr", "")
+		s.becomes("stdout", &s.out, "so far")
+		s.Stop()
+		began := time.Now()
+		r := s.end()
+		if waited := time.Since(began).Round(time.Second); waited != 7*time.Second {
+			t.Errorf("gave up after %s", waited)
+		}
+		if r.ExitCode != ExitFailed || r.Reason != ReasonMasterLost || !errors.Is(s.failure, scheduler.ErrLostMaster) || len(r.Instances) != 1 {
+			t.Errorf("result %+v, error %v", r, s.failure)
 		}
 	})
 }

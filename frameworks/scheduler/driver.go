@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -57,7 +58,7 @@ func (d *Driver) Launch(o *Offer, tasks ...*mesos.TaskInfo) {
 // for so long; 0 is for at once.
 func (d *Driver) Accept(offers []*Offer, refuse time.Duration, operations ...*mesos.Offer_Operation) {
 	for _, op := range operations {
-		for _, t := range op.GetLaunch().GetTaskInfos() {
+		for _, t := range slices.Concat(op.GetLaunch().GetTaskInfos(), op.GetLaunchGroup().GetTaskGroup().GetTasks()) {
 			d.mustBeNew(t.GetTaskId().GetValue())
 		}
 	}
@@ -168,7 +169,7 @@ func (d *Driver) Stop(err error) { d.mine(); d.shell.step(core.Stop{Err: err}) }
 // Do runs f among the handlers, soon. It may be called from any goroutine. When the scheduler has ended it does nothing.
 func (d *Driver) Do(f func()) { d.sys.Send(d.pid, do{f}) }
 
-// After runs f among the handlers after a while, unless the timer is cancelled or the scheduler ends before.
+// After runs f among the handlers after a while, unless the timer is canceled or the scheduler ends before.
 func (d *Driver) After(wait time.Duration, f func()) Timer {
 	d.mine()
 	return Timer{d.shell.ctx.After(wait, do{f})}
@@ -177,7 +178,7 @@ func (d *Driver) After(wait time.Duration, f func()) Timer {
 // Timer is what After returns.
 type Timer struct{ timer actor.Timer }
 
-// Cancel keeps the function from being run. It belongs to the handlers. Cancelling the zero Timer, or too late, does nothing.
+// Cancel keeps the function from being run. It belongs to the handlers. Canceling the zero Timer, or too late, does nothing.
 func (t Timer) Cancel() { t.timer.Cancel() }
 
 func (d *Driver) call(call *schedulerpb.Call) { d.mine(); d.shell.step(core.Asked{Call: call}) }

@@ -397,7 +397,7 @@ func TestWhatADriverIsAskedReachesTheMaster(t *testing.T) {
 			d.Ask(&masterpb.Call{Type: masterpb.Call_GET_AGENTS.Enum()}, time.Second, func(_ *masterpb.Response, err error) {
 				l.events <- err.Error()
 			})
-			timer := d.After(time.Second, func() { l.events <- "cancelled timer" })
+			timer := d.After(time.Second, func() { l.events <- "canceled timer" })
 			timer.Cancel()
 			d.After(2*time.Second, func() { l.events <- "timer" })
 		})
@@ -449,7 +449,7 @@ func TestTheEndOfTheContextEndsRunWithItsCause(t *testing.T) {
 		m.Subscription()
 		cause := errors.New("enough")
 		l.cancel(cause)
-		if err := l.end(); err != cause {
+		if err := l.end(); !errors.Is(err, cause) {
 			t.Errorf("error %v, want the context's cause", err)
 		}
 		m.Disconnected()

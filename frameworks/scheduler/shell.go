@@ -102,7 +102,7 @@ func (s *shell) schedule() {
 	}
 }
 
-// heard takes what a peer said. The first word after dialling comes from whoever serves the session from then on.
+// heard takes what a peer said. The first word after a dial comes from whoever serves the session from then on.
 func (s *shell) heard(from actor.PID, message proto.Message) {
 	switch {
 	case s.peer.IsZero() && s.session != 0 && !s.isFormer(from):

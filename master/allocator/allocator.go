@@ -29,9 +29,12 @@ const (
 	// DefaultInterval is how often all slaves are looked at (Mesos default of allocation_interval: 1 s).
 	DefaultInterval = time.Second
 
-	// MaxLooks is how many pairs of slave and client one slice may look at. Measured at under 200 ns each, it keeps a
-	// slice well below 5 ms.
+	// MaxLooks is how many pairs of slave and client one slice may look at. At 0.1 to 0.3 µs each, as measured, it keeps
+	// a slice below 5 ms.
 	MaxLooks = 10000
+
+	// offerLooks is how many looks an offer counts as: with the message that its framework gets it costs some 5 µs.
+	offerLooks = 20
 
 	// MaxFilters is how many refusals of one client are remembered per slave; the one that ends first is forgotten.
 	MaxFilters = 8
@@ -72,6 +75,7 @@ type Allocator struct {
 	ledger     ledger
 	tree       tree
 	frameworks map[string]*framework
+	offered    vector // of all slaves; what is used is what the tree says is held, without it
 
 	queue   []*account // slaves to look at; Invariant: queued exactly if account.queued
 	next    time.Time  // when all slaves are to be looked at again; zero: at the next Step
@@ -132,6 +136,7 @@ func (a *Allocator) RemoveSlave(id string) {
 	s := a.ledger.slave(id)
 	for client, h := range s.holdings {
 		a.tree.take(client, h.sum())
+		a.offered = a.tree.add(a.offered, h.offered.Quantities(), -1)
 	}
 	a.tree.subTotal(s.total)
 	a.tree.forgetSlave(s)

@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,16 +12,24 @@ import (
 // Check reports the first invariant that does not hold: what is free and held of a slave makes its total, nothing is held
 // twice, and the tree is what one made from scratch would be. For tests; it walks everything.
 func (a *Allocator) Check() error {
+	if len(a.ledger.sorted) != len(a.ledger.slaves) || !slices.IsSortedFunc(a.ledger.sorted, func(s, t *account) int { return cmp.Compare(s.id, t.id) }) {
+		return fmt.Errorf("%d slaves are known, %d in order", len(a.ledger.slaves), len(a.ledger.sorted))
+	}
 	fresh := newTree()
 	fresh.names = a.tree.names
-	for _, s := range a.ledger.all() {
+	var offered vector
+	for _, s := range a.ledger.sorted {
 		if err := s.check(); err != nil {
 			return err
 		}
 		fresh.addTotal(s.total)
 		for client, h := range s.holdings {
-			fresh.give(client, h.sum())
+			fresh.give(fresh.client(client), h.sum(), false)
+			offered = fresh.add(offered, h.offered.Quantities(), 1)
 		}
+	}
+	if !equal(a.offered, offered) {
+		return fmt.Errorf("%v is offered in all, the slaves say %v", a.offered, offered)
 	}
 	if err := a.checkTotals(&fresh); err != nil {
 		return err
@@ -166,11 +175,4 @@ func equal(a, b vector) bool {
 		}
 	}
 	return true
-}
-
-func at(v vector, i int) int64 {
-	if i < len(v) {
-		return v[i]
-	}
-	return 0
 }

@@ -47,7 +47,7 @@ func (a *Allocator) Deadline(now time.Time) time.Time {
 // so that no slave is always first.
 func (a *Allocator) lookAtAll() {
 	first := len(a.queue)
-	for _, s := range a.ledger.all() {
+	for _, s := range a.ledger.sorted {
 		if s.active && !s.free.IsEmpty() {
 			a.look(s)
 		}
@@ -73,9 +73,10 @@ func (a *Allocator) allocate(now time.Time, s *account, offers []Offer, looks *i
 			break
 		}
 		s.offer(n.client, r)
-		a.tree.chosen(n)
-		a.tree.give(n.client, r)
+		a.offered = a.tree.add(a.offered, r.Quantities(), 1)
+		a.tree.give(n, r, true)
 		offers = append(offers, Offer{n.client, s.id, r})
+		*looks += offerLooks
 	}
 	return offers
 }

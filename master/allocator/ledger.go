@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,7 +12,7 @@ import (
 // ledger is the account of all resources.
 type ledger struct {
 	slaves map[string]*account
-	sorted []*account // by id; nil: to be made anew
+	sorted []*account // the same, by id
 }
 
 // account is what is known of one slave. Invariant: total = free + everything held.
@@ -45,7 +46,8 @@ func (l *ledger) add(id string, total resource.Resources) *account {
 	}
 	s := &account{id: id, total: total, free: total, holdings: map[Client]holding{}, reserved: reservedRoles(total)}
 	l.slaves[id] = s
-	l.sorted = nil
+	i, _ := l.place(id)
+	l.sorted = slices.Insert(l.sorted, i, s)
 	return s
 }
 
@@ -61,7 +63,13 @@ func reservedRoles(total resource.Resources) []string {
 
 func (l *ledger) remove(id string) {
 	delete(l.slaves, id)
-	l.sorted = nil
+	i, _ := l.place(id)
+	l.sorted = slices.Delete(l.sorted, i, i+1)
+}
+
+// place is where a slave is among those sorted, or is to be.
+func (l *ledger) place(id string) (int, bool) {
+	return slices.BinarySearchFunc(l.sorted, id, func(s *account, id string) int { return cmp.Compare(s.id, id) })
 }
 
 func (l *ledger) slave(id string) *account {
@@ -70,17 +78,6 @@ func (l *ledger) slave(id string) *account {
 		panic("allocator: no slave " + id)
 	}
 	return s
-}
-
-// all returns the slaves by id.
-func (l *ledger) all() []*account {
-	if l.sorted == nil {
-		l.sorted = make([]*account, 0, len(l.slaves))
-		for _, id := range slices.Sorted(maps.Keys(l.slaves)) {
-			l.sorted = append(l.sorted, l.slaves[id])
-		}
-	}
-	return l.sorted
 }
 
 // sub takes part from whole; what is not there is a fault of the caller.
@@ -114,6 +111,7 @@ func (a *Allocator) Return(client Client, slave string, r resource.Resources) {
 	h := s.holdings[client]
 	h.offered = sub(h.offered, r, "the offers", client, slave)
 	s.set(client, h)
+	a.offered = a.tree.add(a.offered, r.Quantities(), -1)
 	a.freed(s, client, r)
 }
 
@@ -124,6 +122,7 @@ func (a *Allocator) Use(client Client, slave string, r resource.Resources) {
 	h.offered = sub(h.offered, r, "the offers", client, slave)
 	h.used = h.used.Add(r)
 	s.set(client, h)
+	a.offered = a.tree.add(a.offered, r.Quantities(), -1)
 }
 
 // Release gives back what was used: used → free.
@@ -157,7 +156,7 @@ func (a *Allocator) Charge(client Client, slave string, r resource.Resources) er
 	h := s.holdings[client]
 	h.used = h.used.Add(r)
 	s.set(client, h)
-	a.tree.give(client, r)
+	a.tree.give(a.tree.client(client), r, false)
 	return nil
 }
 
@@ -185,14 +184,19 @@ func (a *Allocator) Holdings(slave string) []Holding {
 	return list
 }
 
-// Quantities returns the scalar resources of all slaves: in all, used, and offered.
+// Quantities returns the scalar resources of all slaves: in all, used, and offered. Those of which there are none are left
+// out.
 func (a *Allocator) Quantities() (total, used, offered resource.Quantities) {
-	for _, s := range a.ledger.slaves {
-		total = total.Add(s.total.Quantities())
-		for _, h := range s.holdings {
-			used = used.Add(h.used.Quantities())
-			offered = offered.Add(h.offered.Quantities())
+	for _, name := range slices.Sorted(maps.Keys(a.tree.names)) {
+		i := a.tree.names[name]
+		put := func(list *resource.Quantities, amount int64) {
+			if amount > 0 {
+				*list = append(*list, resource.Quantity{Name: name, Thousandths: amount})
+			}
 		}
+		put(&total, at(a.tree.total, i))
+		put(&used, at(a.tree.root.held, i)-at(a.offered, i))
+		put(&offered, at(a.offered, i))
 	}
 	return total, used, offered
 }

@@ -55,12 +55,15 @@ func newTree() tree {
 
 // less is the order of siblings: who has less of its fair share, then who was offered less often, then as the seed says.
 func (n *node) less(m *node) int {
-	return cmp.Or(
-		cmp.Compare(n.share, m.share),
-		cmp.Compare(n.given, m.given),
-		cmp.Compare(n.rank, m.rank),
-		cmp.Compare(n.name, m.name),
-	)
+	switch {
+	case n.share != m.share:
+		return cmp.Compare(n.share, m.share)
+	case n.given != m.given:
+		return cmp.Compare(n.given, m.given)
+	case n.rank != m.rank:
+		return cmp.Compare(n.rank, m.rank)
+	}
+	return cmp.Compare(n.name, m.name)
 }
 
 func compareClients(a, b Client) int {
@@ -103,8 +106,7 @@ func (t *tree) setWeight(role string, weight float64) {
 		t.weights[role] = weight
 	}
 	if n := t.root.children[role]; n != nil {
-		n.weight = weight
-		t.changed(n)
+		t.change(n, func() { n.weight = weight })
 	}
 }
 
@@ -175,13 +177,16 @@ func (n *node) enter(competes bool) {
 	p.order = slices.Insert(p.order, i, n)
 }
 
-// give accounts for resources that a client now holds.
-func (t *tree) give(c Client, r resource.Resources) {
-	n := t.client(c)
+// give accounts for resources that a client now holds; offered counts an offer.
+func (t *tree) give(leaf *node, r resource.Resources, offered bool) {
 	q := r.Quantities()
-	for ; n != nil; n = n.parent {
-		n.held = t.add(n.held, q, 1)
-		t.changed(n)
+	for n := leaf; n != nil; n = n.parent {
+		t.change(n, func() {
+			n.held = t.add(n.held, q, 1)
+			if offered {
+				n.given++
+			}
+		})
 	}
 }
 
@@ -190,46 +195,35 @@ func (t *tree) take(c Client, r resource.Resources) {
 	leaf := t.client(c)
 	q := r.Quantities()
 	for n := leaf; n != nil; n = n.parent {
-		n.held = t.add(n.held, q, -1)
-		t.changed(n)
+		t.change(n, func() { n.held = t.add(n.held, q, -1) })
 	}
 	t.maybeForget(leaf)
 }
 
-// changed moves a node to its new place after what it holds has changed.
-func (t *tree) changed(n *node) {
-	if n.parent == nil || t.stale {
-		return
-	}
-	if !n.competes {
-		n.share = t.share(n)
+// change changes what places a node among its siblings, and moves it to its new place.
+func (t *tree) change(n *node, how func()) {
+	if n.parent == nil || t.stale || !n.competes {
+		how()
+		if !t.stale {
+			n.share = t.share(n)
+		}
 		return
 	}
 	order := n.parent.order
-	i, found := slices.BinarySearchFunc(order, n, (*node).less) // by the old share
+	i, found := slices.BinarySearchFunc(order, n, (*node).less)
 	if !found {
 		panic("allocator: " + n.name + " is not where its share is")
 	}
+	how()
 	n.share = t.share(n)
-	for ; i > 0 && n.less(order[i-1]) < 0; i-- {
-		order[i] = order[i-1]
-	}
-	for ; i+1 < len(order) && n.less(order[i+1]) > 0; i++ {
-		order[i] = order[i+1]
-	}
-	order[i] = n
-}
-
-// chosen counts an offer to a client, for itself and its role.
-func (t *tree) chosen(n *node) {
-	for ; n.parent != nil; n = n.parent {
-		order := n.parent.order
-		i, _ := slices.BinarySearchFunc(order, n, (*node).less)
-		n.given++
-		for ; i+1 < len(order) && n.less(order[i+1]) > 0; i++ {
-			order[i] = order[i+1]
-		}
-		order[i] = n
+	if i+1 < len(order) && n.less(order[i+1]) > 0 {
+		j, _ := slices.BinarySearchFunc(order[i+1:], n, (*node).less)
+		copy(order[i:], order[i+1:i+1+j])
+		order[i+j] = n
+	} else if i > 0 && n.less(order[i-1]) < 0 {
+		j, _ := slices.BinarySearchFunc(order[:i], n, (*node).less)
+		copy(order[j+1:i+1], order[j:i])
+		order[j] = n
 	}
 }
 
@@ -292,6 +286,14 @@ func (t *tree) add(v vector, q resource.Quantities, sign int64) vector {
 		v[i] += sign * x.Thousandths
 	}
 	return v
+}
+
+// at is an amount of a vector whose end may be missing.
+func at(v vector, i int) int64 {
+	if i < len(v) {
+		return v[i]
+	}
+	return 0
 }
 
 func (v vector) isZero() bool { return !slices.ContainsFunc(v, func(x int64) bool { return x != 0 }) }

@@ -251,14 +251,18 @@ func (c *Core) takeOver(sl *slave, m *wire.ReregisterSlave) {
 	}
 	for _, t := range m.GetTasks() {
 		key := taskKey{t.GetFrameworkId().GetValue(), t.GetTaskId().GetValue()}
-		switch {
-		case ended[key.framework] || sl.tasks[key] != nil:
-		case sl.forsaken[key] || c.frameworks[key.framework].tasks[key.task] != nil:
-			// Lost already, or launched again elsewhere: it must not run twice.
-			c.note("task %s of framework %s came back with slave %s and is killed: its scheduler was told that it is lost", key.task, key.framework, sl.id)
+		if ended[key.framework] || sl.tasks[key] != nil {
+			continue
+		}
+		f := c.frameworks[key.framework]
+		elsewhere := f.tasks[key.task] != nil
+		if !elsewhere {
+			c.adoptTask(sl, f, t)
+		}
+		if elsewhere || sl.forsaken[key] {
+			// Its scheduler was told that it is lost, or has launched it again elsewhere: it must not run on.
+			c.note("task %s of framework %s came back with slave %s and is killed: it was declared lost", key.task, key.framework, sl.id)
 			c.send(sl.session, &wire.KillTask{FrameworkId: t.GetFrameworkId(), TaskId: t.GetTaskId()})
-		default:
-			c.adoptTask(sl, c.frameworks[key.framework], t)
 		}
 	}
 	sl.forsaken = nil

@@ -114,14 +114,23 @@ func (c *Core) slaveAdmitted(s *session, m *wire.RegisterSlave, info *mesos.Agen
 	case failure != "" && !gone:
 		c.refuse(s, fmt.Sprintf("slave at %s could not be admitted: %s", place(info), failure))
 	case failure != "":
-	case gone: // It never learns this id.
-		c.persist(registry.RemoveSlave{ID: info.GetId().GetValue()}, func(string) {})
+	case gone:
+		c.removeUnborn(info.GetId().GetValue())
 	default:
 		sl := c.addSlave(s, info, m.GetVersion())
 		c.counters.SlaveRegistrations++
 		c.note("slave %s registered at %s with %v", sl.id, place(info), c.allocator.Total(sl.id))
 		c.confirmSlave(sl, false)
 	}
+}
+
+// removeUnborn has a slave forgotten that went before it could learn its id.
+func (c *Core) removeUnborn(id string) {
+	c.persist(registry.RemoveSlave{ID: id}, func(failure string) {
+		if failure != "" {
+			c.await(id) // It will be marked unreachable instead.
+		}
+	})
 }
 
 // addSlave makes a persisted slave known. Whoever was known at its place is replaced.

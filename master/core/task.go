@@ -187,14 +187,28 @@ func (c *Core) acknowledge(f *framework, m *schedulerpb.Call_Acknowledge) {
 		c.note("framework %s: ACKNOWLEDGE of task %s was ignored: slave %s is not connected, and will repeat the update", f.id, id, m.GetAgentId().GetValue())
 		return
 	}
-	if t := sl.tasks[taskKey{f.id, id}]; t != nil && string(t.unacknowledged.GetUuid()) == string(m.GetUuid()) {
-		terminal := mesos.IsTerminal(t.unacknowledged.GetState())
-		t.unacknowledged = nil
-		if terminal {
+	if t := sl.tasks[taskKey{f.id, id}]; t != nil {
+		ends := t.endsWith(m.GetUuid())
+		if string(t.unacknowledged.GetUuid()) == string(m.GetUuid()) {
+			t.unacknowledged = nil
+		}
+		if ends {
 			c.completeTask(t)
 		}
 	}
 	c.send(sl.session, &wire.AcknowledgeUpdate{FrameworkId: f.info.Id, TaskId: m.GetTaskId(), Uuid: m.GetUuid()})
+}
+
+// endsWith reports whether the acknowledgement of this uuid is that of the task's terminal update. The update may have
+// come through a master before this one: then the slave said which one waits, or else any ends a task that has ended.
+func (t *task) endsWith(uuid []byte) bool {
+	switch {
+	case t.unacknowledged != nil:
+		return string(t.unacknowledged.GetUuid()) == string(uuid) && mesos.IsTerminal(t.unacknowledged.GetState())
+	case t.seen.StatusUpdateUuid != nil:
+		return string(t.seen.GetStatusUpdateUuid()) == string(uuid) && mesos.IsTerminal(t.seen.GetStatusUpdateState())
+	}
+	return mesos.IsTerminal(t.state())
 }
 
 // completeTask makes a task that has ended history.

@@ -172,6 +172,7 @@ func TestACommandExecutorThatFailsTakesItsContainerAlongAndNothingElse(t *testin
 		})
 		r := newRig(t, change)
 		r.launch("c0", "work")
+		actortest.Await[*wire.ExecutorStarted](t, r.slave)
 		r.launchCommandExecutor("c1")
 		exit := r.ended("c1")
 		if exit.GetCause() != wire.ContainerExit_KILLED || exit.GetMessage() != "the command executor failed: panic: out of luck" {

@@ -251,6 +251,27 @@ func TestACommandCanOpenItsStandardStreamsByName(t *testing.T) {
 	}
 }
 
+func TestACommandOfAnotherUserCanOpenThemToo(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: runs a command as nobody")
+	}
+	r := newRig(t, nil)
+	if err := os.Chmod(filepath.Dir(r.workDir), 0o755); err != nil { // a test's folder is for its own user only
+		t.Fatal(err)
+	}
+	sandbox := r.sandbox("c1")
+	r.slave.Send(r.host, &wire.LaunchExecutor{
+		ContainerId: mesos.NewContainerID("c1"), Directory: sandbox, User: "nobody",
+		Executor: &mesos.ExecutorInfo{Command: &mesos.CommandInfo{Value: proto.String("id -un > /dev/stdout")}},
+	})
+	if exit := r.ended("c1"); exit.GetCause() != wire.ContainerExit_EXITED || exit.GetWaitStatus() != 0 {
+		t.Errorf("exit %v, want status 0: %s", exit, read(t, filepath.Join(sandbox, "stderr")))
+	}
+	if out := read(t, filepath.Join(sandbox, "stdout")); out != "nobody\n" {
+		t.Errorf("stdout %q", out)
+	}
+}
+
 func TestACommandSeesNothingOfTheHostsEnvironment(t *testing.T) {
 	t.Setenv("STOA_SECRET_OF_THE_HOST", "x")
 	r := newRig(t, nil)
@@ -259,7 +280,7 @@ func TestACommandSeesNothingOfTheHostsEnvironment(t *testing.T) {
 	out := read(t, filepath.Join(sandbox, "stdout"))
 	for line := range strings.Lines(out) {
 		name, _, isVariable := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
-		if isVariable && name != "HOME" && name != "PATH" && name != "USER" {
+		if isVariable && name != "HOME" && name != "PATH" && name != "USER" && name != "STOA_BINARY" {
 			t.Errorf("the command sees %s", name)
 		}
 	}

@@ -76,7 +76,7 @@ func (l *life) run() error {
 		return fmt.Errorf("make a folder for the exit record: %w", err)
 	}
 	l.record = record
-	spec, err := specFor(l.start, l.means.user)
+	spec, err := specFor(l.start, surroundings{user: l.means.user, binary: l.means.containerizer.Binary()})
 	if err != nil {
 		return err
 	}

@@ -30,9 +30,19 @@ const bytesPerMiB = 1 << 20
 
 // This file is pure: what a request means for a container, and what a container's end means for who requested it.
 
-// specFor says what container a request asks for. hostUser is the name of the user that the host runs as. The error
-// says what the request has that can't be, with the value and what is allowed.
-func specFor(start *wire.StartContainer, hostUser string) (containerizer.Spec, error) {
+// surroundings are what commands are told of where they run.
+type surroundings struct {
+	user   string // the name of the user that the host runs as; empty if it has none
+	binary string // where commands see the stoa binary
+}
+
+// binaryVariable holds the path at which a command finds the stoa binary. It is an addition of Stoa's: frameworks that
+// come with Stoa run parts of it in their tasks.
+const binaryVariable = "STOA_BINARY"
+
+// specFor says what container a request asks for. The error says what the request has that can't be, with the value and
+// what is allowed.
+func specFor(start *wire.StartContainer, around surroundings) (containerizer.Spec, error) {
 	spec := containerizer.Spec{
 		ID:      start.GetContainerId().GetValue(),
 		User:    start.GetUser(),
@@ -42,7 +52,7 @@ func specFor(start *wire.StartContainer, hostUser string) (containerizer.Spec, e
 	if spec.Args, err = arguments(start.GetCommand()); err != nil {
 		return spec, err
 	}
-	if spec.Env, err = environment(start, cmp.Or(start.GetUser(), hostUser)); err != nil {
+	if spec.Env, err = environment(start, around); err != nil {
 		return spec, err
 	}
 	if err = unsupported(start.GetContainer()); err != nil {
@@ -81,9 +91,9 @@ func arguments(command *mesos.CommandInfo) ([]string, error) {
 
 // environment is what a command sees: a few things that every command needs, beneath what the request says, beneath
 // what the command itself asks for. Nothing of the host's own.
-func environment(start *wire.StartContainer, user string) ([]string, error) {
-	all := map[string]string{"PATH": DefaultPath, "HOME": start.GetDirectory()}
-	if user != "" {
+func environment(start *wire.StartContainer, around surroundings) ([]string, error) {
+	all := map[string]string{"PATH": DefaultPath, "HOME": start.GetDirectory(), binaryVariable: around.binary}
+	if user := cmp.Or(start.GetUser(), around.user); user != "" {
 		all["USER"] = user
 	}
 	maps.Copy(all, start.GetEnvironment())

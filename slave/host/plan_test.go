@@ -47,7 +47,7 @@ func mesosContainer(volumes ...*mesos.Volume) *mesos.ContainerInfo {
 func TestARequestBecomesASpec(t *testing.T) {
 	plain := containerizer.Spec{
 		ID: "c1", Args: []string{"/bin/sh", "-c", "echo hello"}, Sandbox: "/work/s/c1",
-		Env:       []string{"HOME=/work/s/c1", "MESOS_SANDBOX=/work/s/c1", "PATH=" + DefaultPath, "USER=daemon"},
+		Env:       []string{"HOME=/work/s/c1", "MESOS_SANDBOX=/work/s/c1", "PATH=" + DefaultPath, "STOA_BINARY=/run/stoa", "USER=daemon"},
 		MilliCPUs: 1500, MemoryBytes: 64 << 20,
 	}
 	for name, test := range map[string]struct {
@@ -70,7 +70,7 @@ func TestARequestBecomesASpec(t *testing.T) {
 		"a user of its own runs it and is its USER": {
 			change: func(s *wire.StartContainer) { s.User = "nobody" },
 			want: func(s *containerizer.Spec) {
-				s.User, s.Env = "nobody", []string{"HOME=/work/s/c1", "MESOS_SANDBOX=/work/s/c1", "PATH=" + DefaultPath, "USER=nobody"}
+				s.User, s.Env = "nobody", []string{"HOME=/work/s/c1", "MESOS_SANDBOX=/work/s/c1", "PATH=" + DefaultPath, "STOA_BINARY=/run/stoa", "USER=nobody"}
 			},
 		},
 		"the command's environment covers what lies beneath": {
@@ -78,7 +78,7 @@ func TestARequestBecomesASpec(t *testing.T) {
 				s.Command.Environment = variables("PATH", "/bin", "MESOS_SANDBOX", "mine", "EMPTY", "")
 			},
 			want: func(s *containerizer.Spec) {
-				s.Env = []string{"EMPTY=", "HOME=/work/s/c1", "MESOS_SANDBOX=mine", "PATH=/bin", "USER=daemon"}
+				s.Env = []string{"EMPTY=", "HOME=/work/s/c1", "MESOS_SANDBOX=mine", "PATH=/bin", "STOA_BINARY=/run/stoa", "USER=daemon"}
 			},
 		},
 		"a secret by value is a variable like others": {
@@ -89,7 +89,7 @@ func TestARequestBecomesASpec(t *testing.T) {
 				}}}
 			},
 			want: func(s *containerizer.Spec) {
-				s.Env = []string{"HOME=/work/s/c1", "KEY=s3", "MESOS_SANDBOX=/work/s/c1", "PATH=" + DefaultPath, "USER=daemon"}
+				s.Env = []string{"HOME=/work/s/c1", "KEY=s3", "MESOS_SANDBOX=/work/s/c1", "PATH=" + DefaultPath, "STOA_BINARY=/run/stoa", "USER=daemon"}
 			},
 		},
 		"volumes are host paths, absolute or in the sandbox, by host_path or by source": {
@@ -122,7 +122,7 @@ func TestARequestBecomesASpec(t *testing.T) {
 			if test.want != nil {
 				test.want(&want)
 			}
-			got, err := specFor(request(test.change), "daemon")
+			got, err := specFor(request(test.change), surroundings{user: "daemon", binary: "/run/stoa"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +177,7 @@ func TestWhatCanNotBeIsSaidWithItsValue(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := specFor(request(test.change), "daemon")
+			_, err := specFor(request(test.change), surroundings{user: "daemon", binary: "/run/stoa"})
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want one that says %q", err, test.want)
 			}

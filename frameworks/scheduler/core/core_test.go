@@ -428,7 +428,7 @@ func TestTeardownWaitsForTheMastersEndOfTheSession(t *testing.T) {
 		expect(t, "nothing else is of interest", d.hear(update("a", "KILLED", "1")))
 		expect(t, "nor said", d.step(killing("a")))
 		expect(t, "closed", d.step(Closed{Session: d.core.session, Reason: "stopped"}), "hang up", "ended")
-		if d.last != mine {
+		if !errors.Is(d.last, mine) {
 			t.Errorf("error %v, want the author's", d.last)
 		}
 	})

@@ -42,6 +42,7 @@ func Conform(t *testing.T, make func(t testing.TB, w *Watch) containerizer.Conta
 		{"what a command leaves running is killed", leftoversKilled},
 		{"a daemon that double-forked away is killed", daemonKilled},
 		{"a grandchild that holds stdout open delays nothing", stdoutHeld},
+		{"the end of stdout is seen when the command closes it", stdoutClosed},
 		{"no descriptor of the host is inherited", noDescriptors},
 		{"an id is used once at a time", idInUse},
 		{"a start that is cancelled leaves nothing", cancelled},
@@ -334,7 +335,34 @@ func stdoutHeld(t *testing.T, w *Watch, c containerizer.Containerizer) {
 	}
 }
 
+func stdoutClosed(t *testing.T, w *Watch, c containerizer.Containerizer) {
+	stdout := collect(t)
+	container, err := c.Start(context.Background(), w.Spec("closer", "echo said; exec >&-; sleep 1000"), containerizer.Stdio{Stdout: stdout.end})
+	stdout.end.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case text := <-stdout.text:
+		if text != "said\n" {
+			t.Errorf("got %q", text)
+		}
+	case <-time.After(Deadline):
+		t.Error("stdout is held open by another process")
+	}
+	if err := container.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	Await(t, container)
+}
+
 func noDescriptors(t *testing.T, w *Watch, c containerizer.Containerizer) {
+	// One that is not close-on-exec, as a host inherits from a careless parent.
+	inherited, err := syscall.Dup(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(inherited)
 	got := Run(t, c, w.Spec("descriptors", "exec ls /proc/self/fd")) // 3 is the directory itself
 	if want := "0\n1\n2\n3\n"; got.Stdout != want {
 		t.Errorf("got %q", got.Stdout)

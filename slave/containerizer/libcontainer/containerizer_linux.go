@@ -64,6 +64,7 @@ func New(options Options) (containerizer.Containerizer, error) {
 }
 
 func (c *Containerizer) prepare() (err error) {
+	options := c.options
 	if err := os.MkdirAll(c.options.StateDir, 0o711); err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (c *Containerizer) prepare() (err error) {
 		return err
 	}
 	if c.options.WorkDir, err = filepath.EvalSymlinks(c.options.WorkDir); err != nil {
-		return err
+		return fmt.Errorf("work directory %s: %w", options.WorkDir, err)
 	}
 	if c.capabilities, err = ownCapabilities(); err != nil {
 		return err

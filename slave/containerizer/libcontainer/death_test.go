@@ -123,9 +123,9 @@ func TestNothingRunsOnWhenAHostIsKilled(t *testing.T) {
 				env = []string{"STOA_TEST_UNSEALED=1"}
 			}
 			host := startHost(t, w, "doomed", env...)
-			if running := w.Processes(); len(running) != 3*containersOfHost {
-				t.Errorf("%d processes run, want 3 in each of %d containers", len(running), containersOfHost)
-			}
+			containertest.Poll(t, "three processes run in each container", containertest.Deadline, func() bool {
+				return len(w.Processes()) == 3*containersOfHost
+			})
 			host.kill(t)
 			containertest.Poll(t, "every process of the killed host has ended", gone, func() bool { return len(w.Processes()) == 0 })
 			if len(w.Cgroups()) == 0 {
@@ -156,19 +156,23 @@ func TestASweepNeverTouchesALivingHost(t *testing.T) {
 	containertest.Root(t)
 	w := containertest.New(t)
 	host := startHost(t, w, "living")
+	containertest.Poll(t, "three processes run in each container", containertest.Deadline, func() bool {
+		return len(w.Processes()) == 3*containersOfHost
+	})
 	before := w.Processes()
 	next := open(t, w, "next")
 	if err := next.Sweep(context.Background()); err != nil {
 		t.Fatal(err)
+	}
+	// Nor does a second host of its id, which is refused.
+	if _, err := New(Options{StateDir: w.State, HostID: "living", CgroupParent: w.Cgroup + "/living", WorkDir: w.Work}); !errors.Is(err, errInUse) {
+		t.Errorf("a second host of the same id: %v", err)
 	}
 	if after := w.Processes(); !slices.Equal(before, after) {
 		t.Errorf("processes were %v and are %v", before, after)
 	}
 	if _, err := os.Stat(filepath.Join(w.State, "living", "containers", "c0", "state.json")); err != nil {
 		t.Error(err)
-	}
-	if _, err := New(Options{StateDir: w.State, HostID: "living", CgroupParent: w.Cgroup + "/living", WorkDir: w.Work}); !errors.Is(err, errInUse) {
-		t.Errorf("a second host of the same id: %v", err)
 	}
 	host.kill(t)
 	containertest.Poll(t, "every process of the killed host has ended", gone, func() bool { return len(w.Processes()) == 0 })

@@ -83,7 +83,7 @@ func TestVolumesAreMountedParentsFirstAndShareAnOverlay(t *testing.T) {
 		{HostPath: "/h/sandboxed", ContainerPath: "in/put"},
 	}}
 	kinds := func(path string) (bool, error) { return path != "/h/file", nil }
-	got, err := placeVolumes(spec, []string{"/work/s"}, machine("/opt/"), kinds)
+	got, err := placeVolumes(spec, []string{"/work/s"}, machine("/opt/", "/work/"), kinds)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,11 +56,12 @@ func openHostDir(stateDir, id string) (hostDir, error) {
 		if err != nil {
 			return hostDir{}, err
 		}
-		if held, err := take(lock); err != nil || held {
-			if err != nil {
-				err = fmt.Errorf("%s: %w", path, err)
-			}
-			return hostDir{path: path, lock: lock}, err
+		held, err := take(lock)
+		if err != nil {
+			return hostDir{}, fmt.Errorf("%s: %w", path, err) // what is there is another's
+		}
+		if held {
+			return hostDir{path: path, lock: lock}, nil
 		}
 	}
 }

@@ -20,6 +20,7 @@ var missingLife []string
 type reaped struct {
 	control *reaper.Control
 	process *exec.Cmd
+	command int // its pid, and the id of its process group
 }
 
 // keep starts a reaper and has it execute the command.
@@ -53,6 +54,7 @@ func keep(spec containerizer.Spec, stdio containerizer.Stdio, as *syscall.Creden
 		_ = cmd.Wait() // its status repeats what err says
 		return nil, 0, err
 	}
+	one.command = pid
 	return one, pid, nil
 }
 
@@ -76,7 +78,8 @@ func (r *reaped) wait() (syscall.WaitStatus, time.Duration, int64, error) {
 	if err == nil {
 		return end.Status, end.CPU, end.PeakBytes, nil
 	}
-	// The reaper was killed, which none but this machine's root or user can do.
+	// The reaper was killed: by root, or by its user, which may be the command.
+	_ = syscall.Kill(-r.command, syscall.SIGKILL) // what is left of the command's own group
 	var status *exec.ExitError
 	if errors.As(waited, &status) {
 		return status.Sys().(syscall.WaitStatus), 0, 0, err

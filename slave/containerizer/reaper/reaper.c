@@ -144,6 +144,9 @@ static void reset_signals(void)
 static int become(int control, char **argv, char **envp)
 {
 	setsid();
+	// If something kills the reaper itself, which its user can outside of a pid
+	// namespace, at least the command does not outlive it.
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	tell(control, ABOUT_TO_EXECUTE, 0);
 	reset_signals();
 	environ = envp; // execvp searches the PATH of the command's environment, not of the host's
