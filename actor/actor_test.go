@@ -155,6 +155,10 @@ func TestAnUnlinkedActorExitsInSilence(t *testing.T) {
 		})
 		synctest.Wait()
 		probe.ExpectNone(t)
+		child, _ := sys.Lookup("probe/child")
+		sys.Stop(child)
+		probe.Expect(t, actor.Exited{PID: child, Reason: actor.Stopped})
+		probe.Expect(t, actor.Exited{PID: name, Reason: actor.Stopped})
 	})
 }
 

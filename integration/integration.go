@@ -220,7 +220,16 @@ func (c *Cluster) logger(name string) zerolog.Logger {
 	if testing.Verbose() {
 		level = zerolog.DebugLevel
 	}
-	return zerolog.New(zerolog.ConsoleWriter{Out: c.log, NoColor: true, TimeFormat: "15:04:05.000"}).Level(level).With().Timestamp().Str("process", name).Logger()
+	return zerolog.New(zerolog.ConsoleWriter{Out: c.log, NoColor: true, PartsExclude: []string{zerolog.TimestampFieldName}}).
+		Level(level).Hook(clock{}).With().Str("process", name).Logger()
+}
+
+// clock gives each line the time: zerolog's own has whole seconds only.
+type clock struct{}
+
+// Run implements zerolog.Hook.
+func (clock) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
+	e.Str("at", time.Now().Format("15:04:05.000"))
 }
 
 // testLog hands lines to the test's log until the test is over.

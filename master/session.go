@@ -26,7 +26,6 @@ type session struct {
 
 	room    int // how many messages the master takes now
 	backlog []proto.Message
-	end     string // why it stops; empty: its peer has gone
 }
 
 // What a session and its master say to each other.

@@ -391,7 +391,7 @@ func (s *session) heartbeat() {
 		return
 	}
 	s.say(framePing, binary.AppendUvarint(nil, uint64(now.UnixNano())))
-	pause := min(o.HeartbeatInterval, o.SilenceTimeout-silence)
+	pause := max(min(o.HeartbeatInterval, o.SilenceTimeout-silence), time.Millisecond)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.idle {

@@ -105,7 +105,7 @@ func (c *cluster) addSlave(number int, flags clusterFlags, resources string, rep
 	}
 	name := "slave-" + strconv.Itoa(number)
 	slave, err := c.spawn(name, listener, report, "slave",
-		"--master", c.address, "--work_dir", filepath.Join(c.dir, name), "--hostname", hostOf(c.address),
+		"--master", c.address, "--work_dir", filepath.Join(c.dir, name), "--hostname", name,
 		"--resources", resources, "--isolation", flags.isolation, "--log_level", flags.logLevel)
 	if err != nil {
 		return err
@@ -171,14 +171,6 @@ func masterSocket(flags clusterFlags) (*os.File, net.Addr, error) {
 		return socket(flags.ip, 0)
 	}
 	return file, address, err
-}
-
-func hostOf(address string) string {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	return host
 }
 
 // slaveResources says what each slave of a cluster on one machine offers: what was asked for, or all cpus and an equal

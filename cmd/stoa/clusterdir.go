@@ -14,7 +14,8 @@ import (
 //	stoa-demo-123456/
 //	├── lock        held (flock) by every process of the cluster; free: all of them are gone
 //	├── master/     log
-//	└── slave-1/    the slave's work_dir; log
+//	├── slave-1/    the slave's work_dir; log
+//	└── result/     of the demo's job, until it is whole
 //
 // Each daemon removes its own folder when it ends and the last one removes the rest. What died together with its
 // cleaner is found by the next start: a directory whose lock is free belongs to nobody.
@@ -22,6 +23,7 @@ import (
 const (
 	clusterDirPattern = "stoa-*-*"
 	clusterLockName   = "lock"
+	clusterResultName = "result"
 	clusterDirMode    = 0o755 // tasks that run as another user must be able to reach their sandbox
 )
 
@@ -45,14 +47,18 @@ func newClusterDir(name string) (string, *os.File, error) {
 	return dir, lock, nil
 }
 
-// removeClusterDir removes a cluster's directory if nothing but its lock is left in it.
+// removeClusterDir removes a cluster's directory if none of its daemons has a folder in it any more.
 func removeClusterDir(dir string) {
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) > 1 || len(entries) == 1 && entries[0].Name() != clusterLockName {
+	if err != nil {
 		return
 	}
-	_ = os.Remove(filepath.Join(dir, clusterLockName))
-	_ = os.Remove(dir)
+	for _, entry := range entries {
+		if entry.Name() != clusterLockName && entry.Name() != clusterResultName {
+			return
+		}
+	}
+	_ = os.RemoveAll(dir)
 }
 
 // deadClusterDirs lists the directories of clusters of which no process is left, each with its lock, held so that two

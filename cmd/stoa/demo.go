@@ -86,9 +86,18 @@ func runDemo(ctx context.Context, std stdio, flags *demoFlags) error {
 	say("A master at %s and %d slaves are up after %s (%s); counting the words of %s.",
 		cluster.address, flags.cluster.slaves, seconds(time.Since(began)), flags.cluster.isolation, strings.Join(job.Input, ", "))
 	job.Master = cluster.address
+	output := job.Output
+	if output == "" {
+		job.Output = filepath.Join(cluster.dir, clusterResultName) // goes with the cluster if this process is killed
+	}
 	result, err := runJob(ctx, std.err, job)
 	if err != nil {
 		return err
+	}
+	if output == "" {
+		if result.Output, err = keepResult(job.Output); err != nil {
+			return err
+		}
 	}
 	if err := printWords(std.out, result.Output); err != nil {
 		return err
@@ -128,12 +137,19 @@ func (f *demoFlags) job() (hadoop.Options, error) {
 		job.Input = append(job.Input, absolute)
 	}
 	job.Output = f.output
-	if job.Output == "" {
-		job.Output = filepath.Join(os.TempDir(), fmt.Sprintf("wordcount-%s-%d", time.Now().Format("20060102-150405"), os.Getpid()))
-	} else if _, err := os.Lstat(job.Output); err == nil {
+	if _, err := os.Lstat(job.Output); job.Output != "" && err == nil {
 		return job, fmt.Errorf("--output %s exists already; name a directory that does not", job.Output)
 	}
 	return job, nil
+}
+
+// keepResult moves a job's output to where it outlives its cluster.
+func keepResult(output string) (string, error) {
+	kept := filepath.Join(os.TempDir(), fmt.Sprintf("wordcount-%s-%d", time.Now().Format("20060102-150405"), os.Getpid()))
+	if err := os.Rename(output, kept); err != nil {
+		return "", fmt.Errorf("keep the result: %w", err)
+	}
+	return kept, nil
 }
 
 // goLibrary is the source of Go's standard library on this machine.

@@ -5,12 +5,17 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/stoa-project/stoa/frameworks/hadoop"
 )
 
-// progressTenths is in how many steps progress is told where nobody watches a live line.
-const progressTenths = 10
+const (
+	// progressTenths is in how many steps progress is told where nobody watches a live line.
+	progressTenths = 10
+	// progressPatience is how long a job stands still before that, and why, is worth a line there.
+	progressPatience = 2 * time.Second
+)
 
 // progress shows how a job goes on: on a terminal one line that changes, elsewhere a line for each change of phase and for
 // each tenth.
@@ -22,7 +27,8 @@ type progress struct {
 
 	phase   hadoop.Phase
 	tenth   int
-	waiting string
+	waiting string        // the reason that was told last
+	told    time.Duration // when the last line was, since the job's start
 }
 
 func newProgress(w io.Writer) *progress { return &progress{w: w, live: isTerminal(w)} }
@@ -35,10 +41,16 @@ func (p *progress) show(g hadoop.Progress) {
 		return
 	}
 	tenth := tenthOf(g)
-	if g.Phase == p.phase && tenth <= p.tenth && g.Waiting == p.waiting {
+	stuck := g.Waiting != "" && g.Waiting != p.waiting && g.Elapsed-p.told >= progressPatience
+	if g.Phase == p.phase && tenth <= p.tenth && !stuck {
 		return
 	}
-	p.phase, p.tenth, p.waiting = g.Phase, tenth, g.Waiting
+	if stuck {
+		p.waiting = g.Waiting
+	} else {
+		g.Waiting = ""
+	}
+	p.phase, p.tenth, p.told = g.Phase, tenth, g.Elapsed
 	fmt.Fprintln(p.w, describeProgress(g))
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,8 +106,12 @@ func containerOf(t *mesos.Task) string {
 	return ""
 }
 
-// slaveAddress is where a slave serves its sandboxes.
+// slaveAddress is where a slave serves its sandboxes: what follows the @ of its pid, as Mesos writes it, and else its
+// hostname.
 func slaveAddress(slave *masterpb.Response_GetAgents_Agent) string {
+	if _, address, found := strings.Cut(slave.GetPid(), "@"); found {
+		return address
+	}
 	info := slave.GetAgentInfo()
 	return net.JoinHostPort(info.GetHostname(), strconv.Itoa(int(info.GetPort())))
 }

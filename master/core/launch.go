@@ -85,14 +85,13 @@ func (c *Core) checkExecutor(a *acceptance, l *launching) error {
 	e.Resources = l.executorResources.Allocate(a.role).ToProto()
 	l.info.Executor = e
 	running := a.slave.executors[executorKey{a.framework.id, id}]
-	switch {
-	case running == nil:
+	if running == nil {
 		l.starts = true
-	default:
-		if fields := differences(running, e, l.executorResources); len(fields) > 0 {
-			return fmt.Errorf("executor %s differs in %s from the one of this id that runs on slave %s already: it must be the same, or have another id",
-				id, strings.Join(fields, ", "), a.slave.id)
-		}
+		return nil
+	}
+	if fields := differences(running, e, l.executorResources); len(fields) > 0 {
+		return fmt.Errorf("executor %s differs in %s from the one of this id that runs on slave %s already: it must be the same, or have another id",
+			id, strings.Join(fields, ", "), a.slave.id)
 	}
 	return nil
 }
