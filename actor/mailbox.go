@@ -13,6 +13,8 @@ const (
 	DefaultMailboxLimit = 65536
 	// mailboxKeep is how many slots an idle mailbox keeps; more would make idle actors heavy after a burst.
 	mailboxKeep = 8
+	// mailboxBurst is how many slots a mailbox borrows from the system when those are full.
+	mailboxBurst = 256
 	// mailboxThroughput is how many messages an actor handles before it lets other goroutines run.
 	mailboxThroughput = 300
 )
@@ -90,9 +92,28 @@ func (m *mailbox) post(e envelope) posting {
 		m.depth.Add(1)
 		m.cell.sys.seenDepth(depth + 1)
 	}
+	if len(m.user) == mailboxKeep && cap(m.user) < mailboxBurst {
+		m.user = append(m.cell.sys.slots.borrow(), m.user...)
+	}
 	m.user = append(m.user, e)
 	m.wakeAndUnlock()
 	return posted
+}
+
+// slotPool lends slots to mailboxes that have more mail than usual.
+type slotPool struct{ pool sync.Pool }
+
+func (p *slotPool) borrow() []envelope {
+	if slots, ok := p.pool.Get().(*[]envelope); ok {
+		return *slots
+	}
+	return make([]envelope, 0, mailboxBurst)
+}
+
+// giveBack takes slots that hold nothing any more.
+func (p *slotPool) giveBack(slots []envelope) {
+	slots = slots[:0]
+	p.pool.Put(&slots)
 }
 
 func (m *mailbox) wakeAndUnlock() {
@@ -203,14 +224,16 @@ func (m *mailbox) refill() (system any, idle bool) {
 	if !m.suspended && m.next == len(m.batch) {
 		spare := m.batch[:0]
 		m.batch, m.next = m.user, 0
-		if cap(spare) > mailboxKeep && len(m.batch) < mailboxKeep {
+		if cap(spare) > mailboxKeep {
+			m.cell.sys.slots.giveBack(spare)
 			spare = nil
 		}
 		m.user = spare
 	}
 	if m.suspended || len(m.batch) == 0 {
-		if len(m.batch) == 0 && cap(m.batch) > mailboxKeep {
-			m.batch = nil
+		if !m.suspended && cap(m.batch) > mailboxKeep {
+			m.cell.sys.slots.giveBack(m.batch)
+			m.batch, m.next = nil, 0
 		}
 		m.scheduled = false
 		return nil, true

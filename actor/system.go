@@ -52,6 +52,7 @@ type System struct {
 	registry  sync.Map // registered name → *cell
 	asyncs    sync.WaitGroup
 	deadLog   logLimit
+	slots     slotPool
 	stats     counters
 
 	mu       sync.Mutex

@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
@@ -43,8 +44,8 @@ func (c *Cluster) Restart(process string) {
 	}
 }
 
-// Pause leaves a process alive, deaf and dumb: nothing comes or goes over its connections, but its clocks run on. Resume
-// ends it.
+// Pause leaves a process, or all of a scheduler's machine, alive, deaf and dumb: nothing comes or goes over its
+// connections, but its clocks run on. Resume ends it.
 func (c *Cluster) Pause(process string) { c.t.Helper(); c.linkOf(process).hold() }
 
 // Resume ends Pause. What waited arrives.
@@ -177,6 +178,12 @@ func (c *Cluster) slave(process string) *slaveProcess {
 
 func (c *Cluster) linkOf(process string) *link {
 	c.t.Helper()
+	c.mu.Lock()
+	outside := c.outside[process]
+	c.mu.Unlock()
+	if outside != nil {
+		return outside
+	}
 	s, h := c.find(process)
 	switch {
 	case h != nil:
@@ -194,9 +201,14 @@ func (c *Cluster) checkMachines(names ...string) {
 	c.t.Helper()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	known := maps.Clone(c.outside)
+	known[masterName] = nil
+	for _, s := range c.slaves {
+		known[s.name()] = nil
+	}
 	for _, name := range names {
-		if !c.machines[name] {
-			c.t.Fatalf("no machine %q; there are %s", name, allowed(c.machines))
+		if _, ok := known[name]; !ok {
+			c.t.Fatalf("no machine %q; there are %s", name, allowed(known))
 		}
 	}
 	if c.config.tcp {

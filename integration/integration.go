@@ -22,7 +22,7 @@
 //
 // What is a process on a real machine has a name here: "master"; "slave1", "slave2", …; and "host1", the parent of
 // slave1's containers. Kill ends one as SIGKILL does: without a word, its connections broken. Restart brings it back with
-// an empty memory. Pause leaves it there, deaf and dumb, as SIGSTOP does.
+// an empty memory. Pause leaves it there, deaf and dumb, as SIGSTOP does; schedulers too, by their names.
 //
 // # Machines
 //
@@ -89,7 +89,7 @@ type Cluster struct {
 	ending sync.WaitGroup // processes that end by themselves
 
 	mu       sync.Mutex
-	machines map[string]bool // that the network was asked for
+	outside  map[string]*link // machines that are not the cluster's own, by name
 	client   *client.Client
 	hosts    []*hostProcess // all that ever were
 }
@@ -97,7 +97,7 @@ type Cluster struct {
 // New starts a cluster and waits for its slaves to be registered.
 func New(t testing.TB, options ...Option) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, config: defaultConfig(), memory: remote.NewMemoryNetwork(), machines: map[string]bool{}, dir: t.TempDir(), log: &testLog{t: t}}
+	c := &Cluster{t: t, config: defaultConfig(), memory: remote.NewMemoryNetwork(), outside: map[string]*link{}, dir: t.TempDir(), log: &testLog{t: t}}
 	for _, option := range options {
 		if err := option(&c.config); err != nil {
 			t.Fatalf("integration.New: %v", err)
@@ -122,15 +122,31 @@ func New(t testing.TB, options ...Option) *Cluster {
 // Master is the master's address, HOST:PORT. It stays the same when the master is restarted.
 func (c *Cluster) Master() string { return c.address }
 
-// Network is the cluster's network as a machine of that name sees it; any name will do.
+// Network is the cluster's network as a machine of that name sees it. Any name will do that is none of the cluster's own.
 func (c *Cluster) Network(machine string) remote.Network {
-	if c.config.tcp {
-		return tcp{}
+	c.t.Helper()
+	if c.isOwn(machine) {
+		c.t.Fatalf("machine %q belongs to the cluster; schedulers and clients need another", machine)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.machines[machine] = true
+	if c.outside[machine] == nil {
+		c.outside[machine] = newLink(c.ownNetwork(machine))
+	}
+	return c.outside[machine]
+}
+
+// ownNetwork is what a machine's processes are linked to.
+func (c *Cluster) ownNetwork(machine string) remote.Network {
+	if c.config.tcp {
+		return tcp{}
+	}
 	return c.memory.Host(machine)
+}
+
+// isOwn tells whether a machine is one of the cluster.
+func (c *Cluster) isOwn(machine string) bool {
+	return machine == masterName || slices.ContainsFunc(c.slaves, func(s *slaveProcess) bool { return s.name() == machine })
 }
 
 // Scheduler is where a scheduler of that name, on a machine of that name, finds the master; to be completed and given to

@@ -44,7 +44,7 @@ type processOptions struct {
 
 // startProcess makes a node, whose actors are to be spawned before it serves.
 func (c *Cluster) startProcess(o processOptions) (*process, error) {
-	p := &process{cluster: c, name: o.name, link: newLink(c.Network(o.machine))}
+	p := &process{cluster: c, name: o.name, link: newLink(c.ownNetwork(o.machine))}
 	if o.address != "" {
 		listener, err := p.link.Listen(o.address)
 		if err != nil {

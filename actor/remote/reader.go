@@ -16,6 +16,7 @@ import (
 // inbound is the reader's side of a session. It belongs to the reader's goroutine.
 type inbound struct {
 	frames  frameReader
+	fields  cursor // of the frame in hand
 	targets tableReader[targetName]
 	senders tableReader[*actor.Source]
 	types   tableReader[typeEntry]
@@ -59,7 +60,8 @@ func (s *session) readAll() {
 			s.end(endOfReading(err))
 			return
 		}
-		if err := s.handle(frameKind(frame[0]), &cursor{rest: frame[1:]}); err != nil {
+		s.in.fields = cursor{rest: frame[1:]}
+		if err := s.handle(frameKind(frame[0]), &s.in.fields); err != nil {
 			s.end(ending{reason: actor.Refused, err: err, polite: true})
 			return
 		}

@@ -34,6 +34,7 @@ type Remote struct {
 	unknown atomic.Int64
 	refused atomic.Int64
 	web     *web
+	blocks  sync.Pool // of send queues
 
 	mu        sync.RWMutex
 	cluster   string

@@ -80,6 +80,7 @@ func newSession(r *Remote, g greeting, order uint64) *session {
 		links: make(map[uint64]*actor.Link), watches: make(map[uint64]*actor.Watch),
 	}
 	s.wake = sync.NewCond(&s.mu)
+	s.queue.pool = &r.blocks
 	s.targets.limit, s.senders.limit, s.types.limit = g.limits.tableEntries, g.limits.tableEntries, g.limits.tableEntries
 	s.in = newInbound(s)
 	return s
@@ -208,6 +209,7 @@ func (s *session) appendMessage(h header, message proto.Message, size int) (err 
 	}
 	q.out, done = out, true
 	q.outMessages++
+	q.seal()
 	return nil
 }
 
@@ -328,6 +330,7 @@ func (s *session) link(l *actor.Link) bool {
 	b = binary.AppendUvarint(b, s.number)
 	// Not behind a bulk message: a link says nothing about messages before it.
 	s.queue.out = appendFrame(s.queue.out, frameLink, b)
+	s.queue.seal()
 	s.signal()
 	return true
 }
@@ -365,6 +368,7 @@ func (s *session) say(kind frameKind, body []byte) {
 		return
 	}
 	s.queue.out = appendFrame(s.queue.out, kind, body)
+	s.queue.seal()
 	s.signal()
 }
 

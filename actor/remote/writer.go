@@ -4,31 +4,43 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/stoa-project/stoa/actor"
 )
 
 const (
-	// sendKeepBytes is the capacity of a send buffer that is kept; a larger one is given back when it is empty.
-	sendKeepBytes = 256 << 10
-	// sendIdleBytes is the capacity that is kept while nothing is sent.
+	// blockBytes is how much is written at once. A frame begins in a block that is not full, and ends in the same.
+	blockBytes = 64 << 10
+	// blockCapacity holds a block to whose end the largest frame was appended.
+	blockCapacity = blockBytes + maxFrameBytes
+	// sendIdleBytes is the capacity that a connection keeps while nothing is sent.
 	sendIdleBytes = 1 << 10
 )
 
-// sendQueue is what waits to be written: frames, and behind them large messages, one of which is under way in chunks.
+// sendQueue is what waits to be written: blocks of frames, and behind them large messages, one of which is under way in chunks.
 type sendQueue struct {
-	out         []byte // whole frames
-	outMessages int
-	bulks       []bulk
-	bulkBytes   int
-	pairs       map[pair]int // of how many messages in bulks
-	scratch     []byte
-	spare       []byte // the buffer that was written last, to be used again
+	pool      *sync.Pool // of blocks with their full capacity
+	full      []block    // before out
+	fullBytes int
+	out       []byte // whole frames
+	bulks     []bulk
+	bulkBytes int
+	pairs     map[pair]int // of how many messages in bulks
+	scratch   []byte
+	spare     []byte // the small block that was written last, to be used again
 
-	writing         int // bytes that the writer has in hand
-	writingMessages int
-	dropped         int // messages
+	outMessages  int
+	fullMessages int
+	writing      block // what the writer has in hand
+	dropped      int   // messages
+}
+
+// block is a number of frames.
+type block struct {
+	bytes    []byte
+	messages int
 }
 
 // pair is a sender and a receiver, between which order is kept.
@@ -48,9 +60,61 @@ type bulk struct {
 	frame   bool // payload is the body of a frame that refers to no table
 }
 
-func (q *sendQueue) messages() int { return q.outMessages + q.writingMessages + len(q.bulks) }
+func (q *sendQueue) messages() int {
+	return q.outMessages + q.fullMessages + q.writing.messages + len(q.bulks)
+}
 
-func (q *sendQueue) bytes() int { return len(q.out) + q.writing + q.bulkBytes }
+func (q *sendQueue) bytes() int {
+	return len(q.out) + q.fullBytes + len(q.writing.bytes) + q.bulkBytes
+}
+
+// seal begins a new block if the current one is full. It is called after each frame.
+func (q *sendQueue) seal() {
+	if len(q.out) < blockBytes {
+		return
+	}
+	q.full = append(q.full, block{bytes: q.out, messages: q.outMessages})
+	q.fullBytes += len(q.out)
+	q.fullMessages += q.outMessages
+	q.outMessages = 0
+	if next, ok := q.pool.Get().(*[]byte); ok {
+		q.out = *next
+	} else {
+		q.out = make([]byte, 0, blockCapacity)
+	}
+}
+
+// take gives the first block, if there is one.
+func (q *sendQueue) take() bool {
+	switch {
+	case len(q.full) > 0:
+		q.writing = q.full[0]
+		q.full[0] = block{}
+		q.full = q.full[1:]
+		q.fullBytes -= len(q.writing.bytes)
+		q.fullMessages -= q.writing.messages
+		if len(q.full) == 0 {
+			q.full = nil
+		}
+	case len(q.out) > 0:
+		q.writing = block{bytes: q.out, messages: q.outMessages}
+		q.out, q.spare, q.outMessages = q.spare[:0], nil, 0
+	default:
+		return false
+	}
+	return true
+}
+
+// written takes back the block that take gave.
+func (q *sendQueue) written() {
+	buf := q.writing.bytes[:0]
+	q.writing = block{}
+	if cap(buf) == blockCapacity {
+		q.pool.Put(&buf)
+	} else if cap(buf) < blockCapacity {
+		q.spare = buf
+	}
+}
 
 func (q *sendQueue) hasRoom(size int, o *Options) bool {
 	bytes := q.bytes()
@@ -78,6 +142,7 @@ func (q *sendQueue) addBulk(b bulk) {
 func (q *sendQueue) addFrame(kind frameKind, body []byte) {
 	if len(q.bulks) == 0 {
 		q.out = appendFrame(q.out, kind, body)
+		q.seal()
 		return
 	}
 	q.addBulk(bulk{header: header{kind: kind}, payload: body, frame: true})
@@ -85,7 +150,7 @@ func (q *sendQueue) addFrame(kind frameKind, body []byte) {
 
 // shrink gives back the buffers of a queue that has nothing to send.
 func (q *sendQueue) shrink() {
-	if cap(q.out) > sendIdleBytes {
+	if cap(q.out) > sendIdleBytes && len(q.out) == 0 {
 		q.out = nil
 	}
 	if cap(q.spare) > sendIdleBytes {
@@ -94,8 +159,8 @@ func (q *sendQueue) shrink() {
 }
 
 func (q *sendQueue) drop() {
-	q.dropped += q.outMessages + len(q.bulks)
-	q.out, q.outMessages, q.bulks, q.bulkBytes = nil, 0, nil, 0
+	q.dropped += q.outMessages + q.fullMessages + len(q.bulks)
+	q.out, q.outMessages, q.full, q.fullBytes, q.fullMessages, q.bulks, q.bulkBytes = nil, 0, nil, 0, 0, nil, 0
 }
 
 func (q *sendQueue) sayGoodbye(e ending) {
@@ -122,6 +187,7 @@ func (s *session) appendBulk() {
 			q.out = appendFrame(q.out, frameChunk, b.payload[b.sent:b.sent+part])
 			b.sent += part
 			if b.sent < len(b.payload) {
+				q.seal()
 				return
 			}
 			q.scratch = s.appendHeader(q.scratch[:0], b.header)
@@ -130,6 +196,7 @@ func (s *session) appendBulk() {
 		}
 		s.popBulk()
 	}
+	q.seal()
 }
 
 func (s *session) popBulk() {
@@ -151,57 +218,48 @@ func (s *session) popBulk() {
 // writeAll writes what is queued, as much at a time as has come together, until the session is over.
 func (s *session) writeAll() {
 	for {
-		buf, messages, ok := s.takeOut()
+		b, ok := s.takeOut()
 		if !ok {
 			break
 		}
-		n, err := s.conn.Write(buf)
+		n, err := s.conn.Write(b.bytes)
 		s.sentBytes.Add(int64(n))
-		s.mu.Lock()
-		if err == nil {
-			s.queue.writing, s.queue.writingMessages = 0, 0
-		}
-		if cap(buf) <= sendKeepBytes {
-			s.queue.spare = buf
-		}
-		s.mu.Unlock()
 		if err != nil {
 			s.end(ending{reason: actor.Disconnected, err: err})
 			break
 		}
-		s.sentMessages.Add(int64(messages))
+		s.sentMessages.Add(int64(b.messages))
+		s.mu.Lock()
+		s.queue.written()
+		s.mu.Unlock()
 	}
 	s.linger()
 }
 
 // takeOut waits for something to write; false if there will be nothing more.
-func (s *session) takeOut() (buf []byte, messages int, ok bool) {
+func (s *session) takeOut() (block, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := &s.queue
 	for {
 		if s.over.Load() && !s.ending.polite {
-			return nil, 0, false
+			return block{}, false
 		}
-		if len(q.bulks) > 0 {
+		if len(q.full) == 0 && len(q.bulks) > 0 {
 			s.appendBulk()
 		}
-		if len(q.out) > 0 {
-			break
+		if q.take() {
+			return q.writing, true
 		}
 		if s.over.Load() {
-			return nil, 0, false
+			return block{}, false
 		}
 		s.idle = true
 		s.wake.Wait()
-		if !s.over.Load() && len(q.out) < chunkBytes {
+		if !s.over.Load() && len(q.full) == 0 {
 			s.gather()
 		}
 	}
-	buf, messages = q.out, q.outMessages
-	q.out, q.spare, q.outMessages = q.spare[:0], nil, 0
-	q.writing, q.writingMessages = len(buf), messages
-	return buf, messages, true
 }
 
 // gather lets those who are about to send do so, for one write is cheaper than many.

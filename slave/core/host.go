@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/wire"
 )
@@ -65,9 +67,9 @@ func (c *Core) launchWaiting() {
 }
 
 // ifHost does what only the registered host may ask for.
-func (c *Core) ifHost(s Session, p *peer, m interface{ String() string }, do func()) {
+func (c *Core) ifHost(s Session, p *peer, m proto.Message, do func()) {
 	if !p.isHost {
-		c.expel(s, "only the registered host may say %T", m)
+		c.expel(s, "only the registered host may say %s", m.ProtoReflect().Descriptor().Name())
 		return
 	}
 	do()
