@@ -28,15 +28,14 @@ type cell struct {
 	stopped  bool // a stop is on its way
 
 	// The rest belongs to the actor's goroutine.
-	engine   proto.Context
-	actor    Actor
-	state    cellState
-	failure  *PanicError
-	inHand   envelope
-	answered bool
-	born     time.Time
-	log      *zerolog.Logger
-	extra    *cellExtra
+	engine  proto.Context
+	actor   Actor
+	state   cellState
+	failure *PanicError
+	inHand  envelope
+	born    time.Time
+	log     *zerolog.Logger
+	extra   *cellExtra
 }
 
 // cellExtra is what only some actors need.

@@ -18,6 +18,9 @@ import (
 // that names stay unique while memory stays bounded.
 const rememberedNames = 65536
 
+// MaxNameBytes is how long a registered name may be, its parents' included, so that it fits into a message to another node.
+const MaxNameBytes = 512
+
 // SystemOptions make a System. The zero value is a node with a random name that logs nothing.
 type SystemOptions struct {
 	// Node is the id of this node, unique in the cluster; empty: a random one.
@@ -159,6 +162,9 @@ func (s *System) newCell(parent *cell, name string, produce func() Actor, opts [
 	path := name
 	if parent != nil {
 		path = parent.path + "/" + name
+	}
+	if len(path) > MaxNameBytes {
+		panic(fmt.Sprintf("actor name %q of %d bytes: at most %d are allowed", path, len(path), MaxNameBytes))
 	}
 	options := spawnOptions{limit: s.limit}
 	for _, opt := range opts {

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/actor"
@@ -297,8 +298,12 @@ func TestWithoutASlaveRunSaysWhere(t *testing.T) {
 
 func TestAnEnvironmentThatIsNoExecutorsIsSaidSo(t *testing.T) {
 	for _, test := range []struct{ name, value string }{
-		{"MESOS_FRAMEWORK_ID", ""}, {"MESOS_EXECUTOR_ID", ""}, {"MESOS_AGENT_ENDPOINT", ""}, {"MESOS_AGENT_ENDPOINT", "nowhere"},
-		{"MESOS_EXECUTOR_AUTHENTICATION_TOKEN", "xyz"}, {"MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "5s"},
+		{"MESOS_FRAMEWORK_ID", ""},
+		{"MESOS_EXECUTOR_ID", ""},
+		{"MESOS_AGENT_ENDPOINT", ""},
+		{"MESOS_AGENT_ENDPOINT", "nowhere"},
+		{"MESOS_EXECUTOR_AUTHENTICATION_TOKEN", "xyz"},
+		{"MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "5s"},
 	} {
 		err := executor.Run(context.Background(), executor.Options{Environment: environment(slaveAddress, test.name, test.value)}, worker{})
 		if err == nil || !strings.Contains(err.Error(), test.name) {
@@ -373,3 +378,5 @@ func TestTheExampleRuns(t *testing.T) {
 		t.Errorf("the example ended: %v", err)
 	}
 }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

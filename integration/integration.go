@@ -88,10 +88,10 @@ type Cluster struct {
 	slaves []*slaveProcess
 	ending sync.WaitGroup // processes that end by themselves
 
-	mu       sync.Mutex
-	outside  map[string]*link // machines that are not the cluster's own, by name
-	client   *client.Client
-	hosts    []*hostProcess // all that ever were
+	mu      sync.Mutex
+	outside map[string]*link // machines that are not the cluster's own, by name
+	client  *client.Client
+	hosts   []*hostProcess // all that ever were
 }
 
 // New starts a cluster and waits for its slaves to be registered.
@@ -212,10 +212,13 @@ func (c *Cluster) allHosts() []*hostProcess {
 
 // end ends all that still runs: nobody says goodbye, slaves first so that they do not look for another master.
 func (c *Cluster) end() {
-	time.Sleep(settle)
 	c.mu.Lock()
 	operator := c.client
+	for _, outside := range c.outside {
+		outside.release()
+	}
 	c.mu.Unlock()
+	time.Sleep(settle)
 	if operator != nil {
 		operator.Close()
 	}

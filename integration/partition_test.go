@@ -122,10 +122,13 @@ func TestASlowNetworkIsNoFault(t *testing.T) {
 func TestConnectionsThatBreakAllTheTimeDelayAndLoseNothing(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, c *integration.Cluster) {
 		f := subscribe(t, c, "job", checkpointing)
-		var ids []string
-		for _, id := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		early, late := []string{"a", "b", "c", "d"}, []string{"e", "f", "g", "h"}
+		for _, id := range early {
 			f.launch(task(id, "sleep", "20s"))
-			ids = append(ids, id)
+		}
+		f.awaitState(mesos.TaskState_TASK_RUNNING, early...)
+		for _, id := range late {
+			f.launch(task(id, "sleep", "20s"))
 		}
 		for range 40 {
 			c.Break("slave1", "master")
@@ -134,16 +137,18 @@ func TestConnectionsThatBreakAllTheTimeDelayAndLoseNothing(t *testing.T) {
 			time.Sleep(300 * time.Millisecond)
 		}
 		f.await("every task has ended", func() bool {
-			for _, id := range ids {
+			for _, id := range append(early, late...) {
 				if s := f.last(id); s == nil || !mesos.IsTerminal(s.GetState()) {
 					return false
 				}
 			}
 			return true
 		})
-		for _, id := range ids {
-			// A launch that never arrived is dropped, and its framework told; what ran, ran to its end.
-			if s := f.states(id); s != "STARTING RUNNING FINISHED" && s != "DROPPED" && s != "RUNNING FINISHED" && s != "FINISHED" {
+		for _, id := range early {
+			f.expectStates(map[string]string{id: "STARTING RUNNING FINISHED"})
+		}
+		for _, id := range late { // A launch that never arrives is dropped, and its framework told.
+			if s := f.states(id); s != "STARTING RUNNING FINISHED" && s != "DROPPED" {
 				t.Errorf("task %s went through %s", id, s)
 			}
 		}

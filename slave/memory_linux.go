@@ -8,5 +8,5 @@ func totalMemory() (uint64, error) {
 	if err := unix.Sysinfo(&info); err != nil {
 		return 0, err
 	}
-	return uint64(info.Totalram) * uint64(info.Unit), nil
+	return uint64(info.Totalram) * uint64(info.Unit), nil //nolint:unconvert // its type differs between processors
 }

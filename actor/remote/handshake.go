@@ -2,7 +2,6 @@ package remote
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -265,68 +264,6 @@ func (r *Remote) tryDecide(g greeting, confirm *ConfirmMessage) (s, old *session
 	r.mu.Unlock()
 	r.fail(failed)
 	return s, nil, &VerdictMessage{Verdict: VerdictMessage_READY, Order: order}
-}
-
-// dial makes a connection for what waits for an address.
-func (r *Remote) dial(d *dial) {
-	s, err := r.connect(d)
-	if err != nil {
-		reason := actor.Unreachable
-		var refused *refusal
-		if errors.As(err, &refused) {
-			reason = actor.Refused
-		}
-		r.log.Info().Str("address", d.address).Err(err).Msg("could not connect")
-		r.giveUp(d, reason, fmt.Errorf("connect to %s: %w", d.address, err))
-		return
-	}
-	if s != nil {
-		r.begin(s)
-	}
-}
-
-// connect dials and shakes hands. It returns nil without an error if another session has taken over.
-func (r *Remote) connect(d *dial) (*session, error) {
-	ctx, cancel := context.WithTimeout(r.life, r.options.DialTimeout)
-	defer cancel()
-	conn, err := r.options.Network.Dial(ctx, d.address)
-	if err != nil {
-		return nil, err
-	}
-	if !r.track(conn) {
-		_ = conn.Close()
-		return nil, errClosed
-	}
-	defer r.untrack(conn)
-	s, err := r.shake(d, conn)
-	if s == nil {
-		_ = conn.Close()
-	}
-	return s, err
-}
-
-func (r *Remote) shake(d *dial, conn net.Conn) (*session, error) {
-	if err := conn.SetDeadline(time.Now().Add(r.options.HandshakeTimeout)); err != nil {
-		return nil, err
-	}
-	g, err := r.greetDialled(conn, d.address)
-	if err != nil {
-		return nil, err
-	}
-	confirm, wait := r.confirm(d, g, conn)
-	for wait != nil {
-		<-wait
-		confirm, wait = r.confirm(d, g, conn)
-	}
-	if confirm == nil {
-		_ = writeHandshake(conn, "", verdictKind, &VerdictMessage{Verdict: VerdictMessage_DUPLICATE})
-		return nil, nil
-	}
-	verdict := &VerdictMessage{}
-	if err = writeHandshake(conn, "", confirmKind, confirm); err == nil {
-		err = readAs(conn, verdictKind, verdict)
-	}
-	return r.conclude(d, g, verdict, err)
 }
 
 // begin runs a session that both sides have agreed on.

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// Listen serves the address: other nodes, and HTTP. It returns the address that it listens on.
+// Listen serves the address: other nodes, and HTTP. It returns the address that it listens on. What others may dial is
+// Options.Advertise; who wants a free port there listens first, starts then, and calls Serve.
 func (r *Remote) Listen(address string) (net.Addr, error) {
 	l, err := r.options.Network.Listen(address)
 	if err != nil {

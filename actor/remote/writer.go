@@ -222,13 +222,13 @@ func (s *session) writeAll() {
 		if !ok {
 			break
 		}
+		s.sentMessages.Add(int64(b.messages)) // before an answer can come
 		n, err := s.conn.Write(b.bytes)
 		s.sentBytes.Add(int64(n))
 		if err != nil {
 			s.end(ending{reason: actor.Disconnected, err: err})
 			break
 		}
-		s.sentMessages.Add(int64(b.messages))
 		s.mu.Lock()
 		s.queue.written()
 		s.mu.Unlock()

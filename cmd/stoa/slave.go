@@ -86,11 +86,6 @@ func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
 	if err := chooseIsolation(&flags.isolation, func(format string, args ...any) { log.Warn().Msgf(format, args...) }); err != nil {
 		return err
 	}
-	lock, err := flags.openWorkDir()
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
 	info, err := flags.describe()
 	if err != nil {
 		return err
@@ -100,6 +95,11 @@ func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
 		return err
 	}
 	defer listener.Close()
+	lock, err := flags.openWorkDir()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	address, err := netip.ParseAddrPort(listener.Addr().String())
 	if err != nil {
 		return fmt.Errorf("address of the slave: %w", err)
@@ -182,7 +182,7 @@ func (f *slaveFlags) openWorkDir() (*os.File, error) {
 }
 
 func workDirError(dir string, err error) error {
-	return fmt.Errorf("--work_dir %s can't be written: %w; give a directory that can with --work_dir", dir, pathCause(err))
+	return fmt.Errorf("--work_dir %s can't be written: %w; choose another with --work_dir", dir, pathCause(err))
 }
 
 // describe says what this machine is and has.

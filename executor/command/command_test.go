@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/actor"
@@ -182,3 +183,5 @@ func TestARefusedCommandExecutorEnds(t *testing.T) {
 		r.host.ExpectNone(t)
 	})
 }
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -26,12 +26,12 @@ func terminal(task *mesos.TaskInfo, why intent, exit *wire.ContainerExit) *mesos
 		status.State, status.Message = state.Enum(), proto.String(message)
 		return status
 	}
-	switch {
-	case why == byKill:
+	switch why {
+	case byKill:
 		return end(mesos.TaskState_TASK_KILLED, "killed; the command "+describe(exit))
-	case why == byShutdown:
+	case byShutdown:
 		return end(mesos.TaskState_TASK_KILLED, "the executor was shut down; the command "+describe(exit))
-	case why == byTimeAllowed:
+	case byTimeAllowed:
 		status.Reason = mesos.TaskStatus_REASON_MAX_COMPLETION_TIME_REACHED.Enum()
 		return end(mesos.TaskState_TASK_FAILED, fmt.Sprintf("ran longer than the allowed %s", time.Duration(task.GetMaxCompletionTime().GetNanoseconds())))
 	}

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/stoa-project/stoa/proto/mesos/executorpb"
@@ -21,10 +22,7 @@ func (c *Core) connect() {
 	c.session++
 	c.retryAt = time.Time{}
 	call := c.call(executorpb.Call_SUBSCRIBE)
-	call.Subscribe = &executorpb.Call_Subscribe{}
-	for _, task := range c.tasks {
-		call.Subscribe.UnacknowledgedTasks = append(call.Subscribe.UnacknowledgedTasks, task)
-	}
+	call.Subscribe = &executorpb.Call_Subscribe{UnacknowledgedTasks: slices.Clone(c.tasks)}
 	for i := range c.updates {
 		c.updates[i].told = c.session
 		call.Subscribe.UnacknowledgedUpdates = append(call.Subscribe.UnacknowledgedUpdates, c.updates[i].call)

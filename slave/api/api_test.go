@@ -64,8 +64,15 @@ func (w *world) write(path, text string) {
 	}
 }
 
+// reply is what a server answered, without the body.
+type reply struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
+}
+
 // get asks with a query as it is, and returns the answer and its body.
-func (w *world) get(path, query string, headers ...string) (*http.Response, string) {
+func (w *world) get(path, query string, headers ...string) (reply, string) {
 	w.Helper()
 	request, err := http.NewRequest(http.MethodGet, w.server.URL+path, nil)
 	if err != nil {
@@ -85,7 +92,7 @@ func (w *world) get(path, query string, headers ...string) (*http.Response, stri
 	if err != nil {
 		w.Fatalf("GET %s?%s: %v", path, query, err)
 	}
-	return response, string(body)
+	return reply{response.StatusCode, response.Status, response.Header}, string(body)
 }
 
 func query(path string, more ...string) string {

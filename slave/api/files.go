@@ -76,7 +76,7 @@ func (o owners) describe(path string, info fs.FileInfo) fileInfo {
 		Path: path, Size: info.Size(), Mtime: float64(info.ModTime().UnixNano()) / 1e9, Mode: modeString(info.Mode()), Nlink: 1,
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-		f.Nlink = uint64(stat.Nlink)
+		f.Nlink = uint64(stat.Nlink) //nolint:unconvert // its type differs between systems
 		f.UID, f.GID = o.user(stat.Uid), o.group(stat.Gid)
 	}
 	return f

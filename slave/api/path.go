@@ -176,8 +176,3 @@ func badRequest(format string, args ...any) error {
 func notFound(format string, args ...any) error {
 	return &failure{http.StatusNotFound, fmt.Sprintf(format, args...)}
 }
-
-// Path is the virtual path of an executor's latest sandbox, below which its files are.
-func Path(frameworkID, executorID string) string {
-	return "/frameworks/" + frameworkID + "/executors/" + executorID + "/runs/" + checkpoint.Latest
-}

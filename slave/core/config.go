@@ -39,8 +39,8 @@ const HostGoodbye = 2 * time.Second
 // What is kept for people to look at after it ended; the oldest go first.
 const (
 	MaxCompletedFrameworks = 50 // Mesos's
-	MaxCompletedExecutors  = 1000
-	MaxCompletedTasks      = 2000
+	MaxCompletedExecutors  = 200
+	MaxCompletedTasks      = 200
 )
 
 // Bounds against executors and frameworks that never stop.

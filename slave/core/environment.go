@@ -37,8 +37,13 @@ func stoutDuration(d time.Duration) string {
 		name string
 		unit time.Duration
 	}{
-		{"weeks", 7 * 24 * time.Hour}, {"days", 24 * time.Hour}, {"hrs", time.Hour}, {"mins", time.Minute},
-		{"secs", time.Second}, {"ms", time.Millisecond}, {"us", time.Microsecond},
+		{"weeks", 7 * 24 * time.Hour},
+		{"days", 24 * time.Hour},
+		{"hrs", time.Hour},
+		{"mins", time.Minute},
+		{"secs", time.Second},
+		{"ms", time.Millisecond},
+		{"us", time.Microsecond},
 	}
 	for _, u := range units {
 		if d != 0 && d%u.unit == 0 {

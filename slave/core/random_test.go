@@ -43,7 +43,6 @@ func TestRandomEvents(t *testing.T) {
 type world struct {
 	*bench
 	*rand.Rand
-	frameworks []string
 	tasks      []string // "f/t"
 	promised   map[string][][]byte
 	delivered  map[string][]*mesos.TaskStatus
