@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	proto "github.com/asynkron/protoactor-go/actor"
+	"github.com/asynkron/protoactor-go/eventstream"
 )
 
 // engine is what we use of protoactor: its actor contexts and their supervision tree, with children that stop before
@@ -21,13 +22,12 @@ type engine struct {
 // simulated cluster would pay.
 const engineBuckets = 2
 
-// engineThrottle is the period, in nanoseconds, of protoactor's limit for its own dead letter log, which we discard. Its shortest,
-// because a goroutine waits for its end.
-const engineThrottle = 1
-
 func newEngine() *engine {
 	discard := func(*proto.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }
-	system := proto.NewActorSystem(proto.WithLoggerFactory(discard), proto.WithDeadLetterThrottleInterval(engineThrottle))
+	system := proto.NewActorSystem(proto.WithLoggerFactory(discard))
+	// Nobody listens to its events: the logs of dead letters and of supervision are our own, and protoactor's limit for the former
+	// leaves a goroutine behind that waits for a second.
+	system.EventStream = eventstream.NewEventStream()
 	buckets := system.ProcessRegistry.LocalPIDs
 	buckets.LocalPIDs = slices.Clone(buckets.LocalPIDs[:engineBuckets])
 	return &engine{system: system}

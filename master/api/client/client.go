@@ -75,17 +75,20 @@ func (c *Client) Close() {
 	_ = c.remote.Close(ctx)
 }
 
-// Call asks one of Mesos's operator calls.
+// Call asks one of Mesos's operator calls. The response to a call that only changes something is nil.
 func (c *Client) Call(ctx context.Context, call *masterpb.Call) (*masterpb.Response, error) {
 	answer, err := c.ask(ctx, call)
 	if err != nil {
 		return nil, err
 	}
-	response, ok := answer.(*masterpb.Response)
-	if !ok {
+	switch answer := answer.(type) {
+	case *masterpb.Response:
+		return answer, nil
+	case *wire.OperatorDone:
+		return nil, nil
+	default:
 		return nil, fmt.Errorf("the master at %s answered %v with %T", c.address, call.GetType(), answer)
 	}
-	return response, nil
 }
 
 // KillTask ends a task of a framework; the framework is told by the task's update.
