@@ -230,7 +230,6 @@ func (c *Cluster) end() {
 	}
 	c.master.kill()
 	c.ending.Wait()
-	time.Sleep(settle)
 	c.log.close()
 }
 

@@ -43,7 +43,6 @@ func inCluster(t *testing.T, f func(t *testing.T, sys *actor.System, published *
 			if err := sys.Shutdown(ctx); err != nil {
 				t.Error(err)
 			}
-			time.Sleep(time.Millisecond) // Of fake time: for what ends a moment after its node.
 		})
 		f(t, sys, published)
 	})

@@ -90,8 +90,6 @@ func newStory(t *testing.T, change func(*Config)) *story {
 	if change != nil {
 		change(&s.config)
 	}
-	// The last of all: time passes in a bubble only as long as the test goes on, and some goroutines end by it.
-	t.Cleanup(func() { time.Sleep(time.Second) })
 	s.slave = New(s.config)
 	n := s.start("slave1", wire.RoleSlave, slaveAddress, nil)
 	s.system = n.system

@@ -35,6 +35,7 @@ const (
 	ContainerExit_MEMORY         ContainerExit_Cause = 4 // ended by the memory limit
 	ContainerExit_KILLED         ContainerExit_Cause = 5 // ended by KillContainer or KillExecutor
 	ContainerExit_HOST_LOST      ContainerExit_Cause = 6 // the host ended and took the container with it
+	ContainerExit_PIDS           ContainerExit_Cause = 7 // the command failed, and the limit of processes had refused it one
 )
 
 // Enum value maps for ContainerExit_Cause.
@@ -47,6 +48,7 @@ var (
 		4: "MEMORY",
 		5: "KILLED",
 		6: "HOST_LOST",
+		7: "PIDS",
 	}
 	ContainerExit_Cause_value = map[string]int32{
 		"EXITED":         0,
@@ -56,6 +58,7 @@ var (
 		"MEMORY":         4,
 		"KILLED":         5,
 		"HOST_LOST":      6,
+		"PIDS":           7,
 	}
 )
 
@@ -1417,15 +1420,17 @@ func (x *KillExecutor) GetContainerId() *mesos.ContainerID {
 // StartContainer asks the host for a container. ContainerStarted and then ContainerExited answer it, or
 // ContainerExited alone if it could not be started.
 type StartContainer struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ContainerId   *mesos.ContainerID     `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
-	Command       *mesos.CommandInfo     `protobuf:"bytes,2,opt,name=command,proto3" json:"command,omitempty"`
-	Container     *mesos.ContainerInfo   `protobuf:"bytes,3,opt,name=container,proto3" json:"container,omitempty"` // volumes, rlimits, …; may be absent
-	Resources     []*mesos.Resource      `protobuf:"bytes,4,rep,name=resources,proto3" json:"resources,omitempty"`
-	Directory     string                 `protobuf:"bytes,5,opt,name=directory,proto3" json:"directory,omitempty"` // the sandbox
-	User          string                 `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`
-	Environment   map[string]string      `protobuf:"bytes,7,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // beneath what the command asks
-	Stdin         []byte                 `protobuf:"bytes,8,opt,name=stdin,proto3" json:"stdin,omitempty"`                                                                                       // what the command reads on its standard input; empty: nothing
+	state         protoimpl.MessageState         `protogen:"open.v1"`
+	ContainerId   *mesos.ContainerID             `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Command       *mesos.CommandInfo             `protobuf:"bytes,2,opt,name=command,proto3" json:"command,omitempty"`
+	Container     *mesos.ContainerInfo           `protobuf:"bytes,3,opt,name=container,proto3" json:"container,omitempty"` // volumes, rlimits, …; may be absent
+	Resources     []*mesos.Resource              `protobuf:"bytes,4,rep,name=resources,proto3" json:"resources,omitempty"`
+	Directory     string                         `protobuf:"bytes,5,opt,name=directory,proto3" json:"directory,omitempty"` // the sandbox
+	User          string                         `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`
+	Environment   map[string]string              `protobuf:"bytes,7,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // beneath what the command asks
+	Stdin         []byte                         `protobuf:"bytes,8,opt,name=stdin,proto3" json:"stdin,omitempty"`                                                                                       // what the command reads on its standard input; empty: nothing
+	Pids          uint32                         `protobuf:"varint,9,opt,name=pids,proto3" json:"pids,omitempty"`                                                                                        // processes and threads at most; 0: the host's default
+	Limits        map[string]*mesos.Value_Scalar `protobuf:"bytes,10,rep,name=limits,proto3" json:"limits,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`          // ceilings of cpus and mem where they differ from resources
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1512,6 +1517,20 @@ func (x *StartContainer) GetEnvironment() map[string]string {
 func (x *StartContainer) GetStdin() []byte {
 	if x != nil {
 		return x.Stdin
+	}
+	return nil
+}
+
+func (x *StartContainer) GetPids() uint32 {
+	if x != nil {
+		return x.Pids
+	}
+	return 0
+}
+
+func (x *StartContainer) GetLimits() map[string]*mesos.Value_Scalar {
+	if x != nil {
+		return x.Limits
 	}
 	return nil
 }
@@ -1732,6 +1751,7 @@ type ContainerExit struct {
 	StartedUnixNanos  int64                  `protobuf:"varint,6,opt,name=started_unix_nanos,json=startedUnixNanos,proto3" json:"started_unix_nanos,omitempty"`
 	FinishedUnixNanos int64                  `protobuf:"varint,7,opt,name=finished_unix_nanos,json=finishedUnixNanos,proto3" json:"finished_unix_nanos,omitempty"`
 	CpuSeconds        float64                `protobuf:"fixed64,8,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"` // user and system; 0: not known
+	PidsLimit         uint64                 `protobuf:"varint,9,opt,name=pids_limit,json=pidsLimit,proto3" json:"pids_limit,omitempty"`     // with PIDS
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -1822,11 +1842,18 @@ func (x *ContainerExit) GetCpuSeconds() float64 {
 	return 0
 }
 
+func (x *ContainerExit) GetPidsLimit() uint64 {
+	if x != nil {
+		return x.PidsLimit
+	}
+	return 0
+}
+
 var File_proto_wire_wire_proto protoreflect.FileDescriptor
 
 const file_proto_wire_wire_proto_rawDesc = "" +
 	"\n" +
-	"\x15proto/wire/wire.proto\x12\fstoa.wire.v1\x1a\x19proto/mesos/cluster.proto\x1a\x19proto/mesos/command.proto\x1a\x1bproto/mesos/container.proto\x1a\x1aproto/mesos/executor.proto\x1a\x1bproto/mesos/framework.proto\x1a\x15proto/mesos/ids.proto\x1a\x1aproto/mesos/resource.proto\x1a\x16proto/mesos/task.proto\"s\n" +
+	"\x15proto/wire/wire.proto\x12\fstoa.wire.v1\x1a\x19proto/mesos/cluster.proto\x1a\x19proto/mesos/command.proto\x1a\x1bproto/mesos/container.proto\x1a\x1aproto/mesos/executor.proto\x1a\x1bproto/mesos/framework.proto\x1a\x15proto/mesos/ids.proto\x1a\x1aproto/mesos/resource.proto\x1a\x16proto/mesos/task.proto\x1a\x17proto/mesos/value.proto\"s\n" +
 	"\rRegisterSlave\x12)\n" +
 	"\x05slave\x18\x01 \x01(\v2\x13.mesos.v1.AgentInfoR\x05slave\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1d\n" +
@@ -1923,7 +1950,7 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12/\n" +
 	"\x04exit\x18\x02 \x01(\v2\x1b.stoa.wire.v1.ContainerExitR\x04exit\"H\n" +
 	"\fKillExecutor\x128\n" +
-	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\"\xbd\x03\n" +
+	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\"\xe6\x04\n" +
 	"\x0eStartContainer\x128\n" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12/\n" +
 	"\acommand\x18\x02 \x01(\v2\x15.mesos.v1.CommandInfoR\acommand\x125\n" +
@@ -1932,10 +1959,16 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\tdirectory\x18\x05 \x01(\tR\tdirectory\x12\x12\n" +
 	"\x04user\x18\x06 \x01(\tR\x04user\x12O\n" +
 	"\venvironment\x18\a \x03(\v2-.stoa.wire.v1.StartContainer.EnvironmentEntryR\venvironment\x12\x14\n" +
-	"\x05stdin\x18\b \x01(\fR\x05stdin\x1a>\n" +
+	"\x05stdin\x18\b \x01(\fR\x05stdin\x12\x12\n" +
+	"\x04pids\x18\t \x01(\rR\x04pids\x12@\n" +
+	"\x06limits\x18\n" +
+	" \x03(\v2(.stoa.wire.v1.StartContainer.LimitsEntryR\x06limits\x1a>\n" +
 	"\x10EnvironmentEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"^\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aQ\n" +
+	"\vLimitsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.mesos.v1.Value.ScalarR\x05value:\x028\x01\"^\n" +
 	"\x10ContainerStarted\x128\n" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\rR\x03pid\"|\n" +
@@ -1946,7 +1979,7 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\x05R\x06signal\"I\n" +
 	"\rKillContainer\x128\n" +
-	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\"\xce\x03\n" +
+	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\"\xf7\x03\n" +
 	"\rContainerExit\x127\n" +
 	"\x05cause\x18\x01 \x01(\x0e2!.stoa.wire.v1.ContainerExit.CauseR\x05cause\x12\x1f\n" +
 	"\vwait_status\x18\x02 \x01(\x05R\n" +
@@ -1957,7 +1990,9 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\x12started_unix_nanos\x18\x06 \x01(\x03R\x10startedUnixNanos\x12.\n" +
 	"\x13finished_unix_nanos\x18\a \x01(\x03R\x11finishedUnixNanos\x12\x1f\n" +
 	"\vcpu_seconds\x18\b \x01(\x01R\n" +
-	"cpuSeconds\"p\n" +
+	"cpuSeconds\x12\x1d\n" +
+	"\n" +
+	"pids_limit\x18\t \x01(\x04R\tpidsLimit\"z\n" +
 	"\x05Cause\x12\n" +
 	"\n" +
 	"\x06EXITED\x10\x00\x12\x11\n" +
@@ -1968,7 +2003,8 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\x06MEMORY\x10\x04\x12\n" +
 	"\n" +
 	"\x06KILLED\x10\x05\x12\r\n" +
-	"\tHOST_LOST\x10\x06B.Z,github.com/stoa-project/stoa/proto/wire;wireb\x06proto3"
+	"\tHOST_LOST\x10\x06\x12\b\n" +
+	"\x04PIDS\x10\aB.Z,github.com/stoa-project/stoa/proto/wire;wireb\x06proto3"
 
 var (
 	file_proto_wire_wire_proto_rawDescOnce sync.Once
@@ -1983,7 +2019,7 @@ func file_proto_wire_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_proto_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_proto_wire_wire_proto_goTypes = []any{
 	(ContainerExit_Cause)(0),    // 0: stoa.wire.v1.ContainerExit.Cause
 	(*RegisterSlave)(nil),       // 1: stoa.wire.v1.RegisterSlave
@@ -2017,81 +2053,85 @@ var file_proto_wire_wire_proto_goTypes = []any{
 	(*ContainerExit)(nil),       // 29: stoa.wire.v1.ContainerExit
 	nil,                         // 30: stoa.wire.v1.LaunchExecutor.EnvironmentEntry
 	nil,                         // 31: stoa.wire.v1.StartContainer.EnvironmentEntry
-	(*mesos.AgentInfo)(nil),     // 32: mesos.v1.AgentInfo
-	(*mesos.FrameworkInfo)(nil), // 33: mesos.v1.FrameworkInfo
-	(*mesos.Task)(nil),          // 34: mesos.v1.Task
-	(*mesos.FrameworkID)(nil),   // 35: mesos.v1.FrameworkID
-	(*mesos.ExecutorInfo)(nil),  // 36: mesos.v1.ExecutorInfo
-	(*mesos.AgentID)(nil),       // 37: mesos.v1.AgentID
-	(*mesos.MasterInfo)(nil),    // 38: mesos.v1.MasterInfo
-	(*mesos.TaskInfo)(nil),      // 39: mesos.v1.TaskInfo
-	(*mesos.TaskID)(nil),        // 40: mesos.v1.TaskID
-	(*mesos.KillPolicy)(nil),    // 41: mesos.v1.KillPolicy
-	(*mesos.ExecutorID)(nil),    // 42: mesos.v1.ExecutorID
-	(*mesos.TaskStatus)(nil),    // 43: mesos.v1.TaskStatus
-	(*mesos.ContainerID)(nil),   // 44: mesos.v1.ContainerID
-	(*mesos.CommandInfo)(nil),   // 45: mesos.v1.CommandInfo
-	(*mesos.ContainerInfo)(nil), // 46: mesos.v1.ContainerInfo
-	(*mesos.Resource)(nil),      // 47: mesos.v1.Resource
+	nil,                         // 32: stoa.wire.v1.StartContainer.LimitsEntry
+	(*mesos.AgentInfo)(nil),     // 33: mesos.v1.AgentInfo
+	(*mesos.FrameworkInfo)(nil), // 34: mesos.v1.FrameworkInfo
+	(*mesos.Task)(nil),          // 35: mesos.v1.Task
+	(*mesos.FrameworkID)(nil),   // 36: mesos.v1.FrameworkID
+	(*mesos.ExecutorInfo)(nil),  // 37: mesos.v1.ExecutorInfo
+	(*mesos.AgentID)(nil),       // 38: mesos.v1.AgentID
+	(*mesos.MasterInfo)(nil),    // 39: mesos.v1.MasterInfo
+	(*mesos.TaskInfo)(nil),      // 40: mesos.v1.TaskInfo
+	(*mesos.TaskID)(nil),        // 41: mesos.v1.TaskID
+	(*mesos.KillPolicy)(nil),    // 42: mesos.v1.KillPolicy
+	(*mesos.ExecutorID)(nil),    // 43: mesos.v1.ExecutorID
+	(*mesos.TaskStatus)(nil),    // 44: mesos.v1.TaskStatus
+	(*mesos.ContainerID)(nil),   // 45: mesos.v1.ContainerID
+	(*mesos.CommandInfo)(nil),   // 46: mesos.v1.CommandInfo
+	(*mesos.ContainerInfo)(nil), // 47: mesos.v1.ContainerInfo
+	(*mesos.Resource)(nil),      // 48: mesos.v1.Resource
+	(*mesos.Value_Scalar)(nil),  // 49: mesos.v1.Value.Scalar
 }
 var file_proto_wire_wire_proto_depIdxs = []int32{
-	32, // 0: stoa.wire.v1.RegisterSlave.slave:type_name -> mesos.v1.AgentInfo
-	32, // 1: stoa.wire.v1.ReregisterSlave.slave:type_name -> mesos.v1.AgentInfo
-	33, // 2: stoa.wire.v1.ReregisterSlave.frameworks:type_name -> mesos.v1.FrameworkInfo
+	33, // 0: stoa.wire.v1.RegisterSlave.slave:type_name -> mesos.v1.AgentInfo
+	33, // 1: stoa.wire.v1.ReregisterSlave.slave:type_name -> mesos.v1.AgentInfo
+	34, // 2: stoa.wire.v1.ReregisterSlave.frameworks:type_name -> mesos.v1.FrameworkInfo
 	3,  // 3: stoa.wire.v1.ReregisterSlave.executors:type_name -> stoa.wire.v1.SlaveExecutor
-	34, // 4: stoa.wire.v1.ReregisterSlave.tasks:type_name -> mesos.v1.Task
-	35, // 5: stoa.wire.v1.SlaveExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	36, // 6: stoa.wire.v1.SlaveExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	37, // 7: stoa.wire.v1.SlaveRegistered.slave_id:type_name -> mesos.v1.AgentID
-	38, // 8: stoa.wire.v1.SlaveRegistered.master:type_name -> mesos.v1.MasterInfo
-	37, // 9: stoa.wire.v1.SlaveReregistered.slave_id:type_name -> mesos.v1.AgentID
-	38, // 10: stoa.wire.v1.SlaveReregistered.master:type_name -> mesos.v1.MasterInfo
-	37, // 11: stoa.wire.v1.UnregisterSlave.slave_id:type_name -> mesos.v1.AgentID
-	33, // 12: stoa.wire.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
-	39, // 13: stoa.wire.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
-	35, // 14: stoa.wire.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	40, // 15: stoa.wire.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
-	41, // 16: stoa.wire.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
-	35, // 17: stoa.wire.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	42, // 18: stoa.wire.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	35, // 19: stoa.wire.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	35, // 20: stoa.wire.v1.OperatorKillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	40, // 21: stoa.wire.v1.OperatorKillTask.task_id:type_name -> mesos.v1.TaskID
-	35, // 22: stoa.wire.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	42, // 23: stoa.wire.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	35, // 24: stoa.wire.v1.TaskUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	43, // 25: stoa.wire.v1.TaskUpdate.status:type_name -> mesos.v1.TaskStatus
-	43, // 26: stoa.wire.v1.TaskUpdate.latest:type_name -> mesos.v1.TaskStatus
-	35, // 27: stoa.wire.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	40, // 28: stoa.wire.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
-	35, // 29: stoa.wire.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
-	42, // 30: stoa.wire.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
-	37, // 31: stoa.wire.v1.HostRegistered.slave_id:type_name -> mesos.v1.AgentID
-	33, // 32: stoa.wire.v1.LaunchExecutor.framework:type_name -> mesos.v1.FrameworkInfo
-	36, // 33: stoa.wire.v1.LaunchExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	44, // 34: stoa.wire.v1.LaunchExecutor.container_id:type_name -> mesos.v1.ContainerID
-	32, // 35: stoa.wire.v1.LaunchExecutor.slave:type_name -> mesos.v1.AgentInfo
+	35, // 4: stoa.wire.v1.ReregisterSlave.tasks:type_name -> mesos.v1.Task
+	36, // 5: stoa.wire.v1.SlaveExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	37, // 6: stoa.wire.v1.SlaveExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	38, // 7: stoa.wire.v1.SlaveRegistered.slave_id:type_name -> mesos.v1.AgentID
+	39, // 8: stoa.wire.v1.SlaveRegistered.master:type_name -> mesos.v1.MasterInfo
+	38, // 9: stoa.wire.v1.SlaveReregistered.slave_id:type_name -> mesos.v1.AgentID
+	39, // 10: stoa.wire.v1.SlaveReregistered.master:type_name -> mesos.v1.MasterInfo
+	38, // 11: stoa.wire.v1.UnregisterSlave.slave_id:type_name -> mesos.v1.AgentID
+	34, // 12: stoa.wire.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
+	40, // 13: stoa.wire.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
+	36, // 14: stoa.wire.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	41, // 15: stoa.wire.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
+	42, // 16: stoa.wire.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
+	36, // 17: stoa.wire.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	43, // 18: stoa.wire.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	36, // 19: stoa.wire.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	36, // 20: stoa.wire.v1.OperatorKillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	41, // 21: stoa.wire.v1.OperatorKillTask.task_id:type_name -> mesos.v1.TaskID
+	36, // 22: stoa.wire.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	43, // 23: stoa.wire.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	36, // 24: stoa.wire.v1.TaskUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	44, // 25: stoa.wire.v1.TaskUpdate.status:type_name -> mesos.v1.TaskStatus
+	44, // 26: stoa.wire.v1.TaskUpdate.latest:type_name -> mesos.v1.TaskStatus
+	36, // 27: stoa.wire.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	41, // 28: stoa.wire.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
+	36, // 29: stoa.wire.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
+	43, // 30: stoa.wire.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
+	38, // 31: stoa.wire.v1.HostRegistered.slave_id:type_name -> mesos.v1.AgentID
+	34, // 32: stoa.wire.v1.LaunchExecutor.framework:type_name -> mesos.v1.FrameworkInfo
+	37, // 33: stoa.wire.v1.LaunchExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	45, // 34: stoa.wire.v1.LaunchExecutor.container_id:type_name -> mesos.v1.ContainerID
+	33, // 35: stoa.wire.v1.LaunchExecutor.slave:type_name -> mesos.v1.AgentInfo
 	30, // 36: stoa.wire.v1.LaunchExecutor.environment:type_name -> stoa.wire.v1.LaunchExecutor.EnvironmentEntry
-	44, // 37: stoa.wire.v1.ExecutorStarted.container_id:type_name -> mesos.v1.ContainerID
-	44, // 38: stoa.wire.v1.ExecutorEnded.container_id:type_name -> mesos.v1.ContainerID
+	45, // 37: stoa.wire.v1.ExecutorStarted.container_id:type_name -> mesos.v1.ContainerID
+	45, // 38: stoa.wire.v1.ExecutorEnded.container_id:type_name -> mesos.v1.ContainerID
 	29, // 39: stoa.wire.v1.ExecutorEnded.exit:type_name -> stoa.wire.v1.ContainerExit
-	44, // 40: stoa.wire.v1.KillExecutor.container_id:type_name -> mesos.v1.ContainerID
-	44, // 41: stoa.wire.v1.StartContainer.container_id:type_name -> mesos.v1.ContainerID
-	45, // 42: stoa.wire.v1.StartContainer.command:type_name -> mesos.v1.CommandInfo
-	46, // 43: stoa.wire.v1.StartContainer.container:type_name -> mesos.v1.ContainerInfo
-	47, // 44: stoa.wire.v1.StartContainer.resources:type_name -> mesos.v1.Resource
+	45, // 40: stoa.wire.v1.KillExecutor.container_id:type_name -> mesos.v1.ContainerID
+	45, // 41: stoa.wire.v1.StartContainer.container_id:type_name -> mesos.v1.ContainerID
+	46, // 42: stoa.wire.v1.StartContainer.command:type_name -> mesos.v1.CommandInfo
+	47, // 43: stoa.wire.v1.StartContainer.container:type_name -> mesos.v1.ContainerInfo
+	48, // 44: stoa.wire.v1.StartContainer.resources:type_name -> mesos.v1.Resource
 	31, // 45: stoa.wire.v1.StartContainer.environment:type_name -> stoa.wire.v1.StartContainer.EnvironmentEntry
-	44, // 46: stoa.wire.v1.ContainerStarted.container_id:type_name -> mesos.v1.ContainerID
-	44, // 47: stoa.wire.v1.ContainerExited.container_id:type_name -> mesos.v1.ContainerID
-	29, // 48: stoa.wire.v1.ContainerExited.exit:type_name -> stoa.wire.v1.ContainerExit
-	44, // 49: stoa.wire.v1.SignalContainer.container_id:type_name -> mesos.v1.ContainerID
-	44, // 50: stoa.wire.v1.KillContainer.container_id:type_name -> mesos.v1.ContainerID
-	0,  // 51: stoa.wire.v1.ContainerExit.cause:type_name -> stoa.wire.v1.ContainerExit.Cause
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	32, // 46: stoa.wire.v1.StartContainer.limits:type_name -> stoa.wire.v1.StartContainer.LimitsEntry
+	45, // 47: stoa.wire.v1.ContainerStarted.container_id:type_name -> mesos.v1.ContainerID
+	45, // 48: stoa.wire.v1.ContainerExited.container_id:type_name -> mesos.v1.ContainerID
+	29, // 49: stoa.wire.v1.ContainerExited.exit:type_name -> stoa.wire.v1.ContainerExit
+	45, // 50: stoa.wire.v1.SignalContainer.container_id:type_name -> mesos.v1.ContainerID
+	45, // 51: stoa.wire.v1.KillContainer.container_id:type_name -> mesos.v1.ContainerID
+	0,  // 52: stoa.wire.v1.ContainerExit.cause:type_name -> stoa.wire.v1.ContainerExit.Cause
+	49, // 53: stoa.wire.v1.StartContainer.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_proto_wire_wire_proto_init() }
@@ -2105,7 +2145,7 @@ func file_proto_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_wire_wire_proto_rawDesc), len(file_proto_wire_wire_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -93,8 +93,11 @@ type Spec struct {
 	// characters A-Z a-z 0-9 _ + - . and neither "." nor "..".
 	ID string
 
-	// Args is the argument vector. Args[0] is looked up in the PATH of Env,
-	// inside the container, unless it contains a slash.
+	// Executable is what is executed: it is looked up in the PATH of Env, inside
+	// the container, unless it contains a slash. "" is Args[0].
+	Executable string
+
+	// Args is the argument vector, Args[0] included.
 	Args []string
 
 	// Env is the complete environment, each entry KEY=VALUE. Nothing is added
@@ -113,12 +116,21 @@ type Spec struct {
 	// a weight against the other containers, not a ceiling. 0 is the smallest.
 	MilliCPUs int64
 
+	// MilliCPULimit is the ceiling of processor time, in thousandths of a
+	// processor: more it does not get even on an idle machine. 0 is no ceiling; one
+	// below MinMilliCPULimit is raised to it.
+	MilliCPULimit int64
+
 	// MemoryBytes is the limit of memory, swap included; 0 is no limit. A limit
 	// below MinMemoryBytes is raised to it.
 	MemoryBytes int64
 
 	// PIDs is the largest number of processes and threads; 0 is no limit.
 	PIDs int64
+
+	// Rlimits are the resource limits of the command, and of each process that
+	// comes from it. Those that are not named are the host's own.
+	Rlimits []Rlimit
 
 	// Volumes are paths of the machine that the container sees.
 	Volumes []Volume
@@ -136,6 +148,16 @@ type Volume struct {
 	ReadOnly bool
 }
 
+// Rlimit is one resource limit of a process, see setrlimit(2).
+type Rlimit struct {
+	// Resource is the kernel's number for it, as in unix.RLIMIT_NOFILE.
+	Resource int
+
+	// Soft is enforced; the process may raise it up to Hard, which must not exceed
+	// the host's own. RlimitInfinity is no limit. The unit is the resource's.
+	Soft, Hard uint64
+}
+
 // Stdio holds the standard streams of a command. A nil file is /dev/null.
 type Stdio struct {
 	Stdin, Stdout, Stderr *os.File
@@ -150,6 +172,10 @@ type Exit struct {
 	// want of memory and the command did not succeed.
 	OutOfMemory bool
 
+	// OutOfPIDs is set when the kernel refused the container a process or thread
+	// because of its limit and the command did not succeed.
+	OutOfPIDs bool
+
 	// Killed is set when Kill, or the end of the host, ended the command.
 	Killed bool
 
@@ -158,6 +184,9 @@ type Exit struct {
 
 	// MemoryLimitBytes is the limit that was in force, 0 if there was none.
 	MemoryLimitBytes int64
+
+	// PIDsLimit is the limit of processes that was in force, 0 if there was none.
+	PIDsLimit int64
 
 	// CPUSeconds is the processor time, in seconds, of all its processes.
 	CPUSeconds float64
@@ -191,6 +220,20 @@ const (
 	// MaxVolumes is the largest number of volumes of one container.
 	MaxVolumes = 256
 
+	// MaxRlimits is the largest number of resource limits of one container: the
+	// kernel knows 16.
+	MaxRlimits = 16
+
+	// RlimitInfinity is no limit: the kernel's RLIM_INFINITY.
+	RlimitInfinity = 1<<64 - 1
+
+	// CPUPeriod is the time over which MilliCPULimit is enforced (Mesos: 100 ms).
+	CPUPeriod = 100 * time.Millisecond
+
+	// MinMilliCPULimit is the smallest ceiling of processor time that is enforced:
+	// Mesos's 0.01 of a processor, which is the kernel's least quota of 1 ms in CPUPeriod.
+	MinMilliCPULimit = 10
+
 	// MinMemoryBytes is the smallest memory limit that is enforced: 32 MiB, the
 	// smallest that Mesos enforces too. What sets a container up runs under the
 	// limit already, and needs some megabytes.
@@ -204,6 +247,15 @@ const (
 // Shares is the kernel's cpu weight for milliCPUs thousandths of a processor.
 func Shares(milliCPUs int64) uint64 {
 	return uint64(max(milliCPUs*SharesPerCPU/1000, MinShares))
+}
+
+// CPUQuota is the processor time that a container with a ceiling of milliCPUs
+// thousandths of a processor gets in each CPUPeriod; 0 is no ceiling.
+func CPUQuota(milliCPUs int64) time.Duration {
+	if milliCPUs <= 0 {
+		return 0
+	}
+	return CPUPeriod * time.Duration(max(milliCPUs, MinMilliCPULimit)) / 1000
 }
 
 // MemoryLimit is the limit that is enforced when bytes are asked for.

@@ -22,7 +22,7 @@ func (e *SpecError) Error() string {
 // ExecError says that the command could not be executed. NotFound tells a
 // command that does not exist from one that may not be executed.
 type ExecError struct {
-	Path string        // Args[0]
+	Path string        // as Spec.Command gives it
 	Err  syscall.Errno // of execve
 }
 

@@ -23,10 +23,16 @@ func (spec Spec) Check() error {
 		return wrong("Env", fmt.Sprint(len(spec.Env)), fmt.Sprintf("at most %d entries", MaxEnv))
 	case len(spec.Volumes) > MaxVolumes:
 		return wrong("Volumes", fmt.Sprint(len(spec.Volumes)), fmt.Sprintf("at most %d", MaxVolumes))
-	case spec.Args[0] == "":
+	case len(spec.Rlimits) > MaxRlimits:
+		return wrong("Rlimits", fmt.Sprint(len(spec.Rlimits)), fmt.Sprintf("at most %d", MaxRlimits))
+	case spec.Command() == "":
 		return wrong("Args[0]", "", "a command")
+	case strings.IndexByte(spec.Executable, 0) >= 0:
+		return wrong("Executable", spec.Executable, "free of NUL bytes")
 	case spec.MilliCPUs < 0:
 		return wrong("MilliCPUs", fmt.Sprint(spec.MilliCPUs), "0 or more")
+	case spec.MilliCPULimit < 0:
+		return wrong("MilliCPULimit", fmt.Sprint(spec.MilliCPULimit), "0 or more")
 	case spec.MemoryBytes < 0:
 		return wrong("MemoryBytes", fmt.Sprint(spec.MemoryBytes), "0 or more")
 	case spec.PIDs < 0:
@@ -42,6 +48,14 @@ func (spec Spec) Check() error {
 			return wrong(fmt.Sprintf("Env[%d]", i), entry, "KEY=VALUE without NUL bytes")
 		}
 	}
+	for i, limit := range spec.Rlimits {
+		if limit.Resource < 0 || limit.Resource >= MaxRlimits {
+			return wrong(fmt.Sprintf("Rlimits[%d].Resource", i), fmt.Sprint(limit.Resource), fmt.Sprintf("0 to %d", MaxRlimits-1))
+		}
+		if limit.Soft > limit.Hard {
+			return wrong(fmt.Sprintf("Rlimits[%d].Soft", i), fmt.Sprint(limit.Soft), fmt.Sprintf("at most Hard, which is %d", limit.Hard))
+		}
+	}
 	for i, volume := range spec.Volumes {
 		if !absolute(volume.HostPath) {
 			return wrong(fmt.Sprintf("Volumes[%d].HostPath", i), volume.HostPath, "an absolute path")
@@ -51,6 +65,14 @@ func (spec Spec) Check() error {
 		}
 	}
 	return nil
+}
+
+// Command is what is executed.
+func (spec Spec) Command() string {
+	if spec.Executable == "" && len(spec.Args) > 0 {
+		return spec.Args[0]
+	}
+	return spec.Executable
 }
 
 // At is the absolute, cleaned path inside at which volume is seen.

@@ -70,6 +70,8 @@ type Config struct {
 	// DirectOutput has commands write into the sandbox's files themselves. It is for containerizers that run no
 	// processes, in fake time: a pipe is waited for in real time.
 	DirectOutput bool
+	// CFS makes the cpus of a container a ceiling as well, not only its share (Mesos: --cgroups_enable_cfs).
+	CFS bool
 }
 
 // Terminate, sent to a host, ends it and everything in it.
@@ -92,6 +94,7 @@ func New(config Config) func() actor.Actor {
 				starts:        make(chan struct{}, config.ParallelStarts),
 				buffers:       &buffers{},
 				directOutput:  config.DirectOutput,
+				cfs:           config.CFS,
 			},
 			executors: make(map[string]*executor),
 			children:  make(map[actor.PID]*executor),

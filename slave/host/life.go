@@ -22,6 +22,7 @@ type means struct {
 	starts        chan struct{} // a place for each container that may be starting
 	buffers       *buffers
 	directOutput  bool
+	cfs           bool // cpus are a ceiling, too
 }
 
 // life is one container from the blocking side: begin, then end. The actor that owns it may fail and another take
@@ -76,7 +77,7 @@ func (l *life) run() error {
 		return fmt.Errorf("make a folder for the exit record: %w", err)
 	}
 	l.record = record
-	spec, err := specFor(l.start, surroundings{user: l.means.user, binary: l.means.containerizer.Binary()})
+	spec, err := specFor(l.start, surroundings{user: l.means.user, binary: l.means.containerizer.Binary(), cfs: l.means.cfs})
 	if err != nil {
 		return err
 	}

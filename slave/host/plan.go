@@ -30,10 +30,14 @@ const bytesPerMiB = 1 << 20
 
 // This file is pure: what a request means for a container, and what a container's end means for who requested it.
 
-// surroundings are what commands are told of where they run.
+// DefaultPIDs is the limit of processes and threads of a container that asks for none of its own.
+const DefaultPIDs = 1024
+
+// surroundings are what commands are told of where they run, and how it is there.
 type surroundings struct {
 	user   string // the name of the user that the host runs as; empty if it has none
 	binary string // where commands see the stoa binary
+	cfs    bool   // cpus are a ceiling, too
 }
 
 // binaryVariable holds the path at which a command finds the stoa binary. It is an addition of Stoa's: frameworks that
@@ -49,7 +53,7 @@ func specFor(start *wire.StartContainer, around surroundings) (containerizer.Spe
 		Sandbox: start.GetDirectory(),
 	}
 	var err error
-	if spec.Args, err = arguments(start.GetCommand()); err != nil {
+	if spec.Executable, spec.Args, err = arguments(start.GetCommand()); err != nil {
 		return spec, err
 	}
 	if spec.Env, err = environment(start, around); err != nil {
@@ -61,32 +65,30 @@ func specFor(start *wire.StartContainer, around surroundings) (containerizer.Spe
 	if spec.Volumes, err = volumes(start.GetContainer(), start.GetDirectory()); err != nil {
 		return spec, err
 	}
-	resources, err := resource.FromProto(start.GetResources())
-	if err != nil {
-		return spec, fmt.Errorf("resources: %w", err)
+	if spec.Rlimits, err = rlimits(start.GetContainer().GetRlimitInfo()); err != nil {
+		return spec, err
 	}
-	spec.MilliCPUs = resources.Get("cpus")
-	spec.MemoryBytes = resources.Get("mem") * bytesPerMiB / resource.Unit
+	if err = setLimits(&spec, start, around.cfs); err != nil {
+		return spec, err
+	}
 	return spec, spec.Check()
 }
 
-// arguments is a command's argument vector. With shell, value is a line for /bin/sh; without, value is the executable
-// and arguments its argv, as in Mesos. The first argument gives way to the executable's own name.
-func arguments(command *mesos.CommandInfo) ([]string, error) {
+// arguments is what a command executes, and its argument vector. With shell, value is a line for /bin/sh; without, value
+// is the executable and arguments all of its argv, the first one included, as in Mesos; without them it stands alone.
+func arguments(command *mesos.CommandInfo) (executable string, args []string, err error) {
 	value := command.GetValue()
 	switch {
 	case value == "" && command.GetShell():
-		return nil, errors.New("the command is empty: it must have a value, a line for /bin/sh")
+		return "", nil, errors.New("the command is empty: it must have a value, a line for /bin/sh")
 	case value == "":
-		return nil, errors.New("the command is empty: it must have a value, the executable")
+		return "", nil, errors.New("the command is empty: it must have a value, the executable")
 	case command.GetShell():
-		return []string{"/bin/sh", "-c", value}, nil
+		return "/bin/sh", []string{"sh", "-c", value}, nil
+	case len(command.GetArguments()) == 0:
+		return value, []string{value}, nil
 	}
-	args := []string{value}
-	if given := command.GetArguments(); len(given) > 1 {
-		args = append(args, given[1:]...)
-	}
-	return args, nil
+	return value, command.GetArguments(), nil
 }
 
 // environment is what a command sees: a few things that every command needs, beneath what the request says, beneath
@@ -136,8 +138,6 @@ func unsupported(c *mesos.ContainerInfo) error {
 		return fmt.Errorf("container image of type %s: containers have no images of their own here", c.GetMesos().GetImage().GetType())
 	case c.GetHostname() != "":
 		return fmt.Errorf("container hostname %q: containers have no host names of their own here", c.GetHostname())
-	case c.GetRlimitInfo() != nil:
-		return errors.New("container rlimit_info: resource limits of processes can't be set here")
 	case c.GetTtyInfo() != nil:
 		return errors.New("container tty_info: commands have no terminal here")
 	}
@@ -225,6 +225,7 @@ func exitOf(e ending) *wire.ContainerExit {
 		return notStarted(e)
 	}
 	exit := &wire.ContainerExit{
+		PidsLimit:        uint64(max(0, e.exit.PIDsLimit)),
 		WaitStatus:       int32(e.exit.Status),
 		MemoryLimitBytes: uint64(max(0, e.exit.MemoryLimitBytes)),
 		MemoryPeakBytes:  uint64(max(0, e.exit.MemoryPeakBytes)),
@@ -240,6 +241,8 @@ func exitOf(e ending) *wire.ContainerExit {
 		exit.Cause = wire.ContainerExit_MEMORY
 	case e.exit.Killed && bySIGKILL:
 		exit.Cause, exit.Message = wire.ContainerExit_HOST_LOST, "the host ended and took the container with it"
+	case e.exit.OutOfPIDs:
+		exit.Cause = wire.ContainerExit_PIDS
 	default:
 		exit.Cause = wire.ContainerExit_EXITED // also if it was quicker than the kill
 	}

@@ -25,6 +25,112 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Codec says how an input file is compressed.
+type Codec int32
+
+const (
+	Codec_CODEC_NONE  Codec = 0
+	Codec_CODEC_GZIP  Codec = 1
+	Codec_CODEC_BZIP2 Codec = 2
+	Codec_CODEC_ZSTD  Codec = 3
+	Codec_CODEC_XZ    Codec = 4
+)
+
+// Enum value maps for Codec.
+var (
+	Codec_name = map[int32]string{
+		0: "CODEC_NONE",
+		1: "CODEC_GZIP",
+		2: "CODEC_BZIP2",
+		3: "CODEC_ZSTD",
+		4: "CODEC_XZ",
+	}
+	Codec_value = map[string]int32{
+		"CODEC_NONE":  0,
+		"CODEC_GZIP":  1,
+		"CODEC_BZIP2": 2,
+		"CODEC_ZSTD":  3,
+		"CODEC_XZ":    4,
+	}
+)
+
+func (x Codec) Enum() *Codec {
+	p := new(Codec)
+	*p = x
+	return p
+}
+
+func (x Codec) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Codec) Descriptor() protoreflect.EnumDescriptor {
+	return file_frameworks_hadoop_taskpb_task_proto_enumTypes[0].Descriptor()
+}
+
+func (Codec) Type() protoreflect.EnumType {
+	return &file_frameworks_hadoop_taskpb_task_proto_enumTypes[0]
+}
+
+func (x Codec) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Codec.Descriptor instead.
+func (Codec) EnumDescriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{0}
+}
+
+// InputFormat says what a mapper gets of its chunks.
+type InputFormat int32
+
+const (
+	InputFormat_INPUT_FORMAT_TEXT       InputFormat = 0 // their lines
+	InputFormat_INPUT_FORMAT_KEY_VALUE  InputFormat = 1 // their lines, the first separator of each turned into a tab
+	InputFormat_INPUT_FORMAT_WHOLE_FILE InputFormat = 2 // a mapper for each file, which gets its bytes as they are
+)
+
+// Enum value maps for InputFormat.
+var (
+	InputFormat_name = map[int32]string{
+		0: "INPUT_FORMAT_TEXT",
+		1: "INPUT_FORMAT_KEY_VALUE",
+		2: "INPUT_FORMAT_WHOLE_FILE",
+	}
+	InputFormat_value = map[string]int32{
+		"INPUT_FORMAT_TEXT":       0,
+		"INPUT_FORMAT_KEY_VALUE":  1,
+		"INPUT_FORMAT_WHOLE_FILE": 2,
+	}
+)
+
+func (x InputFormat) Enum() *InputFormat {
+	p := new(InputFormat)
+	*p = x
+	return p
+}
+
+func (x InputFormat) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (InputFormat) Descriptor() protoreflect.EnumDescriptor {
+	return file_frameworks_hadoop_taskpb_task_proto_enumTypes[1].Descriptor()
+}
+
+func (InputFormat) Type() protoreflect.EnumType {
+	return &file_frameworks_hadoop_taskpb_task_proto_enumTypes[1]
+}
+
+func (x InputFormat) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use InputFormat.Descriptor instead.
+func (InputFormat) EnumDescriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{1}
+}
+
 // Attempt names one try at one task of a job.
 type Attempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -108,7 +214,8 @@ type Chunk struct {
 	Path          []byte                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // absolute
 	Offset        int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
 	Length        int64                  `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
-	FileSize      int64                  `protobuf:"varint,4,opt,name=file_size,json=fileSize,proto3" json:"file_size,omitempty"` // when the job was planned; bytes that came later are not read
+	FileSize      int64                  `protobuf:"varint,4,opt,name=file_size,json=fileSize,proto3" json:"file_size,omitempty"`     // when the job was planned; bytes that came later are not read
+	Codec         Codec                  `protobuf:"varint,5,opt,name=codec,proto3,enum=stoa.hadoop.v1.Codec" json:"codec,omitempty"` // a compressed file is one chunk, and its lines are those of what it unpacks to
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +278,204 @@ func (x *Chunk) GetFileSize() int64 {
 	return 0
 }
 
+func (x *Chunk) GetCodec() Codec {
+	if x != nil {
+		return x.Codec
+	}
+	return Codec_CODEC_NONE
+}
+
+// Keys says which part of a line is its key, and how keys are ordered and spread over the reduces.
+type Keys struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Separator        string                 `protobuf:"bytes,1,opt,name=separator,proto3" json:"separator,omitempty"`                                       // between the fields of a mapper's line; empty: a tab
+	Fields           int32                  `protobuf:"varint,2,opt,name=fields,proto3" json:"fields,omitempty"`                                            // of a line that are its key; 0: one
+	KeySeparator     string                 `protobuf:"bytes,3,opt,name=key_separator,json=keySeparator,proto3" json:"key_separator,omitempty"`             // between the fields of a key, for compare and partition; empty: a tab
+	ReducerSeparator string                 `protobuf:"bytes,4,opt,name=reducer_separator,json=reducerSeparator,proto3" json:"reducer_separator,omitempty"` // between key and value of a line that a reducer gets; empty: a tab
+	Compare          *string                `protobuf:"bytes,5,opt,name=compare,proto3,oneof" json:"compare,omitempty"`                                     // by fields, as options of sort: -k1,1n -r; not set: bytewise
+	Partition        *string                `protobuf:"bytes,6,opt,name=partition,proto3,oneof" json:"partition,omitempty"`                                 // by the fields that such options name; not set: by the whole key
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Keys) Reset() {
+	*x = Keys{}
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Keys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Keys) ProtoMessage() {}
+
+func (x *Keys) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Keys.ProtoReflect.Descriptor instead.
+func (*Keys) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Keys) GetSeparator() string {
+	if x != nil {
+		return x.Separator
+	}
+	return ""
+}
+
+func (x *Keys) GetFields() int32 {
+	if x != nil {
+		return x.Fields
+	}
+	return 0
+}
+
+func (x *Keys) GetKeySeparator() string {
+	if x != nil {
+		return x.KeySeparator
+	}
+	return ""
+}
+
+func (x *Keys) GetReducerSeparator() string {
+	if x != nil {
+		return x.ReducerSeparator
+	}
+	return ""
+}
+
+func (x *Keys) GetCompare() string {
+	if x != nil && x.Compare != nil {
+		return *x.Compare
+	}
+	return ""
+}
+
+func (x *Keys) GetPartition() string {
+	if x != nil && x.Partition != nil {
+		return *x.Partition
+	}
+	return ""
+}
+
+// Kit is what the commands of a task find beside their input.
+type Kit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Variables     []string               `protobuf:"bytes,1,rep,name=variables,proto3" json:"variables,omitempty"` // NAME=VALUE, of the environment
+	Files         []*ShippedFile         `protobuf:"bytes,2,rep,name=files,proto3" json:"files,omitempty"`         // below the working directory, executable
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Kit) Reset() {
+	*x = Kit{}
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Kit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Kit) ProtoMessage() {}
+
+func (x *Kit) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Kit.ProtoReflect.Descriptor instead.
+func (*Kit) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Kit) GetVariables() []string {
+	if x != nil {
+		return x.Variables
+	}
+	return nil
+}
+
+func (x *Kit) GetFiles() []*ShippedFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+// ShippedFile is a file that travels with the order.
+type ShippedFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // without a path
+	Content       []byte                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShippedFile) Reset() {
+	*x = ShippedFile{}
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShippedFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShippedFile) ProtoMessage() {}
+
+func (x *ShippedFile) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShippedFile.ProtoReflect.Descriptor instead.
+func (*ShippedFile) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ShippedFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ShippedFile) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
 // MapTask orders a map: stream the chunks to the mapper, partition and sort what it prints.
 type MapTask struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -180,13 +485,19 @@ type MapTask struct {
 	Partitions      int32                  `protobuf:"varint,4,opt,name=partitions,proto3" json:"partitions,omitempty"`                                    // how many reduces the job has
 	SortBufferBytes int64                  `protobuf:"varint,5,opt,name=sort_buffer_bytes,json=sortBufferBytes,proto3" json:"sort_buffer_bytes,omitempty"` // 0: the default
 	Cpus            int32                  `protobuf:"varint,6,opt,name=cpus,proto3" json:"cpus,omitempty"`                                                // whole cpus the task may use; 0: one
+	Combiner        string                 `protobuf:"bytes,7,opt,name=combiner,proto3" json:"combiner,omitempty"`                                         // run by sh -c on the sorted lines of each partition; empty: none
+	InputFormat     InputFormat            `protobuf:"varint,8,opt,name=input_format,json=inputFormat,proto3,enum=stoa.hadoop.v1.InputFormat" json:"input_format,omitempty"`
+	InputSeparator  string                 `protobuf:"bytes,9,opt,name=input_separator,json=inputSeparator,proto3" json:"input_separator,omitempty"` // one byte, for INPUT_FORMAT_KEY_VALUE; empty: a tab
+	MapOnly         bool                   `protobuf:"varint,10,opt,name=map_only,json=mapOnly,proto3" json:"map_only,omitempty"`                    // what the mapper prints is the output: one part, not sorted
+	Keys            *Keys                  `protobuf:"bytes,11,opt,name=keys,proto3" json:"keys,omitempty"`
+	Kit             *Kit                   `protobuf:"bytes,12,opt,name=kit,proto3" json:"kit,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *MapTask) Reset() {
 	*x = MapTask{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[2]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -198,7 +509,7 @@ func (x *MapTask) String() string {
 func (*MapTask) ProtoMessage() {}
 
 func (x *MapTask) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[2]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -211,7 +522,7 @@ func (x *MapTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapTask.ProtoReflect.Descriptor instead.
 func (*MapTask) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{2}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *MapTask) GetAttempt() *Attempt {
@@ -256,6 +567,48 @@ func (x *MapTask) GetCpus() int32 {
 	return 0
 }
 
+func (x *MapTask) GetCombiner() string {
+	if x != nil {
+		return x.Combiner
+	}
+	return ""
+}
+
+func (x *MapTask) GetInputFormat() InputFormat {
+	if x != nil {
+		return x.InputFormat
+	}
+	return InputFormat_INPUT_FORMAT_TEXT
+}
+
+func (x *MapTask) GetInputSeparator() string {
+	if x != nil {
+		return x.InputSeparator
+	}
+	return ""
+}
+
+func (x *MapTask) GetMapOnly() bool {
+	if x != nil {
+		return x.MapOnly
+	}
+	return false
+}
+
+func (x *MapTask) GetKeys() *Keys {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *MapTask) GetKit() *Kit {
+	if x != nil {
+		return x.Kit
+	}
+	return nil
+}
+
 // Part describes a file of records or of a reduce's output.
 type Part struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -268,7 +621,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[3]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -280,7 +633,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[3]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -293,7 +646,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{3}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Part) GetBytes() int64 {
@@ -319,21 +672,24 @@ func (x *Part) GetCrc32C() uint32 {
 
 // MapSummary is what a map has made: the sandbox's file map/summary.
 type MapSummary struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Parts          []*Part                `protobuf:"bytes,1,rep,name=parts,proto3" json:"parts,omitempty"` // map/part-00000 …, one per partition
-	InputFiles     int64                  `protobuf:"varint,2,opt,name=input_files,json=inputFiles,proto3" json:"input_files,omitempty"`
-	InputBytes     int64                  `protobuf:"varint,3,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
-	InputRecords   int64                  `protobuf:"varint,4,opt,name=input_records,json=inputRecords,proto3" json:"input_records,omitempty"` // lines
-	OutputRecords  int64                  `protobuf:"varint,5,opt,name=output_records,json=outputRecords,proto3" json:"output_records,omitempty"`
-	OutputBytes    int64                  `protobuf:"varint,6,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"`          // of the mapper
-	SpilledRecords int64                  `protobuf:"varint,7,opt,name=spilled_records,json=spilledRecords,proto3" json:"spilled_records,omitempty"` // records that were written before the last merge
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Parts                []*Part                `protobuf:"bytes,1,rep,name=parts,proto3" json:"parts,omitempty"` // map/part-00000 …, one per partition
+	InputFiles           int64                  `protobuf:"varint,2,opt,name=input_files,json=inputFiles,proto3" json:"input_files,omitempty"`
+	InputBytes           int64                  `protobuf:"varint,3,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`
+	InputRecords         int64                  `protobuf:"varint,4,opt,name=input_records,json=inputRecords,proto3" json:"input_records,omitempty"` // lines
+	OutputRecords        int64                  `protobuf:"varint,5,opt,name=output_records,json=outputRecords,proto3" json:"output_records,omitempty"`
+	OutputBytes          int64                  `protobuf:"varint,6,opt,name=output_bytes,json=outputBytes,proto3" json:"output_bytes,omitempty"`          // of the mapper
+	SpilledRecords       int64                  `protobuf:"varint,7,opt,name=spilled_records,json=spilledRecords,proto3" json:"spilled_records,omitempty"` // records that were written before the last merge
+	CombineInputRecords  int64                  `protobuf:"varint,8,opt,name=combine_input_records,json=combineInputRecords,proto3" json:"combine_input_records,omitempty"`
+	CombineOutputRecords int64                  `protobuf:"varint,9,opt,name=combine_output_records,json=combineOutputRecords,proto3" json:"combine_output_records,omitempty"`
+	Reports              *Reports               `protobuf:"bytes,10,opt,name=reports,proto3" json:"reports,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *MapSummary) Reset() {
 	*x = MapSummary{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[4]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -345,7 +701,7 @@ func (x *MapSummary) String() string {
 func (*MapSummary) ProtoMessage() {}
 
 func (x *MapSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[4]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -358,7 +714,7 @@ func (x *MapSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapSummary.ProtoReflect.Descriptor instead.
 func (*MapSummary) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{4}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *MapSummary) GetParts() []*Part {
@@ -410,6 +766,141 @@ func (x *MapSummary) GetSpilledRecords() int64 {
 	return 0
 }
 
+func (x *MapSummary) GetCombineInputRecords() int64 {
+	if x != nil {
+		return x.CombineInputRecords
+	}
+	return 0
+}
+
+func (x *MapSummary) GetCombineOutputRecords() int64 {
+	if x != nil {
+		return x.CombineOutputRecords
+	}
+	return 0
+}
+
+func (x *MapSummary) GetReports() *Reports {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
+// Reports is what a task's commands have told on their standard error.
+type Reports struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Counters      []*Counter             `protobuf:"bytes,1,rep,name=counters,proto3" json:"counters,omitempty"` // sorted by group and name
+	Status        string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`     // the last one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reports) Reset() {
+	*x = Reports{}
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reports) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reports) ProtoMessage() {}
+
+func (x *Reports) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reports.ProtoReflect.Descriptor instead.
+func (*Reports) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Reports) GetCounters() []*Counter {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
+func (x *Reports) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+// Counter is a counter of the job's own.
+type Counter struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Value         int64                  `protobuf:"varint,3,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Counter) Reset() {
+	*x = Counter{}
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Counter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Counter) ProtoMessage() {}
+
+func (x *Counter) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Counter.ProtoReflect.Descriptor instead.
+func (*Counter) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Counter) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Counter) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Counter) GetValue() int64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
 // MapOutput is one map's part for one reduce, and where to fetch it.
 type MapOutput struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -422,7 +913,7 @@ type MapOutput struct {
 
 func (x *MapOutput) Reset() {
 	*x = MapOutput{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[5]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +925,7 @@ func (x *MapOutput) String() string {
 func (*MapOutput) ProtoMessage() {}
 
 func (x *MapOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[5]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +938,7 @@ func (x *MapOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapOutput.ProtoReflect.Descriptor instead.
 func (*MapOutput) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{5}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MapOutput) GetMap() int32 {
@@ -479,13 +970,15 @@ type ReduceTask struct {
 	Reducer         string                 `protobuf:"bytes,3,opt,name=reducer,proto3" json:"reducer,omitempty"`                                           // run by sh -c
 	SortBufferBytes int64                  `protobuf:"varint,4,opt,name=sort_buffer_bytes,json=sortBufferBytes,proto3" json:"sort_buffer_bytes,omitempty"` // 0: the default
 	Cpus            int32                  `protobuf:"varint,5,opt,name=cpus,proto3" json:"cpus,omitempty"`                                                // as in MapTask
+	Keys            *Keys                  `protobuf:"bytes,6,opt,name=keys,proto3" json:"keys,omitempty"`
+	Kit             *Kit                   `protobuf:"bytes,7,opt,name=kit,proto3" json:"kit,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ReduceTask) Reset() {
 	*x = ReduceTask{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[6]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -497,7 +990,7 @@ func (x *ReduceTask) String() string {
 func (*ReduceTask) ProtoMessage() {}
 
 func (x *ReduceTask) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[6]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -510,7 +1003,7 @@ func (x *ReduceTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReduceTask.ProtoReflect.Descriptor instead.
 func (*ReduceTask) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{6}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReduceTask) GetAttempt() *Attempt {
@@ -548,6 +1041,20 @@ func (x *ReduceTask) GetCpus() int32 {
 	return 0
 }
 
+func (x *ReduceTask) GetKeys() *Keys {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *ReduceTask) GetKit() *Kit {
+	if x != nil {
+		return x.Kit
+	}
+	return nil
+}
+
 // ReduceSummary is what a reduce has made: the sandbox's file reduce/summary.
 type ReduceSummary struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -555,13 +1062,14 @@ type ReduceSummary struct {
 	InputRecords  int64                  `protobuf:"varint,2,opt,name=input_records,json=inputRecords,proto3" json:"input_records,omitempty"`
 	InputGroups   int64                  `protobuf:"varint,3,opt,name=input_groups,json=inputGroups,proto3" json:"input_groups,omitempty"` // distinct keys
 	InputBytes    int64                  `protobuf:"varint,4,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`    // as fetched
+	Reports       *Reports               `protobuf:"bytes,5,opt,name=reports,proto3" json:"reports,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReduceSummary) Reset() {
 	*x = ReduceSummary{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[7]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +1081,7 @@ func (x *ReduceSummary) String() string {
 func (*ReduceSummary) ProtoMessage() {}
 
 func (x *ReduceSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[7]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +1094,7 @@ func (x *ReduceSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReduceSummary.ProtoReflect.Descriptor instead.
 func (*ReduceSummary) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{7}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReduceSummary) GetPart() *Part {
@@ -617,6 +1125,13 @@ func (x *ReduceSummary) GetInputBytes() int64 {
 	return 0
 }
 
+func (x *ReduceSummary) GetReports() *Reports {
+	if x != nil {
+		return x.Reports
+	}
+	return nil
+}
+
 // LostOutputs is the sandbox's file reduce/lost-maps: the maps whose output could not be fetched. It is there when a
 // reduce has ended with the exit status of its own that says so.
 type LostOutputs struct {
@@ -628,7 +1143,7 @@ type LostOutputs struct {
 
 func (x *LostOutputs) Reset() {
 	*x = LostOutputs{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[8]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +1155,7 @@ func (x *LostOutputs) String() string {
 func (*LostOutputs) ProtoMessage() {}
 
 func (x *LostOutputs) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[8]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +1168,7 @@ func (x *LostOutputs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostOutputs.ProtoReflect.Descriptor instead.
 func (*LostOutputs) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{8}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LostOutputs) GetLost() []*LostOutput {
@@ -675,7 +1190,7 @@ type LostOutput struct {
 
 func (x *LostOutput) Reset() {
 	*x = LostOutput{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[9]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +1202,7 @@ func (x *LostOutput) String() string {
 func (*LostOutput) ProtoMessage() {}
 
 func (x *LostOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[9]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +1215,7 @@ func (x *LostOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostOutput.ProtoReflect.Descriptor instead.
 func (*LostOutput) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{9}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LostOutput) GetMap() int32 {
@@ -734,12 +1249,30 @@ const file_frameworks_hadoop_taskpb_task_proto_rawDesc = "" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12\x12\n" +
 	"\x04task\x18\x03 \x01(\x05R\x04task\x12\x16\n" +
 	"\x06number\x18\x04 \x01(\x05R\x06number\x12\x14\n" +
-	"\x05tasks\x18\x05 \x01(\x05R\x05tasks\"h\n" +
+	"\x05tasks\x18\x05 \x01(\x05R\x05tasks\"\x95\x01\n" +
 	"\x05Chunk\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\fR\x04path\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x16\n" +
 	"\x06length\x18\x03 \x01(\x03R\x06length\x12\x1b\n" +
-	"\tfile_size\x18\x04 \x01(\x03R\bfileSize\"\xe3\x01\n" +
+	"\tfile_size\x18\x04 \x01(\x03R\bfileSize\x12+\n" +
+	"\x05codec\x18\x05 \x01(\x0e2\x15.stoa.hadoop.v1.CodecR\x05codec\"\xea\x01\n" +
+	"\x04Keys\x12\x1c\n" +
+	"\tseparator\x18\x01 \x01(\tR\tseparator\x12\x16\n" +
+	"\x06fields\x18\x02 \x01(\x05R\x06fields\x12#\n" +
+	"\rkey_separator\x18\x03 \x01(\tR\fkeySeparator\x12+\n" +
+	"\x11reducer_separator\x18\x04 \x01(\tR\x10reducerSeparator\x12\x1d\n" +
+	"\acompare\x18\x05 \x01(\tH\x00R\acompare\x88\x01\x01\x12!\n" +
+	"\tpartition\x18\x06 \x01(\tH\x01R\tpartition\x88\x01\x01B\n" +
+	"\n" +
+	"\b_compareB\f\n" +
+	"\n" +
+	"_partition\"V\n" +
+	"\x03Kit\x12\x1c\n" +
+	"\tvariables\x18\x01 \x03(\tR\tvariables\x121\n" +
+	"\x05files\x18\x02 \x03(\v2\x1b.stoa.hadoop.v1.ShippedFileR\x05files\";\n" +
+	"\vShippedFile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\"\xd4\x03\n" +
 	"\aMapTask\x121\n" +
 	"\aattempt\x18\x01 \x01(\v2\x17.stoa.hadoop.v1.AttemptR\aattempt\x12-\n" +
 	"\x06chunks\x18\x02 \x03(\v2\x15.stoa.hadoop.v1.ChunkR\x06chunks\x12\x16\n" +
@@ -748,11 +1281,18 @@ const file_frameworks_hadoop_taskpb_task_proto_rawDesc = "" +
 	"partitions\x18\x04 \x01(\x05R\n" +
 	"partitions\x12*\n" +
 	"\x11sort_buffer_bytes\x18\x05 \x01(\x03R\x0fsortBufferBytes\x12\x12\n" +
-	"\x04cpus\x18\x06 \x01(\x05R\x04cpus\"N\n" +
+	"\x04cpus\x18\x06 \x01(\x05R\x04cpus\x12\x1a\n" +
+	"\bcombiner\x18\a \x01(\tR\bcombiner\x12>\n" +
+	"\finput_format\x18\b \x01(\x0e2\x1b.stoa.hadoop.v1.InputFormatR\vinputFormat\x12'\n" +
+	"\x0finput_separator\x18\t \x01(\tR\x0einputSeparator\x12\x19\n" +
+	"\bmap_only\x18\n" +
+	" \x01(\bR\amapOnly\x12(\n" +
+	"\x04keys\x18\v \x01(\v2\x14.stoa.hadoop.v1.KeysR\x04keys\x12%\n" +
+	"\x03kit\x18\f \x01(\v2\x13.stoa.hadoop.v1.KitR\x03kit\"N\n" +
 	"\x04Part\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x03R\x05bytes\x12\x18\n" +
 	"\arecords\x18\x02 \x01(\x03R\arecords\x12\x16\n" +
-	"\x06crc32c\x18\x03 \x01(\rR\x06crc32c\"\x92\x02\n" +
+	"\x06crc32c\x18\x03 \x01(\rR\x06crc32c\"\xaf\x03\n" +
 	"\n" +
 	"MapSummary\x12*\n" +
 	"\x05parts\x18\x01 \x03(\v2\x14.stoa.hadoop.v1.PartR\x05parts\x12\x1f\n" +
@@ -763,31 +1303,58 @@ const file_frameworks_hadoop_taskpb_task_proto_rawDesc = "" +
 	"\rinput_records\x18\x04 \x01(\x03R\finputRecords\x12%\n" +
 	"\x0eoutput_records\x18\x05 \x01(\x03R\routputRecords\x12!\n" +
 	"\foutput_bytes\x18\x06 \x01(\x03R\voutputBytes\x12'\n" +
-	"\x0fspilled_records\x18\a \x01(\x03R\x0espilledRecords\"Y\n" +
+	"\x0fspilled_records\x18\a \x01(\x03R\x0espilledRecords\x122\n" +
+	"\x15combine_input_records\x18\b \x01(\x03R\x13combineInputRecords\x124\n" +
+	"\x16combine_output_records\x18\t \x01(\x03R\x14combineOutputRecords\x121\n" +
+	"\areports\x18\n" +
+	" \x01(\v2\x17.stoa.hadoop.v1.ReportsR\areports\"V\n" +
+	"\aReports\x123\n" +
+	"\bcounters\x18\x01 \x03(\v2\x17.stoa.hadoop.v1.CounterR\bcounters\x12\x16\n" +
+	"\x06status\x18\x02 \x01(\tR\x06status\"I\n" +
+	"\aCounter\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\x03R\x05value\"Y\n" +
 	"\tMapOutput\x12\x10\n" +
 	"\x03map\x18\x01 \x01(\x05R\x03map\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12(\n" +
-	"\x04part\x18\x03 \x01(\v2\x14.stoa.hadoop.v1.PartR\x04part\"\xcc\x01\n" +
+	"\x04part\x18\x03 \x01(\v2\x14.stoa.hadoop.v1.PartR\x04part\"\x9d\x02\n" +
 	"\n" +
 	"ReduceTask\x121\n" +
 	"\aattempt\x18\x01 \x01(\v2\x17.stoa.hadoop.v1.AttemptR\aattempt\x121\n" +
 	"\x06inputs\x18\x02 \x03(\v2\x19.stoa.hadoop.v1.MapOutputR\x06inputs\x12\x18\n" +
 	"\areducer\x18\x03 \x01(\tR\areducer\x12*\n" +
 	"\x11sort_buffer_bytes\x18\x04 \x01(\x03R\x0fsortBufferBytes\x12\x12\n" +
-	"\x04cpus\x18\x05 \x01(\x05R\x04cpus\"\xa2\x01\n" +
+	"\x04cpus\x18\x05 \x01(\x05R\x04cpus\x12(\n" +
+	"\x04keys\x18\x06 \x01(\v2\x14.stoa.hadoop.v1.KeysR\x04keys\x12%\n" +
+	"\x03kit\x18\a \x01(\v2\x13.stoa.hadoop.v1.KitR\x03kit\"\xd5\x01\n" +
 	"\rReduceSummary\x12(\n" +
 	"\x04part\x18\x01 \x01(\v2\x14.stoa.hadoop.v1.PartR\x04part\x12#\n" +
 	"\rinput_records\x18\x02 \x01(\x03R\finputRecords\x12!\n" +
 	"\finput_groups\x18\x03 \x01(\x03R\vinputGroups\x12\x1f\n" +
 	"\vinput_bytes\x18\x04 \x01(\x03R\n" +
-	"inputBytes\"=\n" +
+	"inputBytes\x121\n" +
+	"\areports\x18\x05 \x01(\v2\x17.stoa.hadoop.v1.ReportsR\areports\"=\n" +
 	"\vLostOutputs\x12.\n" +
 	"\x04lost\x18\x01 \x03(\v2\x1a.stoa.hadoop.v1.LostOutputR\x04lost\"F\n" +
 	"\n" +
 	"LostOutput\x12\x10\n" +
 	"\x03map\x18\x01 \x01(\x05R\x03map\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05errorB>Z<github.com/stoa-project/stoa/frameworks/hadoop/taskpb;taskpbb\x06proto3"
+	"\x05error\x18\x03 \x01(\tR\x05error*V\n" +
+	"\x05Codec\x12\x0e\n" +
+	"\n" +
+	"CODEC_NONE\x10\x00\x12\x0e\n" +
+	"\n" +
+	"CODEC_GZIP\x10\x01\x12\x0f\n" +
+	"\vCODEC_BZIP2\x10\x02\x12\x0e\n" +
+	"\n" +
+	"CODEC_ZSTD\x10\x03\x12\f\n" +
+	"\bCODEC_XZ\x10\x04*]\n" +
+	"\vInputFormat\x12\x15\n" +
+	"\x11INPUT_FORMAT_TEXT\x10\x00\x12\x1a\n" +
+	"\x16INPUT_FORMAT_KEY_VALUE\x10\x01\x12\x1b\n" +
+	"\x17INPUT_FORMAT_WHOLE_FILE\x10\x02B>Z<github.com/stoa-project/stoa/frameworks/hadoop/taskpb;taskpbb\x06proto3"
 
 var (
 	file_frameworks_hadoop_taskpb_task_proto_rawDescOnce sync.Once
@@ -801,33 +1368,51 @@ func file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP() []byte {
 	return file_frameworks_hadoop_taskpb_task_proto_rawDescData
 }
 
-var file_frameworks_hadoop_taskpb_task_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_frameworks_hadoop_taskpb_task_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_frameworks_hadoop_taskpb_task_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_frameworks_hadoop_taskpb_task_proto_goTypes = []any{
-	(*Attempt)(nil),       // 0: stoa.hadoop.v1.Attempt
-	(*Chunk)(nil),         // 1: stoa.hadoop.v1.Chunk
-	(*MapTask)(nil),       // 2: stoa.hadoop.v1.MapTask
-	(*Part)(nil),          // 3: stoa.hadoop.v1.Part
-	(*MapSummary)(nil),    // 4: stoa.hadoop.v1.MapSummary
-	(*MapOutput)(nil),     // 5: stoa.hadoop.v1.MapOutput
-	(*ReduceTask)(nil),    // 6: stoa.hadoop.v1.ReduceTask
-	(*ReduceSummary)(nil), // 7: stoa.hadoop.v1.ReduceSummary
-	(*LostOutputs)(nil),   // 8: stoa.hadoop.v1.LostOutputs
-	(*LostOutput)(nil),    // 9: stoa.hadoop.v1.LostOutput
+	(Codec)(0),            // 0: stoa.hadoop.v1.Codec
+	(InputFormat)(0),      // 1: stoa.hadoop.v1.InputFormat
+	(*Attempt)(nil),       // 2: stoa.hadoop.v1.Attempt
+	(*Chunk)(nil),         // 3: stoa.hadoop.v1.Chunk
+	(*Keys)(nil),          // 4: stoa.hadoop.v1.Keys
+	(*Kit)(nil),           // 5: stoa.hadoop.v1.Kit
+	(*ShippedFile)(nil),   // 6: stoa.hadoop.v1.ShippedFile
+	(*MapTask)(nil),       // 7: stoa.hadoop.v1.MapTask
+	(*Part)(nil),          // 8: stoa.hadoop.v1.Part
+	(*MapSummary)(nil),    // 9: stoa.hadoop.v1.MapSummary
+	(*Reports)(nil),       // 10: stoa.hadoop.v1.Reports
+	(*Counter)(nil),       // 11: stoa.hadoop.v1.Counter
+	(*MapOutput)(nil),     // 12: stoa.hadoop.v1.MapOutput
+	(*ReduceTask)(nil),    // 13: stoa.hadoop.v1.ReduceTask
+	(*ReduceSummary)(nil), // 14: stoa.hadoop.v1.ReduceSummary
+	(*LostOutputs)(nil),   // 15: stoa.hadoop.v1.LostOutputs
+	(*LostOutput)(nil),    // 16: stoa.hadoop.v1.LostOutput
 }
 var file_frameworks_hadoop_taskpb_task_proto_depIdxs = []int32{
-	0, // 0: stoa.hadoop.v1.MapTask.attempt:type_name -> stoa.hadoop.v1.Attempt
-	1, // 1: stoa.hadoop.v1.MapTask.chunks:type_name -> stoa.hadoop.v1.Chunk
-	3, // 2: stoa.hadoop.v1.MapSummary.parts:type_name -> stoa.hadoop.v1.Part
-	3, // 3: stoa.hadoop.v1.MapOutput.part:type_name -> stoa.hadoop.v1.Part
-	0, // 4: stoa.hadoop.v1.ReduceTask.attempt:type_name -> stoa.hadoop.v1.Attempt
-	5, // 5: stoa.hadoop.v1.ReduceTask.inputs:type_name -> stoa.hadoop.v1.MapOutput
-	3, // 6: stoa.hadoop.v1.ReduceSummary.part:type_name -> stoa.hadoop.v1.Part
-	9, // 7: stoa.hadoop.v1.LostOutputs.lost:type_name -> stoa.hadoop.v1.LostOutput
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	0,  // 0: stoa.hadoop.v1.Chunk.codec:type_name -> stoa.hadoop.v1.Codec
+	6,  // 1: stoa.hadoop.v1.Kit.files:type_name -> stoa.hadoop.v1.ShippedFile
+	2,  // 2: stoa.hadoop.v1.MapTask.attempt:type_name -> stoa.hadoop.v1.Attempt
+	3,  // 3: stoa.hadoop.v1.MapTask.chunks:type_name -> stoa.hadoop.v1.Chunk
+	1,  // 4: stoa.hadoop.v1.MapTask.input_format:type_name -> stoa.hadoop.v1.InputFormat
+	4,  // 5: stoa.hadoop.v1.MapTask.keys:type_name -> stoa.hadoop.v1.Keys
+	5,  // 6: stoa.hadoop.v1.MapTask.kit:type_name -> stoa.hadoop.v1.Kit
+	8,  // 7: stoa.hadoop.v1.MapSummary.parts:type_name -> stoa.hadoop.v1.Part
+	10, // 8: stoa.hadoop.v1.MapSummary.reports:type_name -> stoa.hadoop.v1.Reports
+	11, // 9: stoa.hadoop.v1.Reports.counters:type_name -> stoa.hadoop.v1.Counter
+	8,  // 10: stoa.hadoop.v1.MapOutput.part:type_name -> stoa.hadoop.v1.Part
+	2,  // 11: stoa.hadoop.v1.ReduceTask.attempt:type_name -> stoa.hadoop.v1.Attempt
+	12, // 12: stoa.hadoop.v1.ReduceTask.inputs:type_name -> stoa.hadoop.v1.MapOutput
+	4,  // 13: stoa.hadoop.v1.ReduceTask.keys:type_name -> stoa.hadoop.v1.Keys
+	5,  // 14: stoa.hadoop.v1.ReduceTask.kit:type_name -> stoa.hadoop.v1.Kit
+	8,  // 15: stoa.hadoop.v1.ReduceSummary.part:type_name -> stoa.hadoop.v1.Part
+	10, // 16: stoa.hadoop.v1.ReduceSummary.reports:type_name -> stoa.hadoop.v1.Reports
+	16, // 17: stoa.hadoop.v1.LostOutputs.lost:type_name -> stoa.hadoop.v1.LostOutput
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_frameworks_hadoop_taskpb_task_proto_init() }
@@ -835,18 +1420,20 @@ func file_frameworks_hadoop_taskpb_task_proto_init() {
 	if File_frameworks_hadoop_taskpb_task_proto != nil {
 		return
 	}
+	file_frameworks_hadoop_taskpb_task_proto_msgTypes[2].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_frameworks_hadoop_taskpb_task_proto_rawDesc), len(file_frameworks_hadoop_taskpb_task_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   10,
+			NumEnums:      2,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_frameworks_hadoop_taskpb_task_proto_goTypes,
 		DependencyIndexes: file_frameworks_hadoop_taskpb_task_proto_depIdxs,
+		EnumInfos:         file_frameworks_hadoop_taskpb_task_proto_enumTypes,
 		MessageInfos:      file_frameworks_hadoop_taskpb_task_proto_msgTypes,
 	}.Build()
 	File_frameworks_hadoop_taskpb_task_proto = out.File

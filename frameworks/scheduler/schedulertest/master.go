@@ -145,7 +145,6 @@ func (m *Master) close() {
 	for _, s := range m.slaves {
 		s.close()
 	}
-	time.Sleep(settle)
 }
 
 func may(from actor.Role, message protoreflect.FullName) bool { return wire.May(string(from), message) }

@@ -68,6 +68,10 @@ func (a account) oomKills() (int64, error) {
 	return readKey(a.memory, "memory.oom_control", "oom_kill")
 }
 
+// refusedPIDs is how often the kernel has refused a process or thread because of
+// the limit: the file is the same in both versions.
+func (a account) refusedPIDs() (int64, error) { return readKey(a.pids, "pids.events", "max") }
+
 // unlimited is from where on a v1 limit means none: the kernel rounds the
 // largest number down to whole pages.
 const unlimited = math.MaxInt64 - 1<<20

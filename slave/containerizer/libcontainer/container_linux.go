@@ -112,9 +112,9 @@ func (c *container) run(stdio containerizer.Stdio, control *os.File) error {
 
 // execute has the reaper execute the command.
 func (c *container) execute(ctx context.Context) error {
-	err := c.control.Launch(c.spec.Args, c.spec.Env)
+	err := c.control.Launch(c.spec)
 	if errors.Is(err, syscall.E2BIG) {
-		return &containerizer.ExecError{Path: c.spec.Args[0], Err: syscall.E2BIG}
+		return &containerizer.ExecError{Path: c.spec.Command(), Err: syscall.E2BIG}
 	}
 	// Any other failure to launch means that the reaper ended: Started says so too.
 	pid, err := c.control.Started()
@@ -123,7 +123,7 @@ func (c *container) execute(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return c.failed("executing its command", ctx.Err())
 	case errors.As(err, &errno):
-		return &containerizer.ExecError{Path: c.spec.Args[0], Err: errno}
+		return &containerizer.ExecError{Path: c.spec.Command(), Err: errno}
 	case err != nil:
 		return c.failed("executing its command", err)
 	}
@@ -156,14 +156,18 @@ func (c *container) takeStock(status syscall.WaitStatus, finished time.Time) con
 	exit := containerizer.Exit{
 		Status: status, Started: c.begun, Finished: finished,
 		Killed:           c.life.Killed(status),
-		MemoryLimitBytes: containerizer.MemoryLimit(c.spec.MemoryBytes),
+		MemoryLimitBytes: containerizer.MemoryLimit(c.spec.MemoryBytes), PIDsLimit: c.spec.PIDs,
 	}
 	// What can't be read stays 0: it must not hide how the command ended.
 	if stats, err := c.account.stats(); err == nil {
 		exit.CPUSeconds, exit.MemoryPeakBytes = stats.CPUSeconds, stats.MemoryPeakBytes
 	}
+	failed := status.Signaled() || status.ExitStatus() != 0
 	if kills, err := c.account.oomKills(); err == nil && kills > 0 {
-		exit.OutOfMemory = status.Signaled() || status.ExitStatus() != 0
+		exit.OutOfMemory = failed
+	}
+	if refused, err := c.account.refusedPIDs(); err == nil && refused > 0 {
+		exit.OutOfPIDs = failed
 	}
 	return exit
 }

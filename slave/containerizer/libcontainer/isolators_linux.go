@@ -207,6 +207,10 @@ func isolateCPU(config *configs.Config, known facts) {
 	shares := containerizer.Shares(known.spec.MilliCPUs)
 	config.Cgroups.CpuShares = shares
 	config.Cgroups.CpuWeight = cgroups.ConvertCPUSharesToCgroupV2Value(shares)
+	if quota := containerizer.CPUQuota(known.spec.MilliCPULimit); quota > 0 {
+		config.Cgroups.CpuQuota = quota.Microseconds()
+		config.Cgroups.CpuPeriod = uint64(containerizer.CPUPeriod.Microseconds())
+	}
 }
 
 func isolateMemory(config *configs.Config, known facts) {

@@ -124,5 +124,5 @@ func executeError(spec containerizer.Spec, err error) error {
 	default:
 		return &containerizer.StartError{ID: spec.ID, Step: "executing its command", Err: err}
 	}
-	return &containerizer.ExecError{Path: spec.Args[0], Err: errno}
+	return &containerizer.ExecError{Path: spec.Command(), Err: errno}
 }

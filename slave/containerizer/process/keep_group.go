@@ -26,7 +26,7 @@ type group struct {
 
 // keep starts the command at the head of a process group of its own.
 func keep(spec containerizer.Spec, stdio containerizer.Stdio, as *syscall.Credential) (keeper, int, error) {
-	path, err := find(spec.Args[0], spec.Env, spec.Sandbox)
+	path, err := find(spec.Command(), spec.Env, spec.Sandbox)
 	if err != nil {
 		return nil, 0, executeError(spec, err)
 	}

@@ -59,7 +59,7 @@ func keep(spec containerizer.Spec, stdio containerizer.Stdio, as *syscall.Creden
 }
 
 func (r *reaped) execute(spec containerizer.Spec) (int, error) {
-	err := r.control.Launch(spec.Args, spec.Env)
+	err := r.control.Launch(spec)
 	if errors.Is(err, syscall.E2BIG) {
 		return 0, executeError(spec, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
 )
 
 // What the host says after the launch, and what it hears: as in reaper.c.
@@ -77,10 +79,11 @@ func New() (*Control, *os.File, error) {
 	return nil, nil, fmt.Errorf("control socket: %w", err)
 }
 
-// Launch tells the reaper what to execute. args[0] is looked up in the PATH of env.
-func (c *Control) Launch(args, env []string) error {
+// Launch tells the reaper what to execute: spec's command with its arguments,
+// environment and resource limits. The rest of spec is not the reaper's business.
+func (c *Control) Launch(spec containerizer.Spec) error {
 	var text bytes.Buffer
-	for _, list := range [][]string{args, env} {
+	for _, list := range [][]string{{spec.Command()}, spec.Args, spec.Env} {
 		for _, entry := range list {
 			text.WriteString(entry)
 			text.WriteByte(0)
@@ -90,9 +93,16 @@ func (c *Control) Launch(args, env []string) error {
 		return syscall.E2BIG
 	}
 	message := binary.NativeEndian.AppendUint32(nil, uint32(text.Len()))
-	message = binary.NativeEndian.AppendUint32(message, uint32(len(args)))
-	message = binary.NativeEndian.AppendUint32(message, uint32(len(env)))
-	_, err := c.conn.Write(append(message, text.Bytes()...))
+	for _, count := range []int{len(spec.Args), len(spec.Env), len(spec.Rlimits)} {
+		message = binary.NativeEndian.AppendUint32(message, uint32(count))
+	}
+	message = append(message, text.Bytes()...)
+	for _, limit := range spec.Rlimits {
+		message = binary.NativeEndian.AppendUint64(message, uint64(limit.Resource))
+		message = binary.NativeEndian.AppendUint64(message, limit.Soft)
+		message = binary.NativeEndian.AppendUint64(message, limit.Hard)
+	}
+	_, err := c.conn.Write(message)
 	return err
 }
 

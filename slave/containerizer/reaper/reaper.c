@@ -40,6 +40,9 @@ struct report {
 // The host refuses larger launches (MaxLaunchBytes); this only bounds an allocation.
 #define MAX_LAUNCH_BYTES (9u << 20)
 
+// The kernel knows no more (containerizer.MaxRlimits).
+#define MAX_LIMITS 16u
+
 struct reaper {
 	int control;   // socket to the host
 	int signals;   // signalfd
@@ -140,8 +143,15 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+// What the host says about one resource limit.
+struct limit {
+	uint64_t resource;
+	uint64_t soft;
+	uint64_t hard;
+};
+
 // become turns the forked child into the command. It returns only errno.
-static int become(int control, char **argv, char **envp)
+static int become(int control, const char *file, char **argv, char **envp, const struct limit *limits, uint32_t count)
 {
 	setsid();
 	// If something kills the reaper itself, which its user can outside of a pid
@@ -150,7 +160,12 @@ static int become(int control, char **argv, char **envp)
 	tell(control, ABOUT_TO_EXECUTE, 0);
 	reset_signals();
 	environ = envp; // execvp searches the PATH of the command's environment, not of the host's
-	execvp(argv[0], argv);
+	for (uint32_t i = 0; i < count; i++) {
+		struct rlimit limit = { .rlim_cur = limits[i].soft, .rlim_max = limits[i].hard };
+		if (setrlimit((int)limits[i].resource, &limit) < 0)
+			return errno;
+	}
+	execvp(file, argv);
 	return errno;
 }
 
@@ -158,18 +173,20 @@ static int become(int control, char **argv, char **envp)
 // of its execve, or -1 when the host has gone.
 static int launch(struct reaper *r)
 {
-	uint32_t head[3]; // bytes of strings, number of arguments, number of environment entries
-	if (read_all(r->control, head, sizeof head) < 0 || head[0] > MAX_LAUNCH_BYTES || head[1] == 0)
+	uint32_t head[4]; // bytes of strings; numbers of arguments, of environment entries and of resource limits
+	struct limit limits[MAX_LIMITS];
+	if (read_all(r->control, head, sizeof head) < 0 || head[0] > MAX_LAUNCH_BYTES || head[1] == 0 || head[3] > MAX_LIMITS)
 		return -1;
 	char *strings = malloc(head[0] + 1);
 	char **argv = calloc((size_t)head[1] + 1, sizeof *argv);
 	char **envp = calloc((size_t)head[2] + 1, sizeof *envp);
 	if (strings == NULL || argv == NULL || envp == NULL)
 		return ENOMEM;
-	if (read_all(r->control, strings, head[0]) < 0)
+	if (read_all(r->control, strings, head[0]) < 0 || read_all(r->control, limits, head[3] * sizeof *limits) < 0)
 		return -1;
 	strings[head[0]] = 0;
-	char *at = strings, *end = strings + head[0];
+	const char *file = strings; // the first string; those of argv and of the environment follow
+	char *at = strings + strlen(strings) + 1, *end = strings + head[0];
 	for (uint32_t i = 0; i < head[1] + head[2] && at < end; i++) {
 		*(i < head[1] ? &argv[i] : &envp[i - head[1]]) = at;
 		at += strlen(at) + 1;
@@ -186,7 +203,7 @@ static int launch(struct reaper *r)
 		return errno;
 	}
 	if (r->command == 0) {
-		int error = become(r->control, argv, envp);
+		int error = become(r->control, file, argv, envp, limits, head[3]);
 		(void)!write(failed[1], &error, sizeof error);
 		_exit(127);
 	}
