@@ -111,7 +111,7 @@ In flag names - and _ are the same.`,
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.SetGlobalNormalizationFunc(normalizeFlag)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError("%w", err) })
+	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(
 		&cobra.Group{ID: groupStart, Title: "Start here:"},
 		&cobra.Group{ID: groupWork, Title: "Run work:"},

@@ -55,10 +55,30 @@ func settle(flags *pflag.FlagSet) error {
 func set(flags *pflag.FlagSet, flag *pflag.Flag, values []string, from string) error {
 	for _, value := range values {
 		if err := flags.Set(flag.Name, value); err != nil {
-			return fmt.Errorf("%s: %q is not a value for --%s: %w", from, value, flag.Name, errors.Unwrap(err))
+			return fmt.Errorf("%s: %w", from, badValue(flag, value))
 		}
 	}
 	return nil
+}
+
+// badValue says what a flag takes instead of a value.
+func badValue(flag *pflag.Flag, value string) error {
+	takes, known := map[string]string{
+		"int": "a whole number", "float64": "a number", "bool": "true or false", "duration": "a duration such as 10s or 1m30s",
+	}[flag.Value.Type()]
+	if !known {
+		takes = "a " + flag.Value.Type()
+	}
+	return fmt.Errorf("%q is not a value for --%s: it takes %s", value, flag.Name, takes)
+}
+
+// flagError is an error of the command line's flags as people should see it.
+func flagError(_ *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		err = badValue(invalid.GetFlag(), invalid.GetValue())
+	}
+	return usageError("%w", err)
 }
 
 // readConfig reads the file that --config (or STOA_CONFIG) names into a list of values per flag.
