@@ -16,8 +16,9 @@ var errNoTransport = errors.New("this node has no connection to others")
 
 // question is an Ask that waits for its answer.
 type question struct {
+	id    AskID
 	link  *Link
-	timer *time.Timer
+	timer *time.Timer // posts a timeoutMail for id
 }
 
 // Ask implements Context. The link tells if the answer can't come any more.
@@ -33,11 +34,22 @@ func (c *cell) Ask(to PID, m any, timeout time.Duration) AskID {
 	if x.asks == nil {
 		x.asks = make(map[AskID]*question)
 	}
-	x.asks[id] = &question{link: l, timer: time.AfterFunc(timeout, func() {
-		c.box.post(envelope{kind: timeoutMail, ask: id})
-	})}
+	x.asks[id] = c.newQuestion(id, l, timeout)
 	c.sys.send(to, envelope{message: m, from: &c.source, ask: id}, c)
 	return id
+}
+
+// newQuestion makes a question, or uses the one again that was answered last.
+func (c *cell) newQuestion(id AskID, l *Link, timeout time.Duration) *question {
+	if q := c.extra.spare; q != nil {
+		c.extra.spare = nil
+		q.id, q.link = id, l
+		q.timer.Reset(timeout)
+		return q
+	}
+	q := &question{id: id, link: l}
+	q.timer = time.AfterFunc(timeout, func() { c.box.post(envelope{kind: timeoutMail, ask: q.id}) })
+	return q
 }
 
 // answerArrived handles an answer, or the reason why there is none; one that comes too late is a dead letter.
@@ -68,9 +80,11 @@ var errLate = errors.New("the question is over")
 
 // closeAsk forgets a question, and its link if nobody else needs it.
 func (c *cell) closeAsk(id AskID, q *question) {
-	q.timer.Stop()
-	delete(c.extra.asks, id)
 	l := q.link
+	if q.timer.Stop() { // else it may be about to look at the question
+		q.link, c.extra.spare = nil, q
+	}
+	delete(c.extra.asks, id)
 	l.asks--
 	if l.asks > 0 || l.user || c.extra.links[l.Target.key()] != l {
 		return

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,28 +115,55 @@ func askProtoactor(n int) time.Duration {
 	return time.Since(start)
 }
 
-// BenchmarkIdleActor is the memory of an actor that has started and waits.
+// idleActors is of how many actors the memory is measured.
+const idleActors = 10_000
+
+// BenchmarkIdleActor is the memory of an actor that has started and waits. Its floor is one of protoactor's.
 func BenchmarkIdleActor(b *testing.B) {
+	floor := idleProtoactor()
 	sys := actor.NewSystem(actor.SystemOptions{})
-	heap := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc + m.StackInuse
-	}
-	const actors = 10_000
-	before := heap()
+	before := memoryInUse()
 	for range b.N {
-		for range actors {
+		for range idleActors {
 			sys.Spawn("idle", func() actor.Actor { return actor.Func(func(actor.Context) {}) })
 		}
 	}
-	for sys.Stats().Actors < int64(actors*b.N) {
+	for sys.Stats().Actors < int64(idleActors*b.N) {
 		runtime.Gosched()
 	}
-	after := heap()
-	b.ReportMetric(float64(after-before)/float64(actors*b.N), "B/actor")
+	bytes := float64(memoryInUse()-before) / float64(idleActors*b.N)
+	b.ReportMetric(bytes, "B/actor")
+	b.ReportMetric(floor, "floor-B/actor")
+	b.ReportMetric(bytes/floor, "x-floor")
 	_ = sys.Shutdown(context.Background())
+}
+
+func idleProtoactor() float64 {
+	system := proto.NewActorSystem(proto.WithLoggerFactory(silent))
+	before := memoryInUse()
+	pids := make([]*proto.PID, idleActors)
+	var started sync.WaitGroup
+	started.Add(idleActors)
+	for i := range pids {
+		pids[i] = system.Root.Spawn(proto.PropsFromFunc(func(ctx proto.Context) {
+			if _, ok := ctx.Message().(*proto.Started); ok {
+				started.Done()
+			}
+		}))
+	}
+	started.Wait()
+	bytes := float64(memoryInUse()-before) / idleActors
+	for _, pid := range pids {
+		system.Root.Stop(pid)
+	}
+	return bytes
+}
+
+func memoryInUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
 }
 
 func silent(*proto.ActorSystem) *slog.Logger { return slog.New(slog.DiscardHandler) }

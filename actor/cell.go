@@ -44,6 +44,7 @@ type cellExtra struct {
 	idleLinks int // links that only serve questions, of which none is open
 	asks      map[AskID]*question
 	lastAsk   AskID
+	spare     *question // to be used again
 	timers    map[*timerState]struct{}
 	wake      Timer
 	wakeAt    time.Time

@@ -100,6 +100,34 @@ func (m *mailbox) post(e envelope) posting {
 	return posted
 }
 
+// postAll queues mail in order, as much as there is room for, and wakes the actor once. It returns how many were queued.
+func (m *mailbox) postAll(mail []envelope) (n int, what posting) {
+	m.mu.Lock()
+	if m.shut {
+		m.mu.Unlock()
+		return 0, closed
+	}
+	depth := m.depth.Load()
+	before := depth
+	for ; n < len(mail); n++ {
+		if mail[n].kind == userMail {
+			if depth >= m.limit {
+				what = full
+				break
+			}
+			depth++
+		}
+	}
+	m.depth.Add(depth - before)
+	m.cell.sys.seenDepth(depth)
+	if len(m.user)+n > mailboxKeep && cap(m.user) < mailboxBurst {
+		m.user = append(m.cell.sys.slots.borrow(), m.user...)
+	}
+	m.user = append(m.user, mail[:n]...)
+	m.wakeAndUnlock()
+	return n, what
+}
+
 // slotPool lends slots to mailboxes that have more mail than usual.
 type slotPool struct{ pool sync.Pool }
 
@@ -166,7 +194,7 @@ func (m *mailbox) run() {
 // drain handles mail until there is none, or until the actor fails.
 func (m *mailbox) drain() (again bool) {
 	var inHand any
-	finished := false
+	finished, lingered := false, false
 	defer func() {
 		if finished {
 			return
@@ -195,11 +223,19 @@ func (m *mailbox) drain() (again bool) {
 			m.cell.receive(e)
 			continue
 		}
-		system, idle := m.refill()
-		if idle {
+		system, idle := m.refill(lingered)
+		switch {
+		case idle && lingered:
 			finished = true
 			return false
+		case idle:
+			// What was just sent is often answered at once, and a goroutine that goes on is cheaper than a new one, which has to
+			// grow its stack first.
+			lingered = true
+			runtime.Gosched()
+			continue
 		}
+		lingered = false
 		if system != nil {
 			inHand = system
 			m.invokeSystem(system)
@@ -207,8 +243,9 @@ func (m *mailbox) drain() (again bool) {
 	}
 }
 
-// refill gives the next lifecycle message, or a new batch; idle if there is neither.
-func (m *mailbox) refill() (system any, idle bool) {
+// refill gives the next lifecycle message, or a new batch; idle if there is neither. If that is so and last is set, the next
+// mail needs a new run.
+func (m *mailbox) refill(last bool) (system any, idle bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.system) > 0 {
@@ -231,6 +268,9 @@ func (m *mailbox) refill() (system any, idle bool) {
 		m.user = spare
 	}
 	if m.suspended || len(m.batch) == 0 {
+		if !last {
+			return nil, true
+		}
 		if !m.suspended && cap(m.batch) > mailboxKeep {
 			m.cell.sys.slots.giveBack(m.batch)
 			m.batch, m.next = nil, 0

@@ -1,7 +1,5 @@
 package actor
 
-import "sync/atomic"
-
 // A Transport takes what leaves the node. None of its methods may block.
 type Transport interface {
 	// Address is the hint that goes into this node's PIDs; empty for a node that does not listen.
@@ -66,83 +64,6 @@ type mailOwner interface {
 
 // End tells the owner that the link is over. The transport calls it at most once for each link.
 func (l *Link) End(reason Reason, err error) { l.owner.linkEnded(l, reason, err) }
-
-// Delivery is what became of a message that came in from another node.
-type Delivery uint8
-
-// The outcomes of System.Deliver.
-const (
-	// Delivered: it is in the mailbox.
-	Delivered Delivery = iota
-	// Gone: there is no such actor; the message became a dead letter.
-	Gone
-	// Cancelled: there was no room before cancel was closed; the message became a dead letter.
-	Cancelled
-)
-
-// Inbound is a message that came in from another node.
-type Inbound struct {
-	// Name is the receiver: its PID's name, or a registered name.
-	Name       string
-	Registered bool
-	// From is the sender and the role that its node proved; nil if nobody.
-	From    *Source
-	Message any
-	Ask     AskID
-	Answer  bool
-	Failure *ExitError
-}
-
-// Deliver puts a message from another node into its receiver's mailbox. If that is full it waits for room until cancel is
-// closed; waiting, if not nil, is set meanwhile.
-func (s *System) Deliver(in Inbound, waiting *atomic.Bool, cancel <-chan struct{}) Delivery {
-	e := envelope{message: in.Message, from: in.From, ask: in.Ask}
-	if in.Answer {
-		e.kind = answerMail
-		if in.Failure != nil {
-			e.kind, e.message = failureMail, in.Failure
-		}
-	}
-	to := s.find(in.Name, in.Registered)
-	if q, ok := to.(*inquiry); ok {
-		q.answered(e)
-		return Delivered
-	}
-	c, _ := to.(*cell)
-	if c == nil {
-		s.lost(PID{Node: s.node, Incarnation: s.incarnation, Name: in.Name}, e, NoSuchActor, nil)
-		return Gone
-	}
-	for {
-		switch c.box.post(e) {
-		case posted:
-			return Delivered
-		case closed:
-			s.lost(c.source.PID, e, NoSuchActor, nil)
-			return Gone
-		}
-		room := c.box.room()
-		if room == nil {
-			continue
-		}
-		if waiting != nil {
-			waiting.Store(true)
-		}
-		select {
-		case <-room:
-		case <-cancel:
-		}
-		if waiting != nil {
-			waiting.Store(false)
-		}
-		select {
-		case <-cancel:
-			s.lost(c.source.PID, e, Overflow, nil)
-			return Cancelled
-		default:
-		}
-	}
-}
 
 // A Watch is another node's link to an actor of this one.
 type Watch struct {

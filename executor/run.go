@@ -15,6 +15,7 @@ import (
 
 	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/actor/remote"
+	"github.com/stoa-project/stoa/actor/remote/identity"
 	"github.com/stoa-project/stoa/executor/core"
 	"github.com/stoa-project/stoa/executor/session"
 	"github.com/stoa-project/stoa/proto/wire"
@@ -30,7 +31,8 @@ const closeTimeout = 2 * time.Second
 type Options struct {
 	// Environment gives the value of a variable, "" if it is not set; nil is os.Getenv. These count: MESOS_FRAMEWORK_ID,
 	// MESOS_EXECUTOR_ID, MESOS_AGENT_ENDPOINT (HOST:PORT), MESOS_CHECKPOINT, MESOS_RECOVERY_TIMEOUT,
-	// MESOS_SUBSCRIPTION_BACKOFF_MAX, MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD, MESOS_EXECUTOR_AUTHENTICATION_TOKEN.
+	// MESOS_SUBSCRIPTION_BACKOFF_MAX, MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD, MESOS_EXECUTOR_AUTHENTICATION_TOKEN, and
+	// MESOS_AGENT_AUTHORITY: the certificates, as PEM, by which a slave that speaks TLS is known.
 	Environment func(name string) string
 	// Network replaces TCP; nil is TCP.
 	Network remote.Network
@@ -44,6 +46,7 @@ type settings struct {
 	slave   string // HOST:PORT
 	secret  []byte
 	network remote.Network
+	tls     *remote.TLS
 	log     zerolog.Logger
 }
 
@@ -63,6 +66,11 @@ func (o Options) settings() (settings, error) {
 	}
 	if s.secret, err = hex.DecodeString(lookup("MESOS_EXECUTOR_AUTHENTICATION_TOKEN")); err != nil {
 		return settings{}, errors.New("MESOS_EXECUTOR_AUTHENTICATION_TOKEN is set and not made of hexadecimal digits") // its value is a secret
+	}
+	if authority := lookup("MESOS_AGENT_AUTHORITY"); authority != "" {
+		if s.tls, err = identity.Trust([]byte(authority)); err != nil {
+			return settings{}, fmt.Errorf("MESOS_AGENT_AUTHORITY: %w", err)
+		}
 	}
 	return s, nil
 }
@@ -87,7 +95,7 @@ func Run(ctx context.Context, options Options, e Executor) error {
 		},
 	})
 	network, err := remote.Start(remote.Options{
-		System: sys, Network: s.network, May: may, Credential: func(string) []byte { return s.secret },
+		System: sys, Network: s.network, TLS: s.tls, May: may, Credential: func(string) []byte { return s.secret },
 	})
 	if err != nil {
 		return err

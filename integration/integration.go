@@ -167,7 +167,7 @@ func (c *Cluster) Client() *client.Client {
 	network := c.Network("operator")
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	made, err := client.DialNetwork(ctx, network, c.address)
+	made, err := client.DialWith(ctx, client.Options{Network: network}, c.address)
 	if err != nil {
 		c.t.Fatal(err)
 	}

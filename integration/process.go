@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -28,7 +29,8 @@ type process struct {
 	system   *actor.System
 	remote   *remote.Remote
 	serving  sync.WaitGroup
-	once     sync.Once
+	closing  atomic.Bool
+	closed   chan struct{} // closed when nothing of it runs
 }
 
 // processOptions say what a process is.
@@ -44,7 +46,7 @@ type processOptions struct {
 
 // startProcess makes a node, whose actors are to be spawned before it serves.
 func (c *Cluster) startProcess(o processOptions) (*process, error) {
-	p := &process{cluster: c, name: o.name, link: newLink(c.ownNetwork(o.machine))}
+	p := &process{cluster: c, name: o.name, link: newLink(c.ownNetwork(o.machine)), closed: make(chan struct{})}
 	if o.address != "" {
 		listener, err := p.link.Listen(o.address)
 		if err != nil {
@@ -82,20 +84,23 @@ func (p *process) serve() {
 	p.serving.Go(func() { _ = p.remote.Serve(p.listener) }) // it ends with the process, or because that was killed
 }
 
-// close ends the process in order; what is queued is still sent.
+// close ends the process in order, once; what is queued is still sent. It returns when nothing of it runs.
 func (p *process) close() {
-	p.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
-		defer cancel()
-		if err := p.system.Shutdown(ctx); err != nil {
-			p.cluster.t.Errorf("%s: its actors do not end: %v", p.name, err)
-		}
-		if err := p.remote.Close(ctx); err != nil {
-			p.cluster.t.Errorf("%s: its connections do not end: %v", p.name, err)
-		}
-		p.link.sever()
-		p.serving.Wait()
-	})
+	if p.closing.Swap(true) {
+		<-p.closed // not a sync.Once: time in a bubble stands still for whoever waits for that
+		return
+	}
+	defer close(p.closed)
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	defer cancel()
+	if err := p.system.Shutdown(ctx); err != nil {
+		p.cluster.t.Errorf("%s: its actors do not end: %v", p.name, err)
+	}
+	if err := p.remote.Close(ctx); err != nil {
+		p.cluster.t.Errorf("%s: its connections do not end: %v", p.name, err)
+	}
+	p.link.sever()
+	p.serving.Wait()
 }
 
 // kill ends the process as SIGKILL does: nobody hears a word of it any more.

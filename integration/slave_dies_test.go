@@ -177,3 +177,42 @@ func TestOffersOfASlaveThatDiesAreRescinded(t *testing.T) {
 		f.await("the launch is dropped", func() bool { return f.last("t").GetState() == mesos.TaskState_TASK_DROPPED })
 	}, integration.Slaves(2))
 }
+
+// What a slave says before its goodbye is heard, however much it is at once.
+func TestASlaveThatStopsTellsTheEndOfAllItsTasks(t *testing.T) {
+	inFakeTime(t, func(t *testing.T, c *integration.Cluster) {
+		f := subscribe(t, c, "job")
+		var ids []string
+		var tasks []scheduler.Task
+		for i := range 100 {
+			ids = append(ids, fmt.Sprintf("t%03d", i))
+			tasks = append(tasks, task(ids[i], "forever"))
+		}
+		f.launch(tasks...)
+		f.awaitState(mesos.TaskState_TASK_RUNNING, ids...)
+		time.Sleep(time.Second) // of fake time: the slave has heard all acknowledgements
+		if err := c.StopSlave("slave1"); err != nil {
+			t.Error(err)
+		}
+		f.await("the ends of all tasks are told", func() bool {
+			for _, id := range ids {
+				if !mesos.IsTerminal(f.last(id).GetState()) {
+					return false
+				}
+			}
+			return true
+		})
+		lost := map[string]int{}
+		for _, id := range ids {
+			if s := f.last(id); s.GetState() != mesos.TaskState_TASK_KILLED {
+				lost[fmt.Sprintf("%v %q", s.GetState(), s.GetMessage())]++
+			}
+		}
+		if len(lost) > 0 {
+			t.Errorf("of %d tasks not all were killed, but some lost: %v", len(ids), lost)
+		}
+		if n := len(c.Ask(masterpb.Call_GET_AGENTS).GetGetAgents().GetAgents()); n != 0 {
+			t.Errorf("the master lists %d slaves, want none", n)
+		}
+	}, integration.Slaves(1), integration.Resources("cpus:100;mem:4000"))
+}

@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -69,7 +70,7 @@ func stoaProgram(t testing.TB) string {
 }
 
 // needsRoot skips a test for users without root. In CI (the environment has CI=true) nothing may be skipped.
-func needsRoot(t *testing.T) {
+func needsRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		return
@@ -81,7 +82,7 @@ func needsRoot(t *testing.T) {
 }
 
 // needsProcesses skips a test with real processes where the system does not show them, and when little time is wanted.
-func needsProcesses(t *testing.T) {
+func needsProcesses(t testing.TB) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts real clusters, which -short leaves out")
@@ -94,7 +95,7 @@ func needsProcesses(t *testing.T) {
 // ground is where the processes of one test live. They are known by the folder for temporary files that they were given,
 // and nothing of them may be left when the test has ended.
 type ground struct {
-	t   *testing.T
+	t   testing.TB
 	tmp string
 
 	stop  chan struct{}
@@ -103,7 +104,7 @@ type ground struct {
 	hosts map[string]bool // ids of hosts that were seen; their cgroups have these names
 }
 
-func newGround(t *testing.T) *ground {
+func newGround(t testing.TB) *ground {
 	t.Helper()
 	needsProcesses(t)
 	stoaProgram(t)
@@ -203,23 +204,37 @@ func (g *ground) tasks() []runningProcess {
 	})
 }
 
+// containerCgroups lists the cgroups of this test's containers.
+func (g *ground) containerCgroups() []string {
+	return g.cgroups("/*-*-*-*-*")
+}
+
+// cgroups lists the directories below the cgroups of this test's hosts that match a pattern, themselves if it is empty.
+func (g *ground) cgroups(pattern string) []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var found []string
+	for id := range g.hosts {
+		for _, root := range []string{"/sys/fs/cgroup/stoa/", "/sys/fs/cgroup/*/stoa/"} {
+			matches, err := filepath.Glob(root + id + pattern)
+			if err != nil {
+				g.t.Error(err)
+			}
+			found = append(found, matches...)
+		}
+	}
+	return found
+}
+
 // leftovers is what is there of this test's clusters, for people: processes, cgroups, mounts and folders.
 func (g *ground) leftovers() []string {
 	var left []string
 	for _, p := range g.processes() {
 		left = append(left, "process "+p.String())
 	}
-	g.mu.Lock()
-	ids := g.hosts
-	for id := range ids {
-		for _, pattern := range []string{"/sys/fs/cgroup/stoa/", "/sys/fs/cgroup/*/stoa/"} {
-			matches, _ := filepath.Glob(pattern + id)
-			for _, dir := range matches {
-				left = append(left, "cgroup "+dir)
-			}
-		}
+	for _, dir := range g.cgroups("") {
+		left = append(left, "cgroup "+dir)
 	}
-	g.mu.Unlock()
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(mounts)) {
 		if strings.Contains(line, g.tmp) {
@@ -404,4 +419,46 @@ func (c *localCluster) interrupt() {
 func (c *localCluster) on(command string, args ...string) *program {
 	c.g.t.Helper()
 	return c.g.stoa(append([]string{command, "--master", c.master}, args...)...)
+}
+
+var addressField = regexp.MustCompile(`address=\S*?(\d+\.\d+\.\d+\.\d+:\d+)|"address":"([^"]+)"`)
+
+// addressIn waits for the line of a daemon's log that says where it listens.
+func (g *ground) addressIn(p *program, message string) string {
+	g.t.Helper()
+	var address string
+	g.await("it says "+message, func() bool {
+		if !p.running() {
+			g.t.Fatalf("stoa %s ended with %d: %s", strings.Join(p.command.Args[1:], " "), p.wait(), p.err.String())
+		}
+		for line := range strings.Lines(p.err.String()) {
+			if found := addressField.FindStringSubmatch(line); found != nil && strings.Contains(line, message) {
+				address = found[1] + found[2]
+			}
+		}
+		return address != ""
+	})
+	return address
+}
+
+// countNodes is how many slaves are active, as the command line lists them.
+func (g *ground) countNodes(master string) int {
+	g.t.Helper()
+	p := g.stoa("node", "list", "--master", master, "--json")
+	var nodes []struct{ Active bool }
+	if err := json.Unmarshal([]byte(p.out.String()), &nodes); err != nil {
+		g.t.Fatalf("node list said %s%s: %v", p.out.String(), p.err.String(), err)
+	}
+	n := 0
+	for _, node := range nodes {
+		if node.Active {
+			n++
+		}
+	}
+	return n
+}
+
+// tasksNamed lists the tasks' processes of a name.
+func (g *ground) tasksNamed(name string) []runningProcess {
+	return slices.DeleteFunc(g.tasks(), func(p runningProcess) bool { return filepath.Base(p.args[0]) != name })
 }

@@ -204,6 +204,38 @@ func TestAnUpdateOutlivesTheMasterThatCarriedIt(t *testing.T) {
 	})
 }
 
+// The master knows the latest state of a task before its scheduler has got that far. If the slave is lost then, the
+// scheduler is told an end all the same.
+func TestASlaveDiesBeforeItsTasksEndWasTold(t *testing.T) {
+	for name, checkpoint := range map[string]bool{"checkpointing": true, "not checkpointing": false} {
+		t.Run(name, func(t *testing.T) {
+			inFakeTime(t, func(t *testing.T, c *integration.Cluster) {
+				about := info("slow")
+				about.Checkpoint = proto.Bool(checkpoint)
+				s := bareSubscribe(t, c, about)
+				s.runOnFirstOffer("t", "sleep", "1s")
+				s.update(mesos.TaskState_TASK_STARTING)
+				time.Sleep(5 * time.Second) // of fake time
+				s.update(mesos.TaskState_TASK_STARTING)
+				c.Kill("slave1")
+				time.Sleep(2 * time.Minute) // of fake time: until the slave is given up
+				synctest.Wait()
+				ends := 0
+				for _, r := range s.Received() {
+					if e, ok := r.Message.(*schedulerpb.Event); ok && e.GetType() == schedulerpb.Event_UPDATE {
+						if state := e.GetUpdate().GetStatus().GetState(); mesos.IsTerminal(state) || state == mesos.TaskState_TASK_LOST {
+							ends++
+						}
+					}
+				}
+				if ends != 1 {
+					t.Errorf("%d ends of the task were told, want 1", ends)
+				}
+			})
+		})
+	}
+}
+
 func TestAFrameworkThatNeverReadsHarmsNobody(t *testing.T) {
 	inFakeTime(t, func(t *testing.T, c *integration.Cluster) {
 		deaf := subscribe(t, c, "deaf")

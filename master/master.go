@@ -18,6 +18,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/netip"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 
 	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/master/core"
+	"github.com/stoa-project/stoa/master/recording"
 	"github.com/stoa-project/stoa/master/registry"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
@@ -55,6 +57,9 @@ type Config struct {
 	Core core.Config
 	// Published, if set, is where the master shows its numbers.
 	Published *Published
+	// Record, if set, is where everything that happens to the core is written: see package recording. It is no longer
+	// written to after it has failed.
+	Record io.Writer
 }
 
 // New returns how to make a master. It is to be spawned under Name, with MailboxLimit.
@@ -86,6 +91,8 @@ type master struct {
 	armed   bool
 	alarmAt time.Time
 	ticking bool // a tick is in the mailbox
+
+	recording *recording.Writer // nil: nothing is recorded
 
 	published  time.Time
 	publishing bool // a show is on its way
@@ -131,6 +138,8 @@ func (m *master) Receive(ctx actor.Context) {
 		m.asked(ctx, e)
 	case *wire.OperatorKillTask:
 		m.asked(ctx, e)
+	case *wire.Explain:
+		m.asked(ctx, e)
 	case proto.Message:
 		m.firstWord(ctx, e)
 	default:
@@ -147,6 +156,11 @@ func (m *master) start(ctx actor.Context) {
 		seed = random()
 	}
 	ctx.Log().Info().Str("incarnation", m.config.Incarnation).Uint64("seed", seed).Msg("master is born")
+	if m.config.Record != nil {
+		var err error
+		m.recording, err = recording.NewWriter(m.config.Record, wire.Version)
+		m.recorded(ctx, err)
+	}
 	m.step(ctx, core.Born{Incarnation: m.config.Incarnation, Master: m.config.info(), Config: m.config.Core})
 	m.step(ctx, core.Seed{Value: seed})
 	m.step(ctx, core.Recovered{State: m.registry.Clone(), Durable: false})
@@ -191,13 +205,28 @@ func (c Config) info() *mesos.MasterInfo {
 // step feeds the core and does what it says.
 func (m *master) step(ctx actor.Context, event core.Event) {
 	begin := time.Now()
-	outputs := m.core.Step(ctx.Now(), event)
+	now := ctx.Now().Round(0) // As a recording has it: without what tells more than the time.
+	if m.recording != nil {
+		m.recorded(ctx, m.recording.Event(now, event))
+	}
+	outputs := m.core.Step(now, event)
+	if m.recording != nil {
+		m.recorded(ctx, m.recording.Outputs(outputs))
+	}
 	m.config.Published.observe(time.Since(begin))
 	for _, output := range outputs {
 		m.carryOut(ctx, output)
 	}
 	m.schedule(ctx)
 	m.publish(ctx)
+}
+
+// recorded ends the recording if it could not be written.
+func (m *master) recorded(ctx actor.Context, err error) {
+	if err != nil {
+		ctx.Log().Error().Err(err).Msg("nothing is recorded from here on")
+		m.recording = nil
+	}
 }
 
 func (m *master) carryOut(ctx actor.Context, output core.Output) {

@@ -26,6 +26,7 @@ type session struct {
 
 	room    int // how many messages the master takes now
 	backlog []proto.Message
+	gone    bool // the peer is; what it said before is still passed on
 }
 
 // What a session and its master say to each other.
@@ -57,7 +58,8 @@ func (s *session) Receive(ctx actor.Context) {
 	case actor.Stopping:
 	case actor.Exited:
 		ctx.Log().Debug().Msgf("%v has gone: %v", m.PID, m.Reason)
-		ctx.Stop(ctx.Self())
+		s.gone = true
+		s.passOn(ctx)
 	case say:
 		ctx.Send(s.peer, m.message)
 	case hangUp:
@@ -79,7 +81,7 @@ func (s *session) Receive(ctx actor.Context) {
 	}
 }
 
-// passOn gives the master as much as it takes.
+// passOn gives the master as much as it takes, and in the end the end.
 func (s *session) passOn(ctx actor.Context) {
 	n := min(s.room, len(s.backlog))
 	for _, m := range s.backlog[:n] {
@@ -87,7 +89,11 @@ func (s *session) passOn(ctx actor.Context) {
 	}
 	s.room -= n
 	s.backlog = s.backlog[n:]
-	if len(s.backlog) == 0 {
-		s.backlog = nil
+	if len(s.backlog) > 0 {
+		return
+	}
+	s.backlog = nil
+	if s.gone {
+		ctx.Stop(ctx.Self())
 	}
 }

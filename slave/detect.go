@@ -100,7 +100,8 @@ func diskSize(folder string) (uint64, error) {
 	var stat unix.Statfs_t
 	for {
 		err := unix.Statfs(folder, &stat)
-		if errors.Is(err, os.ErrNotExist) && folder != filepath.Dir(folder) {
+		// That a file is in the way is found out, and told better, when the folder is made.
+		if (errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR)) && folder != filepath.Dir(folder) {
 			folder = filepath.Dir(folder)
 			continue
 		}

@@ -1,8 +1,11 @@
 package slave
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -33,6 +36,11 @@ func (s *shell) spawnSession(ctx actor.Context, blank session) core.Session {
 	blank.number, blank.slave = s.sessions, ctx.Self()
 	s.peers[s.sessions] = ctx.Spawn("session", func() actor.Actor { return &blank })
 	return s.sessions
+}
+
+// near is where the host reaches this slave.
+func (s *shell) near() string {
+	return cmp.Or(s.Near, net.JoinHostPort(s.IP, strconv.Itoa(int(s.Info.GetPort()))))
 }
 
 // findMaster begins a session with the master's door. Whether anybody is there, it will tell.

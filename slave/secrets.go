@@ -30,10 +30,15 @@ type provenNode struct {
 	proof       core.Proof
 }
 
-// Verify refuses hosts and executors that do not bring a secret of this slave. It is meant for remote.Options.
+// Verify refuses hosts and executors that do not bring a secret of this slave, and whoever else has no business with a
+// slave: it is the one who dials its master. It is meant for remote.Options.
 func (s *Secrets) Verify(hello remote.Hello) error {
-	if hello.Role != wire.RoleHost && hello.Role != wire.RoleExecutor {
+	switch {
+	case hello.Role == wire.RoleHost || hello.Role == wire.RoleExecutor:
+	case hello.Dialled || hello.Role == wire.RoleOperator:
 		return nil
+	default:
+		return fmt.Errorf("%s %q: a slave is dialled by its host, its executors and operators", hello.Role, hello.Node)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

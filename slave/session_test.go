@@ -102,6 +102,7 @@ func TestWhatASecretProves(t *testing.T) {
 	hello := func(node string, incarnation uint64, role actor.Role, secret []byte) error {
 		return s.Verify(remote.Hello{Node: node, Incarnation: incarnation, Role: role, Credential: secret})
 	}
+	dialled := func(role actor.Role) error { return s.Verify(remote.Hello{Node: "m", Incarnation: 1, Role: role, Dialled: true}) }
 	tests := []struct {
 		name  string
 		err   error
@@ -109,7 +110,13 @@ func TestWhatASecretProves(t *testing.T) {
 	}{
 		{"a host with its secret", hello("h", 1, wire.RoleHost, hostSecret), false},
 		{"an executor with its secret", hello("e", 1, wire.RoleExecutor, containerSecret), false},
-		{"a master needs none", hello("m", 1, wire.RoleMaster, nil), false},
+		{"a master that was dialled needs none", dialled(wire.RoleMaster), false},
+		{"a host that was dialled needs one", dialled(wire.RoleHost), true},
+		{"an operator needs none", hello("o", 1, wire.RoleOperator, nil), false},
+		{"a master that dials", hello("m", 1, wire.RoleMaster, nil), true},
+		{"a slave that dials", hello("s", 1, wire.RoleSlave, nil), true},
+		{"a framework that dials", hello("f", 1, wire.RoleFramework, nil), true},
+		{"a role that nobody knows", hello("x", 1, "king", nil), true},
 		{"a host without a secret", hello("h2", 1, wire.RoleHost, nil), true},
 		{"a host with an executor's secret", hello("h2", 1, wire.RoleHost, containerSecret), true},
 		{"an executor with a host's secret", hello("e2", 1, wire.RoleExecutor, hostSecret), true},

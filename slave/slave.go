@@ -16,11 +16,13 @@ package slave
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +34,7 @@ import (
 	"github.com/stoa-project/stoa/proto/wire"
 	"github.com/stoa-project/stoa/slave/checkpoint"
 	"github.com/stoa-project/stoa/slave/core"
+	"github.com/stoa-project/stoa/slave/fetcher"
 )
 
 // Name is the name of a slave's root actor, to which hosts and executors speak first.
@@ -52,6 +55,9 @@ const viewInterval = 100 * time.Millisecond
 // tokenVariable holds an executor's secret in its environment: Mesos's name for it.
 const tokenVariable = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN"
 
+// authorityVariable holds the certificates by which an executor knows its slave. They are no secret.
+const authorityVariable = "MESOS_AGENT_AUTHORITY"
+
 // HostSpec is what a host process is started with.
 type HostSpec struct {
 	ID           string
@@ -60,6 +66,10 @@ type HostSpec struct {
 	Secret       []byte // the same, for hosts in this process
 	WorkDir      string // absolute
 	Isolation    string // "libcontainer" or "process"
+	Hide         []string
+	CFS          bool
+	LogMaxBytes  int64
+	LogMaxFiles  int
 }
 
 // Process is a host process that was started.
@@ -77,10 +87,22 @@ type Config struct {
 	IP        string           // where executors and the host reach the slave, at Info's port
 	WorkDir   string           // made if it does not exist
 	Isolation string           // for the host
-	Version   string           // of the program; empty: wire.Version
+	Hide      []string         // files and folders that tasks must not see: keys, configuration; absolute
+	// LogMaxBytes is how large a file of a task's output may grow before it is rotated, 0: for ever; LogMaxFiles how many
+	// rotated ones are kept, 0: as many as the host does.
+	LogMaxBytes int64
+	LogMaxFiles int
+	CFS         bool   // the cpus of a task are a ceiling as well, not only its share
+	Version     string // of the program; empty: wire.Version
+
+	// Authority are the certificates, as PEM, by which executors know this slave when it speaks TLS; empty: it does not.
+	Authority string
+	// Near is where the host and executors reach this slave, as host:port; empty: at IP and Info's port, as all others.
+	Near string
 
 	StartHost func(HostSpec) (Process, error)
 	Store     checkpoint.Store // nil: in memory
+	Fetcher   *fetcher.Fetcher // nil: one with the defaults
 	Secrets   *Secrets         // whose Verify the node's connections ask; nil: a new one
 
 	// SwitchUser runs tasks as the user that they ask for. It takes root.
@@ -106,6 +128,9 @@ func New(config Config) *Slave {
 	if config.Store == nil {
 		config.Store = &checkpoint.Memory{}
 	}
+	if config.Fetcher == nil {
+		config.Fetcher = fetcher.New(FetcherOptions(config.WorkDir, config.Hide))
+	}
 	if config.Secrets == nil {
 		config.Secrets = &Secrets{}
 	}
@@ -118,7 +143,7 @@ func (s *Slave) Produce() actor.Actor {
 	return &shell{
 		slave: s, Config: s.config, core: &core.Core{},
 		peers: map[core.Session]actor.PID{}, callers: map[actor.PID]core.Session{}, handled: map[core.Session]int{},
-		hosts: map[string]Process{}, condemned: map[string]bool{},
+		hosts: map[string]Process{}, condemned: map[string]bool{}, fetching: map[string]context.CancelFunc{},
 	}
 }
 
@@ -158,15 +183,19 @@ type shell struct {
 
 	sessions  core.Session // the last one
 	peers     map[core.Session]actor.PID
-	handled   map[core.Session]int       // messages of it since its last credit
-	callers   map[actor.PID]core.Session // hosts and executors, by who spoke first
-	hosts     map[string]Process         // by id; nil: being started
-	condemned map[string]bool            // hosts to kill as soon as they are started
+	handled   map[core.Session]int          // messages of it since its last credit
+	callers   map[actor.PID]core.Session    // hosts and executors, by who spoke first
+	hosts     map[string]Process            // by id; nil: being started
+	condemned map[string]bool               // hosts to kill as soon as they are started
+	fetching  map[string]context.CancelFunc // by container id: those whose sandboxes are being prepared
 
 	master      core.Session // 0: none; the next one is being waited for
 	masterWait  time.Duration
 	masterSpoke bool
 	searching   time.Time // since when, before the first registration
+
+	ending  bool  // nothing is left to be done but to let the sessions end
+	failure error // why
 
 	writing bool
 	toWrite []core.Persist
@@ -192,6 +221,10 @@ type (
 
 // Receive turns a message into an event of the core and carries out what comes of it.
 func (s *shell) Receive(ctx actor.Context) {
+	if s.ending {
+		s.goodbye(ctx, ctx.Message())
+		return
+	}
 	switch m := ctx.Message().(type) {
 	case actor.Started:
 		s.begin(ctx)
@@ -213,6 +246,7 @@ func (s *shell) Receive(ctx actor.Context) {
 	case written:
 		s.written(ctx, m.ids)
 	case core.SandboxReady:
+		delete(s.fetching, m.ContainerID)
 		s.step(ctx, m)
 	case hostStarted:
 		if s.hosts[m.id] = m.process; s.condemned[m.id] {
@@ -240,6 +274,7 @@ func (s *shell) begin(ctx actor.Context) {
 		Slave:                       s.Info,
 		Version:                     s.Version,
 		IP:                          s.IP,
+		Near:                        s.Near,
 		SwitchUser:                  s.SwitchUser,
 		ExecutorRegistrationTimeout: s.ExecutorRegistrationTimeout,
 		ExecutorShutdownGrace:       s.ExecutorShutdownGrace,
@@ -273,6 +308,10 @@ func (s *shell) carryOut(ctx actor.Context, o core.Output) {
 		s.maybeWrite(ctx)
 	case core.PrepareSandbox:
 		s.prepareSandbox(ctx, o)
+	case core.AbandonSandbox:
+		if cancel := s.fetching[o.ContainerID]; cancel != nil {
+			cancel()
+		}
 	case core.RemoveSandbox:
 		s.removeSandbox(ctx, o.Directory)
 	case core.StartHost:
@@ -310,6 +349,9 @@ func (s *shell) withSecret(m *wire.LaunchExecutor) *wire.LaunchExecutor {
 	if !m.GetCommandExecutor() {
 		m.Secret = s.Secrets.issue(core.Proof{ContainerID: m.GetContainerId().GetValue()})
 		m.Environment[tokenVariable] = hex.EncodeToString(m.Secret)
+		if s.Authority != "" {
+			m.Environment[authorityVariable] = s.Authority
+		}
 	}
 	return m
 }
@@ -334,9 +376,31 @@ func (s *shell) publish(ctx actor.Context) {
 	}
 }
 
-// end is the end of the slave, not only of this life.
+// end is the end of the slave, not only of this life. It waits for its sessions to say what they were given to say.
 func (s *shell) end(ctx actor.Context, err error) {
+	if s.ending {
+		return
+	}
+	s.ending, s.failure = true, err
 	s.slave.view.Store(s.core.View())
-	s.slave.finish(err)
-	ctx.Stop(ctx.Self())
+	for _, pid := range s.peers {
+		ctx.Send(pid, hangUp{})
+	}
+	s.maybeFinish(ctx)
+}
+
+// maybeFinish ends a slave that is ending when its last session has ended.
+func (s *shell) maybeFinish(ctx actor.Context) {
+	if s.ending && len(s.peers) == 0 {
+		s.slave.finish(s.failure)
+		ctx.Stop(ctx.Self())
+	}
+}
+
+// goodbye is all that a slave that is ending still hears: the ends of its sessions.
+func (s *shell) goodbye(ctx actor.Context, m any) {
+	if exited, ok := m.(actor.Exited); ok {
+		maps.DeleteFunc(s.peers, func(_ core.Session, pid actor.PID) bool { return pid.Is(exited.PID) })
+		s.maybeFinish(ctx)
+	}
 }

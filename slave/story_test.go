@@ -18,6 +18,7 @@ import (
 	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/actor/actortest"
 	"github.com/stoa-project/stoa/actor/remote"
+	"github.com/stoa-project/stoa/actor/remote/identity"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/executorpb"
 	"github.com/stoa-project/stoa/proto/wire"
@@ -39,6 +40,7 @@ type story struct {
 	pid     actor.PID
 	hosts   chan *hostProcess
 	config  Config
+	secure  func(role actor.Role, name string) *remote.TLS // nil: in the clear
 }
 
 // node is a node of the story with a probe on it.
@@ -75,8 +77,11 @@ func (h *hostProcess) Kill() {
 	}
 }
 
-func newStory(t *testing.T, change func(*Config)) *story {
-	s := &story{T: t, network: remote.NewMemoryNetwork(), hosts: make(chan *hostProcess, 16)}
+func newStory(t *testing.T, change func(*Config)) *story { return newSecuredStory(t, nil, change) }
+
+// newSecuredStory is newStory with connections as secure says.
+func newSecuredStory(t *testing.T, secure func(role actor.Role, name string) *remote.TLS, change func(*Config)) *story {
+	s := &story{T: t, secure: secure, network: remote.NewMemoryNetwork(), hosts: make(chan *hostProcess, 16)}
 	s.config = Config{
 		Master: masterAddress,
 		Info:   &mesos.AgentInfo{Hostname: proto.String("node1"), Port: proto.Int32(5051)},
@@ -105,8 +110,12 @@ func (s *story) start(name string, role actor.Role, address string, credential [
 		log = zerolog.New(zerolog.NewTestWriter(s.T)).With().Str("node", name).Logger()
 	}
 	n := &node{system: actor.NewSystem(actor.SystemOptions{Node: name, Role: role, Log: log})}
+	var security *remote.TLS
+	if s.secure != nil {
+		security = s.secure(role, name)
+	}
 	options := remote.Options{
-		System: n.system, Network: s.network.Host(name), Advertise: address,
+		System: n.system, TLS: security, Network: s.network.Host(name), Advertise: address,
 		Credential: func(string) []byte { return credential },
 	}
 	if role == wire.RoleSlave {
@@ -277,51 +286,107 @@ func (s *story) shutDown(host *hostProcess) {
 	}
 }
 
-func TestAnExecutorOfAFrameworkNeedsItsOwnSecret(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newStory(t, nil)
-		master := s.node("master1", wire.RoleMaster, masterAddress, nil)
-		host, _ := s.registerHost()
-		orders := s.registerSlave(master)
-		master.Send(orders, runTask("t1", "e1"))
-		launch := actortest.Await[*wire.LaunchExecutor](t, host.Probe)
-		if len(launch.GetSecret()) != secretBytes || len(launch.GetEnvironment()[tokenVariable]) != 2*secretBytes {
-			t.Fatalf("the executor was given the secret %x and the token %q", launch.GetSecret(), launch.GetEnvironment()[tokenVariable])
-		}
-		for name, secret := range map[string][]byte{
-			"without a secret":          nil,
-			"with the host's secret":    host.spec.Secret,
-			"with another's secret":     make([]byte, secretBytes),
-			"with a part of its secret": launch.GetSecret()[:16],
-		} {
-			bad := s.node("executor "+name, wire.RoleExecutor, "", secret)
-			bad.Link(actor.At(slaveAddress, Name))
-			if e := actortest.Await[actor.Exited](t, bad.Probe); e.Reason != actor.Refused {
-				t.Errorf("an executor %s: %v, want refused", name, e)
+// certified gives masters and slaves a certificate, and hosts and executors what they know their slave by.
+func certified(t *testing.T) func(role actor.Role, name string) *remote.TLS {
+	dir := t.TempDir()
+	pair, err := identity.CreateAuthority(dir, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := identity.OpenAuthority(pair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(role actor.Role, name string) *remote.TLS {
+		var own identity.Pair
+		if role == wire.RoleMaster || role == wire.RoleSlave {
+			node := identity.Node{Name: name, Roles: []actor.Role{role}, Serves: true, Hosts: []string{"slave.test", "master.test"}}
+			if own, err = authority.Create(dir, node, true); err != nil {
+				t.Fatal(err)
 			}
 		}
-		// Who has the right secret may not take the host's name with it.
-		thief := s.node("host-"+host.spec.ID, wire.RoleExecutor, "", launch.GetSecret())
-		thief.Link(actor.At(slaveAddress, Name))
-		if e := actortest.Await[actor.Exited](t, thief.Probe); e.Reason != actor.Refused {
-			t.Errorf("an executor with the host's name: %v, want refused", e)
+		files, err := identity.Open(pair.Cert, own, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
-		// An executor may not speak for another executor, nor for a host.
-		good := s.node("executor e1", wire.RoleExecutor, "", launch.GetSecret())
-		good.Send(actor.At(slaveAddress, Name), subscribe("e2"))
-		if m := actortest.Await[*wire.Refused](t, good.Probe); !strings.Contains(m.GetReason(), `"e2"`) {
-			t.Errorf("refused: %s, want the executor named", m.GetReason())
+		return &remote.TLS{Config: files.Config, Roles: identity.Roles, Exempt: []actor.Role{wire.RoleHost, wire.RoleExecutor}}
+	}
+}
+
+func TestAnExecutorOfAFrameworkNeedsItsOwnSecret(t *testing.T) {
+	for name, security := range map[string]func(*testing.T) func(actor.Role, string) *remote.TLS{
+		"in the clear": func(*testing.T) func(actor.Role, string) *remote.TLS { return nil },
+		"over TLS":     certified,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { anExecutorNeedsItsSecret(t, security(t)) })
+		})
+	}
+}
+
+func anExecutorNeedsItsSecret(t *testing.T, security func(actor.Role, string) *remote.TLS) {
+	s := newSecuredStory(t, security, nil)
+	master := s.node("master1", wire.RoleMaster, masterAddress, nil)
+	host, _ := s.registerHost()
+	orders := s.registerSlave(master)
+	master.Send(orders, runTask("t1", "e1"))
+	launch := actortest.Await[*wire.LaunchExecutor](t, host.Probe)
+	if len(launch.GetSecret()) != secretBytes || len(launch.GetEnvironment()[tokenVariable]) != 2*secretBytes {
+		t.Fatalf("the executor was given the secret %x and the token %q", launch.GetSecret(), launch.GetEnvironment()[tokenVariable])
+	}
+	for name, secret := range map[string][]byte{
+		"without a secret":          nil,
+		"with the host's secret":    host.spec.Secret,
+		"with another's secret":     make([]byte, secretBytes),
+		"with a part of its secret": launch.GetSecret()[:16],
+	} {
+		bad := s.node("executor "+name, wire.RoleExecutor, "", secret)
+		bad.Link(actor.At(slaveAddress, Name))
+		if e := actortest.Await[actor.Exited](t, bad.Probe); e.Reason != actor.Refused {
+			t.Errorf("an executor %s: %v, want refused", name, e)
 		}
-		good.Send(actor.At(slaveAddress, Name), subscribe("e1"))
-		if e := actortest.Await[*executorpb.Event](t, good.Probe); e.GetType() != executorpb.Event_SUBSCRIBED {
-			t.Errorf("the executor got %v, want SUBSCRIBED", e)
+	}
+	// Nor may it pass for whom it is not: with whatever it has.
+	for _, role := range []actor.Role{wire.RoleHost, wire.RoleSlave, wire.RoleMaster, wire.RoleFramework} {
+		for with, secret := range map[string][]byte{"nothing": nil, "an executor's secret": launch.GetSecret()} {
+			liar := s.liar(string(role)+" with "+with, role, secret)
+			liar.Link(actor.At(slaveAddress, Name))
+			if e := actortest.Await[actor.Exited](t, liar.Probe); e.Reason != actor.Refused {
+				t.Errorf("a task that says that it is a %s, with %s: %v, want refused", role, with, e)
+			}
 		}
-		good.Link(actor.At(slaveAddress, Name))
-		good.Send(actor.At(slaveAddress, Name), &wire.RegisterHost{HostId: host.spec.ID})
-		if e := actortest.Await[actor.Exited](t, good.Probe); e.Reason != actor.Refused {
-			t.Errorf("an executor said RegisterHost: %v, want refused", e)
-		}
-	})
+	}
+	// Who has the right secret may not take the host's name with it.
+	thief := s.node("host-"+host.spec.ID, wire.RoleExecutor, "", launch.GetSecret())
+	thief.Link(actor.At(slaveAddress, Name))
+	if e := actortest.Await[actor.Exited](t, thief.Probe); e.Reason != actor.Refused {
+		t.Errorf("an executor with the host's name: %v, want refused", e)
+	}
+	// An executor may not speak for another executor, nor for a host.
+	good := s.node("executor e1", wire.RoleExecutor, "", launch.GetSecret())
+	good.Send(actor.At(slaveAddress, Name), subscribe("e2"))
+	if m := actortest.Await[*wire.Refused](t, good.Probe); !strings.Contains(m.GetReason(), `"e2"`) {
+		t.Errorf("refused: %s, want the executor named", m.GetReason())
+	}
+	good.Send(actor.At(slaveAddress, Name), subscribe("e1"))
+	if e := actortest.Await[*executorpb.Event](t, good.Probe); e.GetType() != executorpb.Event_SUBSCRIBED {
+		t.Errorf("the executor got %v, want SUBSCRIBED", e)
+	}
+	good.Link(actor.At(slaveAddress, Name))
+	good.Send(actor.At(slaveAddress, Name), &wire.RegisterHost{HostId: host.spec.ID})
+	if e := actortest.Await[actor.Exited](t, good.Probe); e.Reason != actor.Refused {
+		t.Errorf("an executor said RegisterHost: %v, want refused", e)
+	}
+}
+
+// liar is a node that knows the cluster's authority, and has no certificate of its own whatever it says that it is.
+func (s *story) liar(name string, role actor.Role, credential []byte) *node {
+	secure := s.secure
+	defer func() { s.secure = secure }()
+	if secure != nil {
+		s.secure = func(_ actor.Role, name string) *remote.TLS { return secure(wire.RoleExecutor, name) }
+	}
+	return s.node(name, role, "", credential)
 }
 
 func TestASlaveWaitsForItsMasterAndComesBackToIt(t *testing.T) {

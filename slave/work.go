@@ -3,15 +3,14 @@ package slave
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/slave/checkpoint"
 	"github.com/stoa-project/stoa/slave/core"
+	"github.com/stoa-project/stoa/slave/fetcher"
 )
 
 // workDirMode is that of a work_dir that the slave makes: tasks run as other users and must get through.
@@ -61,7 +60,11 @@ func (s *shell) written(ctx actor.Context, ids []uint64) {
 }
 
 func (s *shell) prepareSandbox(ctx actor.Context, o core.PrepareSandbox) {
-	ctx.Async(func(context.Context) any {
+	abandoned, abandon := context.WithCancel(context.Background())
+	s.fetching[o.ContainerID] = abandon
+	ctx.Async(func(life context.Context) any {
+		defer abandon()
+		defer context.AfterFunc(life, abandon)()
 		run := checkpoint.Run{
 			SlaveID: o.SlaveID, FrameworkID: o.FrameworkID, ExecutorID: o.ExecutorID, ContainerID: o.ContainerID,
 		}
@@ -69,8 +72,18 @@ func (s *shell) prepareSandbox(ctx actor.Context, o core.PrepareSandbox) {
 		if err != nil {
 			return core.SandboxReady{ContainerID: o.ContainerID, Err: err.Error()}
 		}
-		return core.SandboxReady{ContainerID: o.ContainerID, Directory: directory}
+		ready := core.SandboxReady{ContainerID: o.ContainerID, Directory: directory}
+		if err := s.Fetcher.Fetch(abandoned, fetcher.Request{Sandbox: directory, User: o.User, URIs: o.URIs}); err != nil {
+			ready.Err = err.Error()
+		}
+		return ready
 	})
+}
+
+// FetcherOptions are those of the fetcher of a slave at workDir, where nothing else is said: it keeps its downloads
+// there, and no task gets by it what it can't see itself.
+func FetcherOptions(workDir string, hide []string) fetcher.Options {
+	return fetcher.Options{Directory: filepath.Join(workDir, "meta", "fetcher"), Forbidden: append([]string{workDir}, hide...)}
 }
 
 func (s *shell) removeSandbox(ctx actor.Context, directory string) {
@@ -133,11 +146,15 @@ func (s *shell) newHost(id string, secret []byte) (Process, error) {
 	}
 	return s.StartHost(HostSpec{
 		ID:           id,
-		SlaveAddress: net.JoinHostPort(s.IP, strconv.Itoa(int(s.Info.GetPort()))),
+		SlaveAddress: s.near(),
 		SecretFile:   file,
 		Secret:       secret,
 		WorkDir:      workDir,
 		Isolation:    s.Isolation,
+		Hide:         s.Hide,
+		CFS:          s.CFS,
+		LogMaxBytes:  s.LogMaxBytes,
+		LogMaxFiles:  s.LogMaxFiles,
 	})
 }
 

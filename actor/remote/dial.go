@@ -87,6 +87,7 @@ func (r *Remote) shake(d *dial, conn net.Conn) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	conn = g.conn // secured, if it is to be
 	confirm, wait := r.confirm(d, g, conn)
 	for wait != nil {
 		<-wait
@@ -228,6 +229,11 @@ func (r *Remote) confirm(d *dial, g greeting, conn net.Conn) (*ConfirmMessage, <
 	if s := r.sessions[node]; s != nil {
 		if s.over.Load() {
 			r.mu.Unlock()
+			return nil, s.finished
+		}
+		if !sameIdentity(s.peer, g.hello) { // who answers where we dialled is the one that was meant
+			r.mu.Unlock()
+			s.end(ending{reason: actor.Refused, err: fmt.Errorf("%s is the id of the %s at %s", node, g.hello.Role, d.address), polite: true})
 			return nil, s.finished
 		}
 		if s.peer.Incarnation >= g.hello.Incarnation {

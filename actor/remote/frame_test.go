@@ -60,19 +60,3 @@ func TestFramesComeOutAsTheyWentInHoweverTheyAreCut(t *testing.T) {
 		}
 	})
 }
-
-func FuzzCursor(f *testing.F) {
-	f.Add([]byte{0x80})
-	f.Add([]byte{3, 2, 'a', 'b', 3, 1, 'c', 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		c := &cursor{rest: b}
-		table := tableReader[string]{}
-		for !c.failed && len(c.rest) > 0 {
-			table.at(c, func(c *cursor) string { return c.text(maxNameBytes) })
-			_ = readError(c)
-		}
-		if len(table.entries) > tableEntries {
-			t.Errorf("%d entries", len(table.entries))
-		}
-	})
-}

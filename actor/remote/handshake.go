@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -113,11 +114,11 @@ func (r *Remote) ownHello(credential []byte) *HelloMessage {
 }
 
 // meet judges what a peer says of itself. If it is refused, the error is to be told to it.
-func (r *Remote) meet(conn net.Conn, m *HelloMessage, dialled bool) (greeting, error) {
+func (r *Remote) meet(conn net.Conn, m *HelloMessage, certificate *x509.Certificate, dialled bool) (greeting, error) {
 	g := greeting{conn: conn, version: min(m.HighestVersion, highestVersion)}
 	g.hello = Hello{
 		Node: m.Node, Incarnation: m.Incarnation, Role: actor.Role(m.Role), Cluster: m.Cluster, Address: m.Address,
-		Credential: m.Credential, Remote: conn.RemoteAddr(), Dialled: dialled,
+		Credential: m.Credential, Certificate: certificate, Remote: conn.RemoteAddr(), Dialled: dialled,
 	}
 	entries := m.GetLimits().GetTableEntries()
 	g.limits = limits{messageBytes: int(min(m.GetLimits().GetMessageBytes(), 1<<40)), tableEntries: min(max(entries, 1), tableEntries)}
@@ -134,6 +135,11 @@ func (r *Remote) meet(conn net.Conn, m *HelloMessage, dialled bool) (greeting, e
 		return g, fmt.Errorf("%s is this node itself", conn.RemoteAddr())
 	case m.Node == r.system.Node():
 		return g, fmt.Errorf("two nodes have the id %q", m.Node)
+	}
+	if t := r.options.TLS; t != nil {
+		if err := t.judgeRole(g.hello.Role, certificate); err != nil {
+			return g, fmt.Errorf("%s: %w", m.Node, err)
+		}
 	}
 	if r.options.Verify != nil {
 		if err := r.options.Verify(g.hello); err != nil {
@@ -153,6 +159,13 @@ func (r *Remote) refuse(conn net.Conn, prefix string, reason error) error {
 
 // greetDialled is the handshake of the side that has dialled, up to where it knows the peer.
 func (r *Remote) greetDialled(conn net.Conn, address string) (greeting, error) {
+	var certificate *x509.Certificate
+	if r.options.TLS != nil {
+		var err error
+		if conn, certificate, err = r.secureDialled(conn, address); err != nil {
+			return greeting{}, err
+		}
+	}
 	var credential []byte
 	if r.options.Credential != nil {
 		credential = r.options.Credential(address)
@@ -167,7 +180,7 @@ func (r *Remote) greetDialled(conn net.Conn, address string) (greeting, error) {
 	if err := readAs(conn, helloKind, hello); err != nil {
 		return greeting{}, err
 	}
-	g, err := r.meet(conn, hello, true)
+	g, err := r.meet(conn, hello, certificate, true)
 	if err != nil {
 		return g, r.refuse(conn, "", err)
 	}
@@ -175,12 +188,12 @@ func (r *Remote) greetDialled(conn net.Conn, address string) (greeting, error) {
 }
 
 // accept is the handshake of the side that was dialled. The magic has been read.
-func (r *Remote) accept(conn net.Conn) (*session, error) {
+func (r *Remote) accept(conn net.Conn, certificate *x509.Certificate) (*session, error) {
 	hello := &HelloMessage{}
 	if err := readAs(conn, helloKind, hello); err != nil {
 		return nil, err
 	}
-	g, err := r.meet(conn, hello, false)
+	g, err := r.meet(conn, hello, certificate, false)
 	if err != nil {
 		return nil, r.refuse(conn, magic, err)
 	}
@@ -199,6 +212,19 @@ func (r *Remote) accept(conn net.Conn) (*session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// sameIdentity tells whether two peers of one id can be the same node: its role and the name in its certificate never change, whereas an
+// id is only a claim.
+func sameIdentity(a, b Hello) bool {
+	return a.Role == b.Role && nameOf(a.Certificate) == nameOf(b.Certificate)
+}
+
+func nameOf(certificate *x509.Certificate) string {
+	if certificate == nil {
+		return ""
+	}
+	return certificate.Subject.CommonName
 }
 
 // decide answers a peer that has confirmed its dial: at its time of asking it had no session with this node that it knew of.
@@ -242,6 +268,8 @@ func (r *Remote) tryDecide(g greeting, confirm *ConfirmMessage) (s, old *session
 		switch {
 		case old.over.Load():
 			return nil, old, nil
+		case !sameIdentity(old.peer, g.hello):
+			return nil, nil, &VerdictMessage{Verdict: VerdictMessage_REFUSED, Text: fmt.Sprintf("%s is the id of a %s that is connected", node, old.peer.Role)}
 		case old.peer.Incarnation > g.hello.Incarnation:
 			return nil, nil, &VerdictMessage{Verdict: VerdictMessage_OUTLIVED, Text: "a later incarnation of " + node + " is connected"}
 		case old.peer.Incarnation == g.hello.Incarnation && confirm.Order < old.peerOrder:

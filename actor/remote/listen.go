@@ -3,11 +3,13 @@ package remote
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 )
@@ -68,24 +70,21 @@ func (r *Remote) serveConn(conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
+	applicant := r.waiting.enter(conn)
 	_ = conn.SetDeadline(time.Now().Add(r.options.HandshakeTimeout))
-	start, ours, err := sniff(conn)
-	if err == nil && !ours {
-		r.untrack(conn)
+	web, s, err := r.greet(conn)
+	r.untrack(conn)
+	if web != nil {
 		_ = conn.SetDeadline(time.Time{})
-		r.web.take(&replayConn{Conn: conn, start: start})
+		r.web.take(&webConn{Conn: web, admitted: func() { r.waiting.leave(applicant) }})
 		return
 	}
-	if err == nil {
-		var s *session
-		if s, err = r.accept(conn); s != nil {
-			r.untrack(conn)
-			r.begin(s)
-			return
-		}
+	r.waiting.leave(applicant)
+	if s != nil {
+		r.begin(s)
+		return
 	}
-	r.untrack(conn)
-	_ = conn.Close()
+	_ = cut(conn)
 	var refused *refusal
 	switch {
 	case errors.As(err, &refused):
@@ -93,6 +92,84 @@ func (r *Remote) serveConn(conn net.Conn) {
 	case err != nil && !errors.Is(err, io.EOF):
 		r.log.Debug().Stringer("remote", conn.RemoteAddr()).Err(err).Msg("a handshake failed")
 	}
+}
+
+// greet makes a session of a connection, or gives it back if it is to be served over HTTP.
+func (r *Remote) greet(conn net.Conn) (web net.Conn, s *session, err error) {
+	if r.options.TLS != nil {
+		return r.greetSecured(conn)
+	}
+	start, ours, err := sniff(conn)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case ours:
+		s, err = r.accept(conn, nil)
+		return nil, s, err
+	case start[0] == tlsRecord:
+		takeRest(conn)
+		_, _ = io.WriteString(conn, magic) // which no TLS takes for its own
+		return nil, nil, r.notServed(conn, "it speaks TLS, and this node does not")
+	}
+	return &replayConn{Conn: conn, start: start}, nil, nil
+}
+
+// greetSecured is greet over TLS.
+func (r *Remote) greetSecured(conn net.Conn) (web net.Conn, s *session, err error) {
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(conn, first); err != nil {
+		return nil, nil, err
+	}
+	switch first[0] {
+	case tlsRecord:
+	case magic[0]:
+		// Who speaks our protocol understands a refusal, also in the clear.
+		return nil, nil, r.refuseHello(&replayConn{Conn: conn, start: first}, errors.New("this node speaks TLS and nothing else"))
+	default:
+		takeRest(conn)
+		_, _ = io.WriteString(conn, "HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nThis port speaks HTTPS.\n")
+		return nil, nil, r.notServed(conn, "it does not speak TLS, and this node speaks nothing else")
+	}
+	secure, err := r.secureAccepted(&replayConn{Conn: conn, start: first})
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, nil, err
+	case err != nil:
+		return nil, nil, r.notServed(conn, err.Error())
+	case secure.http && secure.fault != nil:
+		return nil, nil, r.notServed(conn, secure.fault.Error())
+	case secure.http:
+		return secure.Conn, nil, nil
+	}
+	if secure.fault != nil {
+		return nil, nil, r.refuseHello(secure, secure.fault)
+	}
+	if err := readMagic(secure); err != nil {
+		return nil, nil, err
+	}
+	s, err = r.accept(secure.Conn, secure.certificate)
+	return nil, s, err
+}
+
+// refuseHello refuses a peer whatever it says of itself, which is read before: else the reason could be lost.
+func (r *Remote) refuseHello(conn net.Conn, reason error) error {
+	if err := readMagic(conn); err != nil {
+		return err
+	}
+	hello := &HelloMessage{}
+	if err := readAs(conn, helloKind, hello); err != nil {
+		return err
+	}
+	return r.refuse(conn, magic, reason)
+}
+
+// takeRest reads what has come of a connection that will be closed: what is not read would have the answer lost.
+func takeRest(conn net.Conn) { _, _ = conn.Read(make([]byte, courtesyBytes)) }
+
+// notServed logs why a connection is closed whose peer would not understand the reason.
+func (r *Remote) notServed(conn net.Conn, reason string) error {
+	r.log.Warn().Stringer("remote", conn.RemoteAddr()).Str("error", reason).Msg("refused a connection")
+	return nil
 }
 
 // sniff reads just enough to know whether a connection speaks our protocol, and gives what it read.
@@ -150,11 +227,56 @@ func newWeb(o Options) *web {
 		return &web{}
 	}
 	w := &web{
-		server: &http.Server{Handler: o.HTTP, ReadHeaderTimeout: o.HandshakeTimeout},
-		conns:  &handedOver{conns: make(chan net.Conn), closed: make(chan struct{})},
+		server: &http.Server{
+			Handler: admitting(o.HTTP), ReadHeaderTimeout: o.HandshakeTimeout, IdleTimeout: httpIdleTimeout,
+			ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+				return context.WithValue(ctx, connKey{}, conn)
+			},
+		},
+		conns: &handedOver{conns: make(chan net.Conn), closed: make(chan struct{})},
 	}
 	w.served.Go(func() { _ = w.server.Serve(w.conns) })
 	return w
+}
+
+// connKey finds the connection in the context of a request.
+type connKey struct{}
+
+// admitting tells each connection when the header of a request has come over it.
+func admitting(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn, ok := r.Context().Value(connKey{}).(*webConn); ok {
+			conn.admitted()
+			if secure, ok := conn.Conn.(*tls.Conn); ok {
+				state := secure.ConnectionState()
+				r.TLS = &state
+			}
+		}
+		handler.ServeHTTP(w, r)
+	})
+}
+
+// webConn is a connection for HTTP, which is over when it is closed.
+type webConn struct {
+	net.Conn
+	admitted func() // may be called more than once
+}
+
+// Close implements net.Conn.
+func (c *webConn) Close() error {
+	c.admitted()
+	return c.Conn.Close()
+}
+
+// ReadFrom lets the connection take files without a detour through memory, if it can.
+func (c *webConn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
+
+// CloseWrite ends what is written while reading goes on, if the connection can do so.
+func (c *webConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 func (w *web) take(conn net.Conn) {

@@ -2,10 +2,12 @@ package remote
 
 import (
 	"context"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/stoa-project/stoa/actor"
@@ -21,6 +23,10 @@ const (
 	DefaultDialTimeout = 5 * time.Second
 	// DefaultHandshakeTimeout bounds all that comes before the first message, or before the end of an HTTP request's header.
 	DefaultHandshakeTimeout = 5 * time.Second
+	// DefaultHandshakesPerAddress is how many connections of one address may be in the time that HandshakeTimeout bounds.
+	DefaultHandshakesPerAddress = 128
+	// DefaultHandshakes is how many of all addresses may.
+	DefaultHandshakes = 1024
 	// DefaultMaxMessageBytes is the largest message that a node takes, in bytes on the wire.
 	DefaultMaxMessageBytes = 64 << 20
 	// DefaultSendQueueBytes bounds what waits to be sent to one node. One message always fits, however large.
@@ -42,6 +48,10 @@ const (
 	maxTextBytes = 4 << 10
 	// maxHandshakeBytes bounds a message of the handshake.
 	maxHandshakeBytes = 64 << 10
+	// httpIdleTimeout is how long a connection for HTTP may wait for its next request.
+	httpIdleTimeout = 2 * time.Minute
+	// courtesyBytes is how much is read of what is said in another protocol, which is answered with a refusal.
+	courtesyBytes = 4 << 10
 	// lingerTimeout is how long a session that ends in words waits for the peer to take them.
 	lingerTimeout = time.Second
 	// endsRemembered is of how many nodes the end of the last session is remembered.
@@ -60,6 +70,8 @@ type Options struct {
 	Advertise string
 	// HTTP serves connections that do not speak our protocol; nil: they are closed.
 	HTTP http.Handler
+	// TLS secures all connections, which are then refused without; nil: they are in the clear.
+	TLS *TLS
 	// May says who may send what: the role of the sending node, the full name of the message's type. nil allows everything.
 	// A message that is refused ends its session.
 	May func(from actor.Role, message protoreflect.FullName) bool
@@ -69,15 +81,22 @@ type Options struct {
 	Verify func(Hello) error
 	// OnPeer, if set, is told of each session that begins. It must not block.
 	OnPeer func(Peer)
+	// Trace, if set, is told of each message that is sent or received, in the order of each session. It must not block, nor change
+	// or keep the message.
+	Trace func(Traced)
 
 	// HeartbeatInterval is the time between heartbeats; 0: a fifth of SilenceTimeout.
 	HeartbeatInterval time.Duration
 	SilenceTimeout    time.Duration
 	DialTimeout       time.Duration
 	HandshakeTimeout  time.Duration
-	MaxMessageBytes   int
-	SendQueueBytes    int
-	SendQueueMessages int
+	// HandshakesPerAddress and Handshakes bound the connections that have not finished their handshake, or the header of their
+	// first HTTP request. At a limit the oldest is closed.
+	HandshakesPerAddress int
+	Handshakes           int
+	MaxMessageBytes      int
+	SendQueueBytes       int
+	SendQueueMessages    int
 }
 
 func (o Options) withDefaults() Options {
@@ -88,6 +107,8 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.HeartbeatInterval, o.SilenceTimeout/heartbeatsPerSilence)
 	setDefault(&o.DialTimeout, DefaultDialTimeout)
 	setDefault(&o.HandshakeTimeout, DefaultHandshakeTimeout)
+	setDefault(&o.HandshakesPerAddress, DefaultHandshakesPerAddress)
+	setDefault(&o.Handshakes, DefaultHandshakes)
 	setDefault(&o.MaxMessageBytes, DefaultMaxMessageBytes)
 	setDefault(&o.SendQueueBytes, DefaultSendQueueBytes)
 	setDefault(&o.SendQueueMessages, DefaultSendQueueMessages)
@@ -126,6 +147,8 @@ type Hello struct {
 	// Address is where the peer says that it listens; empty if it does not.
 	Address    string
 	Credential []byte
+	// Certificate is the one that the peer has shown over TLS, verified and good for its role; nil: none.
+	Certificate *x509.Certificate
 	// Remote is the other end of the connection.
 	Remote net.Addr
 	// Dialled: this node dialled the peer.
@@ -145,4 +168,15 @@ type Peer struct {
 	RoundTrip time.Duration
 	// LastError is how the session before this one ended, if the node had one.
 	LastError string
+}
+
+// Traced is a message as Options.Trace sees it.
+type Traced struct {
+	// Peer is who sent it, or whom it is sent to.
+	Peer Hello
+	// Sent: by this node.
+	Sent bool
+	// From is the sender's name, To the receiver's; empty for none.
+	From, To string
+	Message  proto.Message
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -22,24 +23,50 @@ type inbound struct {
 	types   tableReader[typeEntry]
 	nobody  *actor.Source
 	bulk    []byte // chunks of a message to come
+	mail    actor.Deliveries
 }
 
 // typeEntry is a type of message as this node sees it.
 type typeEntry struct {
 	name    protoreflect.FullName
 	typ     protoreflect.MessageType // nil if it is not known here
+	plain   reflect.Type             // of the struct, if a zero one is an empty message; nil if typ has to make it
 	refused bool                     // the peer's role may not send it
 	told    bool                     // the peer was told that it is not known
+}
+
+// plainType is the struct behind a type of message that is generated code; nil for others.
+func plainType(typ protoreflect.MessageType) reflect.Type {
+	pointer := reflect.TypeOf(typ.Zero().Interface())
+	if pointer.Kind() != reflect.Pointer {
+		return nil
+	}
+	m, ok := reflect.New(pointer.Elem()).Interface().(proto.Message)
+	if !ok || m.ProtoReflect().Type() != typ {
+		return nil
+	}
+	return pointer.Elem()
+}
+
+// make gives an empty message, without the detour over reflection that New takes.
+func (e *typeEntry) make() proto.Message {
+	if e.plain == nil {
+		return e.typ.New().Interface()
+	}
+	return reflect.New(e.plain).Interface().(proto.Message)
 }
 
 func newInbound(s *session) inbound {
 	return inbound{
 		frames: frameReader{read: s.readSome, little: 1},
 		nobody: &actor.Source{Role: s.peer.Role},
+		mail:   s.remote.system.NewDeliveries(&s.waiting, s.gone),
 	}
 }
 
+// readSome reads more, after what came before was delivered.
 func (s *session) readSome(b []byte) (int, error) {
+	s.in.mail.Flush()
 	n, err := s.conn.Read(b)
 	if n > 0 {
 		s.heard.Store(time.Now().UnixNano())
@@ -51,6 +78,7 @@ func (s *session) readSome(b []byte) (int, error) {
 // readAll delivers what comes until the session is over, and then ends it.
 func (s *session) readAll() {
 	defer s.finish()
+	defer s.in.mail.Flush()
 	for {
 		frame, err := s.in.frames.next()
 		if s.over.Load() {
@@ -81,6 +109,9 @@ func endOfReading(err error) ending {
 
 // handle carries out one frame. An error is a fault of the peer.
 func (s *session) handle(kind frameKind, c *cursor) error {
+	if kind == frameExited || kind == frameGoodbye {
+		s.in.mail.Flush() // the end comes after the last message
+	}
 	switch kind {
 	case frameMessage, frameAnswer, frameMessage | frameChunked, frameAnswer | frameChunked:
 		return s.handleMessage(kind, c)
@@ -156,7 +187,7 @@ func (s *session) readType(c *cursor) *typeEntry {
 			entry.refused = !may(s.peer.Role, name)
 		}
 		if typ, err := protoregistry.GlobalTypes.FindMessageByName(name); err == nil {
-			entry.typ = typ
+			entry.typ, entry.plain = typ, plainType(typ)
 		}
 		return entry
 	})
@@ -185,12 +216,15 @@ func (s *session) handleMessage(kind frameKind, c *cursor) error {
 		s.unknownType(typ, in)
 		return nil
 	}
-	message := typ.typ.New().Interface()
+	message := typ.make()
 	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(payload, message); err != nil {
 		return fmt.Errorf("%w: a %s that can't be read: %w", errFrame, typ.name, err)
 	}
 	in.Message = message
-	s.remote.system.Deliver(in, &s.waiting, s.gone)
+	if trace := s.remote.options.Trace; trace != nil {
+		trace(Traced{Peer: s.peer, From: sender.PID.Name, To: target.name, Message: message})
+	}
+	s.in.mail.Add(in)
 	return nil
 }
 
@@ -208,7 +242,7 @@ func (s *session) unknownType(typ *typeEntry, in actor.Inbound) {
 	switch {
 	case in.Answer: // the asker is here, and can still be told
 		in.Failure = failure
-		s.remote.system.Deliver(in, &s.waiting, s.gone)
+		s.in.mail.Add(in)
 	case in.Ask != 0:
 		s.remote.Send(actor.Envelope{To: in.From.PID, From: to, Ask: in.Ask, Answer: true, Failure: failure})
 	}
@@ -223,9 +257,9 @@ func (s *session) handleFailure(c *cursor) error {
 		return c.fault(frameFailure)
 	}
 	failure := &actor.ExitError{PID: sender.PID, Reason: reason, Err: err}
-	s.remote.system.Deliver(actor.Inbound{
+	s.in.mail.Add(actor.Inbound{
 		Name: target.name, Registered: target.registered, From: sender, Ask: ask, Answer: true, Failure: failure,
-	}, &s.waiting, s.gone)
+	})
 	return nil
 }
 

@@ -33,7 +33,8 @@ type Remote struct {
 	unknown atomic.Int64
 	refused atomic.Int64
 	web     *web
-	blocks  sync.Pool // of send queues
+	waiting *admission // accepted connections that shake hands
+	blocks  sync.Pool  // of send queues
 
 	mu        sync.RWMutex
 	cluster   string
@@ -66,6 +67,7 @@ func Start(o Options) (*Remote, error) {
 	}
 	r.life, r.end = context.WithCancel(context.Background())
 	r.web = newWeb(o)
+	r.waiting = newAdmission(o, r.log)
 	o.System.SetTransport(r)
 	return r, nil
 }
@@ -255,11 +257,13 @@ type Stats struct {
 	UnknownTypes int64
 	// RefusedMessages is how many came that the sender's role may not send.
 	RefusedMessages int64
+	// HandshakesClosed is how many unfinished handshakes were closed to make room for others.
+	HandshakesClosed int64
 }
 
 // Stats counts.
 func (r *Remote) Stats() Stats {
-	return Stats{UnknownTypes: r.unknown.Load(), RefusedMessages: r.refused.Load()}
+	return Stats{UnknownTypes: r.unknown.Load(), RefusedMessages: r.refused.Load(), HandshakesClosed: r.waiting.closed.Load()}
 }
 
 // run runs f unless Close is under way.

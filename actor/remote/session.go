@@ -165,6 +165,9 @@ func (s *session) enqueue(env *actor.Envelope, message proto.Message, size int, 
 	} else if err := s.appendMessage(h, message, size); err != nil {
 		return notSent, actor.Refused, err
 	}
+	if trace := s.remote.options.Trace; trace != nil {
+		trace(Traced{Peer: s.peer, Sent: true, From: env.From.Name, To: env.To.Name, Message: message})
+	}
 	s.signal()
 	return queued, 0, nil
 }
@@ -431,7 +434,7 @@ func (s *session) endLocked(e ending) {
 		_ = s.conn.SetWriteDeadline(time.Now().Add(lingerTimeout))
 		_ = s.conn.SetReadDeadline(longAgo)
 	} else {
-		_ = s.conn.Close()
+		_ = cut(s.conn)
 	}
 	close(s.gone)
 	s.idle = false

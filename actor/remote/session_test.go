@@ -220,6 +220,7 @@ func TestABusyReceiverIsNotCutOff(t *testing.T) {
 			b.Send(slow, wrapperspb.Int64(int64(i)))
 		}
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		if len(got) != 20 || !slices.IsSorted(got) {
 			t.Errorf("got %v, expected 0 to 19", got)
 		}

@@ -37,9 +37,15 @@ func bePeer(address string) {
 				ctx.Send(actor.At(address, "probe"), text("ready"))
 			case *wrapperspb.StringValue:
 				ctx.Reply(m)
+			case *wrapperspb.Int32Value:
+				for range m.Value {
+					to := ctx.Sender()
+					ctx.Spawn("sender", func() actor.Actor { return &loadSender{target: to} })
+				}
 			}
 		})
 	})
+	sys.Spawn("receiver", func() actor.Actor { return &loadReceiver{} })
 	select {}
 }
 

@@ -35,6 +35,7 @@ type clusterFlags struct {
 	ip        string
 	port      int
 	portAsked bool // by the user: then no other will do
+	insecure  bool
 	logLevel  string
 }
 
@@ -44,6 +45,7 @@ func (f *clusterFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.isolation, "isolation", "", "how tasks are isolated: libcontainer or process (default: libcontainer where it works)")
 	flags.StringVar(&f.ip, "ip", defaultMasterIP, "`ADDRESS` the cluster listens on")
 	flags.IntVar(&f.port, "port", defaultMasterPort, "`PORT` of the master; if it is taken and was not asked for, any that is free")
+	addInsecureFlag(flags, &f.insecure)
 	addLogFlags(flags, &f.logLevel)
 }
 
@@ -53,7 +55,7 @@ func (f *clusterFlags) check(flags *pflag.FlagSet) error {
 	if f.slaves < 1 || f.slaves > maxLocalSlaves {
 		return usageError("--slaves %d: allowed are 1 to %d", f.slaves, maxLocalSlaves)
 	}
-	return nil
+	return checkLocalExposure(f.ip, f.insecure)
 }
 
 // cluster is a master and its slaves on this machine, child processes of this one.

@@ -11,11 +11,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/actor/remote"
+	"github.com/stoa-project/stoa/actor/remote/metrics"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -37,8 +39,10 @@ type daemon struct {
 // nodeOptions say what a daemon's node is.
 type nodeOptions struct {
 	role         actor.Role
-	listener     net.Listener // nil: nobody can dial this node
-	handler      func(*actor.System) http.Handler
+	advertise    string // where others can dial this node, as HOST:PORT; empty: nobody can
+	tls          *remote.TLS
+	logMessages  bool
+	handler      func(*daemon) http.Handler
 	verify       func(remote.Hello) error
 	credential   []byte
 	mailboxLimit int
@@ -57,14 +61,14 @@ func startDaemon(o nodeOptions) (*daemon, error) {
 		},
 	})
 	options := remote.Options{
-		System: d.system, Verify: o.verify,
+		System: d.system, Verify: o.verify, Advertise: o.advertise, TLS: o.tls,
 		May: func(role actor.Role, message protoreflect.FullName) bool { return wire.May(string(role), message) },
 	}
-	if o.listener != nil {
-		options.Advertise = o.listener.Addr().String()
-	}
 	if o.handler != nil {
-		options.HTTP = o.handler(d.system)
+		options.HTTP = o.handler(d)
+	}
+	if o.logMessages {
+		options.Trace = messageLogger(o.log)
 	}
 	if o.credential != nil {
 		options.Credential = func(string) []byte { return o.credential }
@@ -78,11 +82,17 @@ func startDaemon(o nodeOptions) (*daemon, error) {
 
 // serve takes connections from now on: the daemon's actors exist.
 func (d *daemon) serve(listener net.Listener) {
+	d.system.Spawn(wire.PeersName, d.peersActor)
 	go func() {
 		if err := d.remote.Serve(listener); err != nil && !errors.Is(err, net.ErrClosed) {
 			d.fail(fmt.Errorf("listen on %s: %w", listener.Addr(), err))
 		}
 	}()
+}
+
+// metrics are the figures of the daemon's connections. They may be asked for as soon as it serves.
+func (d *daemon) metrics(prefix string) prometheus.Collector {
+	return metrics.New(prefix, func() *remote.Remote { return d.remote })
 }
 
 // spawn starts the daemon's root actor. Its end before that of the daemon is a failure.

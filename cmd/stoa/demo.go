@@ -83,8 +83,8 @@ func runDemo(ctx context.Context, std stdio, flags *demoFlags) error {
 		return err
 	}
 	defer cluster.stop()
-	say("A master at %s and %d slaves are up after %s (%s); counting the words of %s.",
-		cluster.address, flags.cluster.slaves, seconds(time.Since(began)), flags.cluster.isolation, strings.Join(job.Input, ", "))
+	say("A master at %s and %s are up after %s (%s); counting the words of %s.",
+		cluster.address, plural(flags.cluster.slaves, "slave"), seconds(time.Since(began)), flags.cluster.isolation, strings.Join(job.Input, ", "))
 	job.Master = cluster.address
 	output := job.Output
 	if output == "" {
@@ -115,7 +115,8 @@ func runDemo(ctx context.Context, std stdio, flags *demoFlags) error {
 
 // job completes the flags to a job.
 func (f *demoFlags) job() (hadoop.Options, error) {
-	job := hadoop.Options{Name: "wordcount", Mapper: demoMapper, Reducer: demoReducer, Reduces: f.reduces}
+	// Each file is counted as its bytes are, also one that is named as if it were compressed.
+	job := hadoop.Options{Name: "wordcount", Mapper: demoMapper, Reducer: demoReducer, Reduces: f.reduces, RawInput: true}
 	if f.reduces < 1 || f.reduces > hadoop.MaxReduces {
 		return job, usageError("--reduces %d: allowed are 1 to %d", f.reduces, hadoop.MaxReduces)
 	}
@@ -185,6 +186,9 @@ func jobLine(job hadoop.Options, output string) string {
 	}
 	for _, input := range job.Input {
 		line += " -input " + shellQuote(input)
+	}
+	if job.RawInput {
+		line += " " + hadoop.RawInputFlag
 	}
 	return line + fmt.Sprintf(" -output %s -mapper %s -reducer %s -numReduceTasks %d",
 		shellQuote(output+"-again"), shellQuote(job.Mapper), shellQuote(job.Reducer), job.Reduces)

@@ -6,11 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 )
 
 func newFramework(std stdio) *cobra.Command {
-	return group("framework", "The frameworks of a cluster", groupLook, newFrameworkList(std))
+	return group("framework", "The frameworks of a cluster", groupLook, newFrameworkList(std), newFrameworkTeardown(std))
 }
 
 // framework is a framework as --json shows it, with the names of Mesos's /frameworks.
@@ -119,4 +120,24 @@ func newFrameworkView(f *masterpb.Response_GetFrameworks_Framework) framework {
 		RegisteredTime: secondsOf(f.GetRegisteredTime()), ReregisteredTime: secondsOf(f.GetReregisteredTime()), UnregisteredTime: secondsOf(f.GetUnregisteredTime()),
 		UsedResources: newAmounts(f.GetAllocatedResources()), OfferedResources: newAmounts(f.GetOfferedResources()),
 	}
+}
+
+func newFrameworkTeardown(std stdio) *cobra.Command {
+	var flags operatorFlags
+	command := &cobra.Command{
+		Use:   "teardown ID",
+		Short: "End a framework and all of its tasks; it cannot come back",
+		Example: `  stoa framework teardown 5f1c9a40-0003
+  stoa framework teardown --json 5f1c9a40-0003`,
+		Args: oneArg("framework's id"),
+		RunE: func(command *cobra.Command, args []string) error {
+			view := struct {
+				ID string `json:"id"`
+			}{args[0]}
+			call := &masterpb.Call{Type: masterpb.Call_TEARDOWN.Enum(), Teardown: &masterpb.Call_Teardown{FrameworkId: mesos.NewFrameworkID(args[0])}}
+			return flags.change(command.Context(), std, call, view, "Framework %s is torn down.", args[0])
+		},
+	}
+	flags.add(command.Flags())
+	return withSettings(command)
 }

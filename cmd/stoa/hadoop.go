@@ -12,10 +12,16 @@ import (
 
 	"github.com/stoa-project/stoa/frameworks/hadoop"
 	hadooptask "github.com/stoa-project/stoa/frameworks/hadoop/task"
+	"github.com/stoa-project/stoa/proto/wire"
 )
 
 // exitInterrupted is the exit code of a command that Ctrl-C ended.
 const exitInterrupted = 130
+
+// hadoopTLSHelp are the flags that all commands have.
+const hadoopTLSHelp = `
+  -tls_ca, -tls_cert, -tls_key FILE   the cluster's authority, and this program's certificate and key
+`
 
 // newHadoop has Hadoop's flags, with one dash or two, so cobra does not parse them.
 func newHadoop(std stdio) *cobra.Command {
@@ -25,9 +31,10 @@ func newHadoop(std stdio) *cobra.Command {
 		Short:              "Run a MapReduce job with Hadoop Streaming's command line",
 		DisableFlagParsing: true,
 		RunE: func(command *cobra.Command, args []string) error {
-			options, err := hadoop.ParseArgs(args)
+			var secured tlsFlags
+			options, err := hadoop.ParseArgs(secured.take(args))
 			if errors.Is(err, hadoop.ErrHelp) {
-				fmt.Fprint(std.out, hadoop.HelpText())
+				fmt.Fprint(std.out, hadoop.HelpText()+hadoopTLSHelp)
 				return nil
 			} else if err != nil {
 				return usageError("%w", err)
@@ -35,15 +42,22 @@ func newHadoop(std stdio) *cobra.Command {
 			if master, ok := os.LookupEnv(envPrefix + "MASTER"); ok && options.Master == "" {
 				options.Master = master
 			}
+			if options.TLS, err = secured.client(wire.RoleFramework); err != nil {
+				return err
+			}
+			if options.Authority, err = secured.readAuthority(); err != nil {
+				return err
+			}
 			result, err := runJob(command.Context(), std.err, options)
 			if err != nil {
 				return err
 			}
 			printJob(std.out, result)
+			printReports(std.out, result, options.Verbose)
 			return nil
 		},
 	}
-	command.SetHelpFunc(func(*cobra.Command, []string) { fmt.Fprint(std.out, hadoop.HelpText()) })
+	command.SetHelpFunc(func(*cobra.Command, []string) { fmt.Fprint(std.out, hadoop.HelpText()+hadoopTLSHelp) })
 	command.AddCommand(
 		newFilter(std, hadoop.WordCountMapperSubcommand, "Count the words of standard input: a word is a run of ASCII letters, lower-cased", hadooptask.WordCountMap),
 		newFilter(std, hadoop.WordCountReducerSubcommand, "Sum up the counts of equal words", hadooptask.WordCountReduce),
@@ -77,7 +91,7 @@ func newHadoopTask(std stdio) *cobra.Command {
 // runJob runs a job and shows its progress on w.
 func runJob(ctx context.Context, w io.Writer, options hadoop.Options) (hadoop.Result, error) {
 	progress := newProgress(w)
-	options.Progress = progress.show
+	options.Progress, options.Tell = progress.show, progress.tell
 	defer exitAtSecondInterrupt(ctx)()
 	result, err := hadoop.Run(ctx, options)
 	progress.end()
@@ -90,8 +104,8 @@ func runJob(ctx context.Context, w io.Writer, options hadoop.Options) (hadoop.Re
 // printJob sums up a job that has succeeded.
 func printJob(w io.Writer, r hadoop.Result) {
 	c := r.Counters
-	fmt.Fprintf(w, "\n%d maps and %d reduces in %s: %s to place, %s to map, %s to reduce, %s to fetch the output\n",
-		r.Maps, r.Reduces, seconds(r.Total), seconds(r.Planning+r.Placing), seconds(r.Mapping), seconds(r.Reducing), seconds(r.Commit))
+	fmt.Fprintf(w, "\n%s and %s in %s: %s to place, %s to map, %s to reduce, %s to fetch the output\n",
+		plural(r.Maps, "map"), plural(r.Reduces, "reduce"), seconds(r.Total), seconds(r.Planning+r.Placing), seconds(r.Mapping), seconds(r.Reducing), seconds(r.Commit))
 	fmt.Fprintf(w, "read     %s in %d files, %d lines\n", megabytes(c.InputBytes), c.InputFiles, c.InputRecords)
 	fmt.Fprintf(w, "shuffled %s, %d lines\n", megabytes(c.ShuffleBytes), c.ReduceInputRecords)
 	fmt.Fprintf(w, "written  %s, %d lines\n", megabytes(c.OutputBytes), c.OutputRecords)
@@ -103,6 +117,33 @@ func printJob(w io.Writer, r hadoop.Result) {
 		fmt.Fprintf(w, " %s: %d ", slave, r.TasksPerSlave[slave])
 	}
 	fmt.Fprintf(w, "\noutput   %s\n", r.Output)
+}
+
+// shownStatuses is how many tasks' statuses are shown unless all are asked for.
+const shownStatuses = 10
+
+// printReports shows a job's counters under Hadoop's names, and what its tasks said of themselves.
+func printReports(w io.Writer, r hadoop.Result, all bool) {
+	for _, group := range r.CounterGroups() {
+		fmt.Fprintf(w, "\n%s\n", group.Name)
+		for _, counter := range group.Counters {
+			fmt.Fprintf(w, "  %s=%d\n", counter.Name, counter.Value)
+		}
+	}
+	if len(r.Statuses) == 0 {
+		return
+	}
+	shown := r.Statuses
+	if !all {
+		shown = shown[:min(len(shown), shownStatuses)]
+	}
+	fmt.Fprint(w, "\nStatus\n")
+	for _, status := range shown {
+		fmt.Fprintf(w, "  %s: %s\n", status.Task, status.Text)
+	}
+	if more := len(r.Statuses) - len(shown); more > 0 {
+		fmt.Fprintf(w, "  and %d more, which -verbose shows\n", more)
+	}
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }

@@ -13,7 +13,10 @@ import (
 )
 
 type hostFlags struct {
-	slave, id, secretFile, workDir, isolation, logLevel string
+	logs                                                           host.Rotation
+	slave, id, secretFile, workDir, isolation, authority, logLevel string
+	hide                                                           []string
+	cfs, logMessages                                               bool
 }
 
 // newHost is where the host meets the command executor.
@@ -33,7 +36,13 @@ func newHost(std stdio) *cobra.Command {
 	f.StringVar(&flags.secretFile, "secret_file", "", "`FILE` with what proves that this is the slave's host")
 	f.StringVar(&flags.workDir, "work_dir", "", "`DIRECTORY` of the slave")
 	f.StringVar(&flags.isolation, "isolation", isolations[0], "how containers are isolated")
+	f.StringArrayVar(&flags.hide, "hide", nil, "`PATH` that tasks must not see; may be repeated")
+	f.Int64Var(&flags.logs.MaxBytes, "log_max_bytes", 0, "size at which output is rotated")
+	f.IntVar(&flags.logs.MaxFiles, "log_max_files", 0, "rotated files that are kept")
+	f.BoolVar(&flags.cfs, "cgroups_enable_cfs", false, "cpus are a ceiling")
+	f.StringVar(&flags.authority, "tls_ca", "", "`FILE` with the cluster's authority, if the slave speaks TLS")
 	addLogFlags(f, &flags.logLevel)
+	addMessagesFlag(f, &flags.logMessages)
 	return made
 }
 
@@ -46,11 +55,15 @@ func runHost(cmd *cobra.Command, std stdio, flags *hostFlags) error {
 	if err != nil {
 		return fmt.Errorf("secret of host %s: %w", flags.id, err)
 	}
-	containers, err := newContainerizer(flags.isolation, flags.id, flags.workDir)
+	security, err := trust(flags.authority)
+	if err != nil {
+		return fmt.Errorf("host %s: --tls_ca: %w", flags.id, err)
+	}
+	containers, err := newContainerizer(flags.isolation, flags.id, flags.workDir, flags.hide)
 	if err != nil {
 		return fmt.Errorf("host %s: %w", flags.id, err)
 	}
-	d, err := startDaemon(nodeOptions{role: wire.RoleHost, credential: secret, log: log})
+	d, err := startDaemon(nodeOptions{role: wire.RoleHost, credential: secret, tls: security, log: log, logMessages: flags.logMessages})
 	if err != nil {
 		return err
 	}
@@ -58,7 +71,7 @@ func runHost(cmd *cobra.Command, std stdio, flags *hostFlags) error {
 	var ending atomic.Bool
 	pid := d.spawn("host", host.New(host.Config{
 		ID: flags.id, SlaveAddress: flags.slave, WorkDir: flags.workDir,
-		Containerizer: containers, CommandExecutor: command.New,
+		Containerizer: containers, CommandExecutor: command.New, CFS: flags.cfs, Logs: flags.logs,
 		Done: func(err error) { ending.Store(true); ended <- err },
 	}), &ending)
 	defer d.close()

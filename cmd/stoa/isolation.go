@@ -47,12 +47,12 @@ func chooseIsolation(isolation *string, say func(format string, args ...any)) er
 	return nil
 }
 
-// newContainerizer makes the containerizer of a host of the slave at workDir.
-func newContainerizer(isolation, hostID, workDir string) (containerizer.Containerizer, error) {
+// newContainerizer makes the containerizer of a host of the slave at workDir, whose tasks must not see what is in hide.
+func newContainerizer(isolation, hostID, workDir string, hide []string) (containerizer.Containerizer, error) {
 	if isolation == process.Name {
 		return process.New(process.Options{})
 	}
-	return libcontainer.New(libcontainer.Options{StateDir: filepath.Join(workDir, containersDirName), HostID: hostID, WorkDir: workDir})
+	return libcontainer.New(libcontainer.Options{StateDir: filepath.Join(workDir, containersDirName), HostID: hostID, WorkDir: workDir, Hide: hide})
 }
 
 // sweepDeadClusters removes what clusters of local and demo left that died together with whoever would have cleaned up.
@@ -78,7 +78,7 @@ func sweepClusterDir(ctx context.Context, dir string) {
 }
 
 func sweepSlave(ctx context.Context, workDir string) {
-	sweeper, err := newContainerizer(libcontainer.Name, fmt.Sprintf("sweeper-%d", os.Getpid()), workDir)
+	sweeper, err := newContainerizer(libcontainer.Name, fmt.Sprintf("sweeper-%d", os.Getpid()), workDir, nil)
 	if err != nil {
 		return // nothing can be told of it; the next start tries again
 	}

@@ -30,7 +30,7 @@ A process that dies is started again. At the end nothing of the cluster remains.
 				return err
 			}
 			defer cluster.stop()
-			fmt.Fprintf(std.out, "A cluster with %d slaves runs; its master is at %s. Logs: %s/*/log\n", flags.slaves, cluster.address, cluster.dir)
+			fmt.Fprintf(std.out, "A cluster with %s runs; its master is at %s. Logs: %s/*/log\n", plural(flags.slaves, "slave"), cluster.address, cluster.dir)
 			fmt.Fprint(std.out, thingsToTry(cluster.address))
 			fmt.Fprintln(std.out, "Ctrl-C ends it.")
 			<-command.Context().Done()

@@ -19,6 +19,10 @@ func addLogFlags(flags *pflag.FlagSet, level *string) {
 	flags.StringVar(level, "log_level", "info", "least `LEVEL` that is logged: "+strings.Join(logLevels, ", "))
 }
 
+func addMessagesFlag(flags *pflag.FlagSet, messages *bool) {
+	flags.BoolVar(messages, "log_messages", false, "log each message to and from other programs, a line each, without secrets")
+}
+
 // newLogger makes a daemon's log: lines for people on a terminal, JSON elsewhere.
 func newLogger(w io.Writer, level string) (zerolog.Logger, error) {
 	parsed, err := zerolog.ParseLevel(level)

@@ -2,16 +2,16 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
-	"net/netip"
 	"os"
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/master"
 	"github.com/stoa-project/stoa/master/allocator"
 	"github.com/stoa-project/stoa/master/api"
@@ -21,9 +21,12 @@ import (
 
 type masterFlags struct {
 	inherited
-	ip, hostname, workDir, config, logLevel string
-	port                                    int
-	core                                    core.Config
+	exposure
+	tls                                 tlsFlags
+	hostname, workDir, config, logLevel string
+	logMessages                         bool
+	record                              string
+	core                                core.Config
 }
 
 func newMaster(std stdio) *cobra.Command {
@@ -43,16 +46,20 @@ Slaves, frameworks and commands find it at --ip:--port, where HTTP answers too:
 		RunE: func(command *cobra.Command, _ []string) error { return runMaster(command, std, &flags) },
 	}
 	f := command.Flags()
-	f.StringVar(&flags.ip, "ip", defaultMasterIP, "`ADDRESS` to listen on")
-	f.IntVar(&flags.port, "port", defaultMasterPort, "`PORT` to listen on; 0 for any that is free")
+	flags.exposure.addFlags(f, defaultMasterPort)
+	flags.tls.add(f)
 	f.StringVar(&flags.hostname, "hostname", "", "`NAME` that others are shown (default: the address)")
 	f.DurationVar(&flags.core.AllocationInterval, "allocation_interval", allocator.DefaultInterval, "longest time between two allocations of resources")
+	f.DurationVar(&flags.core.OfferTimeout, "offer_timeout", 0, "how long an offer may wait for its answer before it is taken back (default: for ever)")
+	f.StringSliceVar(&flags.core.Unfair, "fair_sharing_excluded_resource_names", nil, "`NAMES` of resources, separated by commas, that do not count in shares, as gpus")
 	f.DurationVar(&flags.core.SlaveTimeout, "slave_timeout", core.DefaultSlaveTimeout, "how long a slave may be away before its tasks count as unreachable")
 	f.DurationVar(&flags.core.SlaveReregisterTimeout, "slave_reregister_timeout", core.DefaultSlaveReregisterTimeout, "how long a new master waits for the slaves that it knows of")
+	f.StringVar(&flags.record, "record", "", "`FILE` to write all that happens to the master into, for 'stoa replay'; secrets included")
 	f.StringVar(&flags.config, "config", "", "`FILE` with values for these flags, in TOML")
 	f.StringVar(&flags.workDir, "work_dir", "", "directory of this master")
 	_ = f.MarkHidden("work_dir") // nothing is kept there yet but a log
 	addLogFlags(f, &flags.logLevel)
+	addMessagesFlag(f, &flags.logMessages)
 	flags.inherited.addFlags(f)
 	return withSettings(command)
 }
@@ -63,8 +70,18 @@ func runMaster(command *cobra.Command, std stdio, flags *masterFlags) error {
 			return usageError("--%s %v: it must be longer than 0s", name, d)
 		}
 	}
+	if flags.core.OfferTimeout < 0 {
+		return usageError("--offer_timeout %v: it must not be below 0s", flags.core.OfferTimeout)
+	}
 	log, err := newLogger(std.err, flags.logLevel)
 	if err != nil {
+		return err
+	}
+	security, err := flags.tls.security(wire.RoleMaster, log)
+	if err != nil {
+		return err
+	}
+	if err := flags.check(security != nil); err != nil {
 		return err
 	}
 	listener, err := flags.listen(flags.ip, flags.port)
@@ -72,19 +89,31 @@ func runMaster(command *cobra.Command, std stdio, flags *masterFlags) error {
 		return err
 	}
 	defer listener.Close()
-	address, err := netip.ParseAddrPort(listener.Addr().String())
+	address, err := flags.advertised(listener)
 	if err != nil {
-		return fmt.Errorf("address of the master: %w", err)
+		return err
+	}
+	if security != nil {
+		flags.core.Scheme = "https"
 	}
 	if flags.hostname == "" {
 		flags.hostname = address.Addr().String()
 	}
 	flags.core.Flags = shownFlags(command.Flags())
+	var record io.Writer
+	if flags.record != "" {
+		file, err := os.OpenFile(flags.record, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		if err != nil {
+			return fmt.Errorf("--record: %w", err)
+		}
+		defer file.Close()
+		record = file
+	}
 	published := &master.Published{}
 	d, err := startDaemon(nodeOptions{
-		role: wire.RoleMaster, listener: listener, mailboxLimit: master.MailboxLimit, log: log,
-		handler: func(system *actor.System) http.Handler {
-			return api.New(api.Options{Published: published, Stats: system.Stats})
+		role: wire.RoleMaster, advertise: address.String(), tls: security, mailboxLimit: master.MailboxLimit, log: log, logMessages: flags.logMessages,
+		handler: func(d *daemon) http.Handler {
+			return api.New(api.Options{Published: published, Stats: d.system.Stats, Collectors: []prometheus.Collector{d.metrics("stoa_master_")}})
 		},
 	})
 	if err != nil {
@@ -93,7 +122,7 @@ func runMaster(command *cobra.Command, std stdio, flags *masterFlags) error {
 	ctx, stop := flags.watch(command.Context())
 	defer stop()
 	var ending atomic.Bool
-	d.spawn(master.Name, master.New(master.Config{Hostname: flags.hostname, Address: address, Core: flags.core, Published: published}), &ending)
+	d.spawn(master.Name, master.New(master.Config{Hostname: flags.hostname, Address: address, Core: flags.core, Published: published, Record: record}), &ending)
 	d.serve(listener)
 	log.Info().Str("address", address.String()).Str("version", wire.Version).Int("pid", os.Getpid()).Msg("master is up")
 	err = d.wait(ctx)

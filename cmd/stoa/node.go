@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,8 @@ import (
 )
 
 func newNode(std stdio) *cobra.Command {
-	return group("node", "The machines of a cluster", groupLook, newNodeList(std))
+	return group("node", "The machines of a cluster", groupLook, newNodeList(std), newNodeShow(std),
+		newNodeDrain(std), newNodeDeactivate(std), newNodeReactivate(std), newNodeGone(std))
 }
 
 // node is a slave as --json shows it, with the names of Mesos's /slaves.
@@ -20,6 +22,7 @@ type node struct {
 	Port             int32          `json:"port"`
 	Active           bool           `json:"active"`
 	Deactivated      bool           `json:"deactivated"`
+	Draining         string         `json:"draining,omitempty"` // draining or drained
 	Version          string         `json:"version"`
 	RegisteredTime   float64        `json:"registered_time"`
 	ReregisteredTime float64        `json:"reregistered_time,omitempty"`
@@ -52,12 +55,12 @@ func newNodeList(std stdio) *cobra.Command {
 			var rows [][]string
 			for _, n := range nodes {
 				rows = append(rows, []string{
-					n.ID, n.Hostname, yesNo(n.Active),
+					n.ID, n.Hostname, n.state(),
 					used(n.UsedResources, n.Resources, "cpus"), used(n.UsedResources, n.Resources, "mem"), used(n.UsedResources, n.Resources, "disk"),
 					age(unixSeconds(n.RegisteredTime), time.Now()),
 				})
 			}
-			return table(std.out, []string{"ID", "HOSTNAME", "ACTIVE", "CPUS", "MEM (MB)", "DISK (MB)", "AGE"}, rows)
+			return table(std.out, []string{"ID", "HOSTNAME", "STATE", "CPUS", "MEM (MB)", "DISK (MB)", "AGE"}, rows)
 		},
 	}
 	flags.add(command.Flags())
@@ -68,7 +71,7 @@ func newNodeView(slave *masterpb.Response_GetAgents_Agent) node {
 	info := slave.GetAgentInfo()
 	return node{
 		ID: info.GetId().GetValue(), Hostname: info.GetHostname(), Port: info.GetPort(),
-		Active: slave.GetActive(), Deactivated: slave.GetDeactivated(), Version: slave.GetVersion(),
+		Active: slave.GetActive(), Deactivated: slave.GetDeactivated(), Draining: draining(slave), Version: slave.GetVersion(),
 		RegisteredTime:   secondsOf(slave.GetRegisteredTime()),
 		ReregisteredTime: secondsOf(slave.GetReregisteredTime()),
 		Attributes:       attributeMap(info.GetAttributes()),
@@ -76,6 +79,14 @@ func newNodeView(slave *masterpb.Response_GetAgents_Agent) node {
 		UsedResources:    newAmounts(slave.GetAllocatedResources()),
 		OfferedResources: newAmounts(slave.GetOfferedResources()),
 	}
+}
+
+// draining says how far a slave that is to be emptied is; empty if it is not to be.
+func draining(slave *masterpb.Response_GetAgents_Agent) string {
+	if slave.DrainInfo == nil {
+		return ""
+	}
+	return strings.ToLower(slave.GetDrainInfo().GetState().String())
 }
 
 func attributeMap(attributes []*mesos.Attribute) map[string]any {

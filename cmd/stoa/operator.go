@@ -10,6 +10,7 @@ import (
 
 	"github.com/stoa-project/stoa/master/api/client"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+	"github.com/stoa-project/stoa/proto/wire"
 )
 
 const (
@@ -20,6 +21,7 @@ const (
 // operatorFlags are the flags of every command that asks a master something.
 type operatorFlags struct {
 	master string
+	tls    tlsFlags
 	json   bool
 }
 
@@ -28,15 +30,30 @@ func addMasterFlag(flags *pflag.FlagSet, master *string) {
 }
 
 func (f *operatorFlags) add(flags *pflag.FlagSet) {
-	addMasterFlag(flags, &f.master)
+	f.addMaster(flags)
 	flags.BoolVar(&f.json, "json", false, "print JSON for programs")
+}
+
+// addMaster adds the flags by which a master is reached.
+func (f *operatorFlags) addMaster(flags *pflag.FlagSet) {
+	addMasterFlag(flags, &f.master)
+	f.tls.add(flags)
+}
+
+// dial connects to the master.
+func (f *operatorFlags) dial(ctx context.Context) (*client.Client, error) {
+	security, err := f.tls.client(wire.RoleOperator)
+	if err != nil {
+		return nil, err
+	}
+	return client.DialWith(ctx, client.Options{TLS: security}, f.master)
 }
 
 // ask puts calls to the master over one connection and gives the answers in their order.
 func (f *operatorFlags) ask(ctx context.Context, types ...masterpb.Call_Type) ([]*masterpb.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	master, err := client.Dial(ctx, f.master)
+	master, err := f.dial(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -54,6 +54,14 @@ func (p *progress) show(g hadoop.Progress) {
 	fmt.Fprintln(p.w, describeProgress(g))
 }
 
+// tell shows a line that stays.
+func (p *progress) tell(line string) {
+	p.end()
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	fmt.Fprintln(p.w, line)
+}
+
 // draw replaces the live line.
 func (p *progress) draw(line string) {
 	pad := max(0, p.drawn-len(line))

@@ -121,8 +121,8 @@ In flag names - and _ are the same.`,
 	for _, command := range []*cobra.Command{
 		newDemo(std), newLocal(std),
 		newRun(std), newHadoop(std), newHadoopTask(std),
-		newNode(std), newFramework(std), newTask(std), newRole(std),
-		newMaster(std), newSlave(std), newHost(std),
+		newNode(std), newFramework(std), newTask(std), newRole(std), newExplain(std), newQuota(std), newWeight(std), newOffer(std), newOperator(std),
+		newMaster(std), newSlave(std), newHost(std), newReplay(std), newTLS(std),
 	} {
 		root.AddCommand(command)
 	}

@@ -13,23 +13,27 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
+	"github.com/stoa-project/stoa/executor/command"
 	"github.com/stoa-project/stoa/frameworks/run"
 	"github.com/stoa-project/stoa/frameworks/scheduler"
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/wire"
 )
 
 // exitStoaFailed is the exit code of `stoa run` when Stoa itself failed; the others are the command's own.
 const exitStoaFailed = run.ExitFailed
 
 type runFlags struct {
-	options run.Options
-	env     []string
-	json    bool
+	options                     run.Options
+	env, volumes, rlimits, uris []string
+	tls                         tlsFlags
+	killGrace                   time.Duration
+	json                        bool
 }
 
 func newRun(std stdio) *cobra.Command {
 	var flags runFlags
-	command := &cobra.Command{
+	made := &cobra.Command{
 		Use:     "run [flags] -- COMMAND [ARGS...]",
 		GroupID: groupWork,
 		Short:   "Run a command on the cluster, and return its exit status",
@@ -41,6 +45,7 @@ ended it; 126 not executable; 127 not found; 124 not placed within --placement_t
 --timeout; 125 Stoa itself failed; 130 Ctrl-C. --json names the reason.`,
 		Example: `  stoa run -- echo hello
   stoa run --cpus 0.5 --mem 64 --instances 3 -- sh -c 'echo $MESOS_TASK_ID; sleep 1'
+  stoa run --uri https://example.org/tool,executable --uri /data/words.tar.gz,extract -- ./tool words
   stoa run --json --env GREETING=hello --timeout 10s -- sh -c 'echo $GREETING'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -54,23 +59,30 @@ ended it; 126 not executable; 127 not found; 124 not placed within --placement_t
 		},
 	}
 	o := &flags.options
-	f := command.Flags()
+	f := made.Flags()
 	f.SetInterspersed(false) // what follows the command is the command's
 	addMasterFlag(f, &o.Master)
+	flags.tls.add(f)
 	f.StringVar(&o.Name, "name", "", "`NAME` of the tasks (default: the command's)")
 	f.Float64Var(&o.CPUs, "cpus", run.DefaultCPUs, "cpus of each instance")
 	f.Float64Var(&o.Mem, "mem", run.DefaultMem, "memory of each instance in `MB`; more ends it")
 	f.Float64Var(&o.Disk, "disk", 0, "disk of each instance in `MB`")
 	f.IntVar(&o.Instances, "instances", 1, "`NUMBER` of instances; each line of output says whose it is")
+	f.IntVar(&o.PIDs, "pids", 0, "processes and threads of each instance at most (default: the slave's, 1024)")
+	f.BoolVar(&o.CFS, "cfs", false, "no more than --cpus, even where others are idle")
+	f.StringArrayVar(&flags.rlimits, "rlimit", nil, "`NAME=SOFT[:HARD]`, a limit of each process, as in nofile=1024 or core=unlimited; may be repeated")
+	f.StringArrayVar(&flags.volumes, "volume", nil, "`HOST:CONTAINER[:ro]`, a path of the slave's machine that the command sees; may be repeated")
+	f.StringArrayVar(&flags.uris, "uri", nil, "`URL[,executable][,extract][,cache][,sha256=HEX][,output=NAME]`, a file that is fetched into the sandbox first: file, http or https; may be repeated")
 	f.StringArrayVar(&flags.env, "env", nil, "`KEY=VALUE` in the command's environment; may be repeated")
 	f.StringVar(&o.User, "user", "", "`USER` that the command runs as (default: yours)")
 	f.StringVar(&o.Role, "role", mesos.DefaultRole, "`ROLE` whose offers are used")
 	f.DurationVar(&o.Timeout, "timeout", 0, "end an instance that has run so long (default: never)")
+	f.DurationVar(&flags.killGrace, "kill_grace", command.DefaultKillGrace, "time between SIGTERM and SIGKILL for an instance that is ended")
 	f.DurationVar(&o.PlacementTimeout, "placement_timeout", 0, "give up when an instance has waited so long for an offer (default: never)")
 	f.DurationVar(&o.ConnectTimeout, "connect_timeout", scheduler.DefaultConnectTimeout, "give up when there is no master for so long at the start")
 	f.DurationVar(&o.ReconnectTimeout, "reconnect_timeout", scheduler.DefaultReconnectTimeout, "give up when the master has been away for so long")
 	f.BoolVar(&flags.json, "json", false, "print how it ended, for programs; the command's output goes to stderr")
-	return withSettings(command)
+	return withSettings(made)
 }
 
 func runRun(ctx context.Context, std stdio, flags *runFlags) error {
@@ -88,8 +100,23 @@ func runRun(ctx context.Context, std stdio, flags *runFlags) error {
 			return usageError("--%s %v: it must be longer than 0s", name, d)
 		}
 	}
+	if o.PIDs < 0 || flags.killGrace < 0 {
+		return usageError("--pids %d, --kill_grace %v: neither may be less than 0", o.PIDs, flags.killGrace)
+	}
+	if flags.killGrace != command.DefaultKillGrace {
+		o.KillGrace = &flags.killGrace
+	}
 	var err error
 	if o.Env, err = parseEnv(flags.env); err != nil {
+		return err
+	}
+	if o.URIs, err = parseURIs(flags.uris); err != nil {
+		return err
+	}
+	if o.Container, err = flags.container(); err != nil {
+		return err
+	}
+	if o.TLS, err = flags.tls.client(wire.RoleFramework); err != nil {
 		return err
 	}
 	o.Log = zerolog.Nop()

@@ -2,17 +2,18 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
@@ -23,6 +24,8 @@ import (
 	"github.com/stoa-project/stoa/slave"
 	"github.com/stoa-project/stoa/slave/api"
 	"github.com/stoa-project/stoa/slave/core"
+	"github.com/stoa-project/stoa/slave/fetcher"
+	"github.com/stoa-project/stoa/slave/host"
 )
 
 const (
@@ -32,16 +35,22 @@ const (
 	slaveShutdownTimeout = core.DefaultExecutorShutdownGrace + 5*time.Second
 	// ephemeralGrace is the grace period of executors in clusters that end with their user's Ctrl-C.
 	ephemeralGrace = time.Second
+	// maxFetcherCache bounds --fetcher_cache_size: a petabyte, in MB.
+	maxFetcherCache = 1 << 30
 	// workDirLock keeps a second slave out of a work_dir.
 	workDirLock = "lock"
 )
 
 type slaveFlags struct {
 	inherited
-	master, workDir, ip, hostname, resources, attributes, isolation, config, logLevel string
-	port                                                                              int
-	switchUser                                                                        bool
-	firstContact, registration, grace, gcDelay                                        time.Duration
+	exposure
+	fetcherCA                                                                     string
+	logMaxSize, logMaxFiles                                                       int
+	fetcherCache                                                                  int64
+	tls                                                                           tlsFlags
+	master, workDir, hostname, resources, attributes, isolation, config, logLevel string
+	switchUser, cfs, logMessages                                                  bool
+	firstContact, registration, grace, gcDelay                                    time.Duration
 }
 
 func newSlave(std stdio) *cobra.Command {
@@ -61,19 +70,25 @@ tasks in containers. What tasks write is served over HTTP at --ip:--port.`,
 	f := command.Flags()
 	f.StringVar(&flags.master, "master", defaultMaster, "`HOST:PORT` of the master")
 	f.StringVar(&flags.workDir, "work_dir", "/var/lib/stoa", "`DIRECTORY` for sandboxes; one slave each")
-	f.StringVar(&flags.ip, "ip", defaultMasterIP, "`ADDRESS` to listen on")
-	f.IntVar(&flags.port, "port", defaultSlavePort, "`PORT` to listen on; 0 for any that is free")
+	flags.exposure.addFlags(f, defaultSlavePort)
+	flags.tls.add(f)
 	f.StringVar(&flags.hostname, "hostname", "", "`NAME` that others are shown (default: the address)")
 	f.StringVar(&flags.resources, "resources", "", "what is offered, such as `'cpus:4;mem:4096'`; what is not named is all that the machine has")
 	f.StringVar(&flags.attributes, "attributes", "", "what frameworks can choose by, such as `'rack:a;zone:eu'`")
 	f.StringVar(&flags.isolation, "isolation", "", "how tasks are isolated: libcontainer or process (default: libcontainer where it works)")
 	f.BoolVar(&flags.switchUser, "switch_user", os.Geteuid() == 0, "run tasks as the user that they ask for; takes root")
+	f.BoolVar(&flags.cfs, "cgroups_enable_cfs", false, "tasks get no more than their cpus, even when others are idle")
 	f.DurationVar(&flags.firstContact, "connect_timeout", slaveFirstContact, "how long a new slave looks for its master; 0s for ever")
 	f.DurationVar(&flags.registration, "executor_registration_timeout", core.DefaultExecutorRegistrationTimeout, "how long an executor may take to register")
 	f.DurationVar(&flags.grace, "executor_shutdown_grace_period", core.DefaultExecutorShutdownGrace, "how long an executor may take to end")
 	f.DurationVar(&flags.gcDelay, "gc_delay", core.DefaultGCDelay, "how long sandboxes are kept")
+	f.IntVar(&flags.logMaxSize, "log_max_size", 0, "rotate stdout and stderr of a task at this size, in `MB`; 0: never")
+	f.IntVar(&flags.logMaxFiles, "log_max_files", host.DefaultLogFiles, "how many rotated files of each are kept")
+	f.Int64Var(&flags.fetcherCache, "fetcher_cache_size", fetcher.DefaultCacheBytes>>20, "how much is kept of what tasks fetch with cache, in `MB`; 0: nothing")
+	f.StringVar(&flags.fetcherCA, "fetcher_ca_file", "", "`FILE` with certificates of authorities, in PEM, that https servers of tasks' files are checked by, beside the machine's")
 	f.StringVar(&flags.config, "config", "", "`FILE` with values for these flags, in TOML")
 	addLogFlags(f, &flags.logLevel)
+	addMessagesFlag(f, &flags.logMessages)
 	flags.inherited.addFlags(f)
 	return withSettings(command)
 }
@@ -90,6 +105,17 @@ func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
 	if err != nil {
 		return err
 	}
+	security, err := flags.tls.security(wire.RoleSlave, log)
+	if err != nil {
+		return err
+	}
+	authority, err := flags.tls.readAuthority()
+	if err != nil {
+		return err
+	}
+	if err := flags.check(security != nil); err != nil {
+		return err
+	}
 	listener, err := flags.listen(flags.ip, flags.port)
 	if err != nil {
 		return err
@@ -100,9 +126,9 @@ func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
 		return err
 	}
 	defer lock.Close()
-	address, err := netip.ParseAddrPort(listener.Addr().String())
+	address, err := flags.advertised(listener)
 	if err != nil {
-		return fmt.Errorf("address of the slave: %w", err)
+		return err
 	}
 	info.Port = proto.Int32(int32(address.Port()))
 	if flags.hostname == "" {
@@ -111,16 +137,29 @@ func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
 	if flags.ephemeral {
 		flags.grace = min(flags.grace, ephemeralGrace)
 	}
+	hide, err := flags.hide()
+	if err != nil {
+		return err
+	}
+	if err := flags.checkLogs(); err != nil {
+		return err
+	}
+	fetch, err := flags.fetcher(hide)
+	if err != nil {
+		return err
+	}
 	s := slave.New(slave.Config{
+		Fetcher: fetch, LogMaxBytes: int64(flags.logMaxSize) << 20, LogMaxFiles: flags.logMaxFiles,
+		Hide: hide, CFS: flags.cfs, Near: near(listener), Authority: authority,
 		Master: flags.master, Info: info, IP: address.Addr().String(), WorkDir: flags.workDir, Isolation: flags.isolation,
-		StartHost:  func(spec slave.HostSpec) (slave.Process, error) { return startHost(spec, flags.logLevel) },
+		StartHost:  func(spec slave.HostSpec) (slave.Process, error) { return startHost(spec, flags) },
 		SwitchUser: flags.switchUser, FirstContact: flags.firstContact,
 		ExecutorRegistrationTimeout: flags.registration, ExecutorShutdownGrace: flags.grace, GCDelay: flags.gcDelay,
 	})
 	d, err := startDaemon(nodeOptions{
-		role: wire.RoleSlave, listener: listener, log: log, verify: s.Secrets().Verify,
-		handler: func(*actor.System) http.Handler {
-			return api.New(api.Options{View: s.View, WorkDir: s.WorkDir(), Version: s.Version()})
+		role: wire.RoleSlave, advertise: address.String(), tls: security, log: log, logMessages: flags.logMessages, verify: s.Secrets().Verify,
+		handler: func(d *daemon) http.Handler {
+			return api.New(api.Options{View: s.View, WorkDir: s.WorkDir(), Version: s.Version(), Collectors: []prometheus.Collector{d.metrics("stoa_slave_")}})
 		},
 	})
 	if err != nil {
@@ -135,6 +174,61 @@ func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
 	d.close()
 	flags.remove(flags.workDir)
 	return err
+}
+
+// hide lists the files that were given to this daemon: they are none of its tasks' business.
+func (f *slaveFlags) hide() ([]string, error) {
+	var hidden []string
+	for _, flag := range []struct{ name, file string }{{"config", f.config}, {"tls_key", f.tls.key}} {
+		if flag.file == "" {
+			continue
+		}
+		path, err := filepath.Abs(flag.file)
+		if err != nil {
+			return nil, fmt.Errorf("--%s %s: %w", flag.name, flag.file, err)
+		}
+		hidden = append(hidden, path)
+	}
+	return hidden, nil
+}
+
+// maxLogSize bounds --log_max_size: a terabyte, in MB.
+const maxLogSize = 1 << 20
+
+func (f *slaveFlags) checkLogs() error {
+	if f.logMaxSize < 0 || f.logMaxSize > maxLogSize {
+		return usageError("--log_max_size %d: allowed are 0 to %d", f.logMaxSize, maxLogSize)
+	}
+	if f.logMaxFiles < 1 || f.logMaxFiles > host.MaxLogFiles {
+		return usageError("--log_max_files %d: allowed are 1 to %d", f.logMaxFiles, host.MaxLogFiles)
+	}
+	return nil
+}
+
+// fetcher makes what fetches tasks' files.
+func (f *slaveFlags) fetcher(hide []string) (*fetcher.Fetcher, error) {
+	if f.fetcherCache < 0 || f.fetcherCache > maxFetcherCache {
+		return nil, usageError("--fetcher_cache_size %d: allowed are 0 to %d", f.fetcherCache, maxFetcherCache)
+	}
+	options := slave.FetcherOptions(f.workDir, hide)
+	if options.CacheBytes = f.fetcherCache << 20; options.CacheBytes == 0 {
+		options.CacheBytes = -1
+	}
+	if f.fetcherCA != "" {
+		pem, err := os.ReadFile(f.fetcherCA)
+		if err != nil {
+			return nil, usageError("--fetcher_ca_file: %w", err)
+		}
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			roots = x509.NewCertPool() // a machine without any
+		}
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, usageError("--fetcher_ca_file %s: there is no certificate in PEM form in it", f.fetcherCA)
+		}
+		options.Roots = roots
+	}
+	return fetcher.New(options), nil
 }
 
 // superviseSlave returns when the slave has ended, after ctx gracefully.
@@ -208,7 +302,7 @@ type hostProcess struct {
 }
 
 // startHost starts a host as a process of its own, so that it outlives this one for as long as it takes to clean up.
-func startHost(spec slave.HostSpec, logLevel string) (slave.Process, error) {
+func startHost(spec slave.HostSpec, flags *slaveFlags) (slave.Process, error) {
 	self, err := ownProgram()
 	if err != nil {
 		return nil, fmt.Errorf("find the program of the host: %w", err)
@@ -216,7 +310,22 @@ func startHost(spec slave.HostSpec, logLevel string) (slave.Process, error) {
 	command := exec.Command(self)
 	command.Args = []string{
 		"stoa", "host", "--slave", spec.SlaveAddress, "--id", spec.ID, "--secret_file", spec.SecretFile,
-		"--work_dir", spec.WorkDir, "--isolation", spec.Isolation, "--log_level", logLevel,
+		"--work_dir", spec.WorkDir, "--isolation", spec.Isolation, "--log_level", flags.logLevel,
+	}
+	if flags.tls.given() {
+		command.Args = append(command.Args, "--tls_ca", flags.tls.ca)
+	}
+	if flags.logMessages {
+		command.Args = append(command.Args, "--log_messages")
+	}
+	for _, path := range spec.Hide {
+		command.Args = append(command.Args, "--hide", path)
+	}
+	if spec.LogMaxBytes > 0 {
+		command.Args = append(command.Args, fmt.Sprintf("--log_max_bytes=%d", spec.LogMaxBytes), fmt.Sprintf("--log_max_files=%d", spec.LogMaxFiles))
+	}
+	if spec.CFS {
+		command.Args = append(command.Args, "--cgroups_enable_cfs")
 	}
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -53,6 +53,14 @@ func yesNo(yes bool) string {
 	return "no"
 }
 
+// plural counts things: 1 slave, 3 slaves.
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
 // orDash shows that there is nothing.
 func orDash(text string) string {
 	if text == "" {

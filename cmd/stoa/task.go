@@ -145,7 +145,7 @@ func newTaskKill(std stdio) *cobra.Command {
 		RunE: func(command *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(command.Context(), connectTimeout)
 			defer cancel()
-			master, err := client.Dial(ctx, flags.master)
+			master, err := flags.dial(ctx)
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/stoa-project/stoa/master/api/client"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+	"github.com/stoa-project/stoa/proto/wire"
 )
 
 // followInterval is how often `task logs -f` asks whether the task has ended.
@@ -34,7 +36,7 @@ func newTaskLogs(std stdio) *cobra.Command {
 			ctx := command.Context()
 			dialled, cancel := context.WithTimeout(ctx, connectTimeout)
 			defer cancel()
-			master, err := client.Dial(dialled, flags.master)
+			master, err := flags.dial(dialled)
 			if err != nil {
 				return err
 			}
@@ -47,6 +49,10 @@ func newTaskLogs(std stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			files, err := flags.sandboxes(&place)
+			if err != nil {
+				return err
+			}
 			file := "stdout"
 			if stderr {
 				file = "stderr"
@@ -54,9 +60,11 @@ func newTaskLogs(std stdio) *cobra.Command {
 			if follow {
 				ended := make(chan struct{})
 				go watchEnd(ctx, master, found, ended)
-				_, err = sandbox.Client{}.Follow(ctx, std.out, place, file, ended)
+				_, err = files.Follow(ctx, std.out, place, file, ended)
 			} else {
-				_, err = sandbox.Client{}.Copy(ctx, std.out, place, file, 0)
+				ended := make(chan struct{})
+				close(ended) // what is there now, predecessors first
+				_, err = files.Follow(ctx, std.out, place, file, ended)
 			}
 			if ctx.Err() != nil {
 				return &exitError{code: exitInterrupted}
@@ -68,11 +76,21 @@ func newTaskLogs(std stdio) *cobra.Command {
 		},
 	}
 	f := command.Flags()
-	addMasterFlag(f, &flags.master)
+	flags.addMaster(f)
 	f.BoolVarP(&follow, "follow", "f", false, "go on until the task has ended")
 	f.BoolVar(&stderr, "stderr", false, "standard error instead of standard output")
 	f.StringVar(&frameworkID, "framework", "", "`ID` of the task's framework, where several have such a task")
 	return withSettings(command)
+}
+
+// sandboxes is what reads sandboxes as the flags say. It completes the place.
+func (f *operatorFlags) sandboxes(place *sandbox.Place) (sandbox.Client, error) {
+	security, err := f.tls.client(wire.RoleOperator)
+	if err != nil || security == nil {
+		return sandbox.Client{}, err
+	}
+	place.Slave = "https" + strings.TrimPrefix(place.Slave, "http")
+	return sandbox.Client{HTTP: &http.Client{Transport: &http.Transport{DialTLSContext: security.DialHTTP, DisableCompression: true}}}, nil
 }
 
 // sandboxOf finds where a task's output is served.

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -15,6 +18,9 @@ import (
 
 // DefaultKillGrace is the time between SIGTERM and SIGKILL for a task without a kill policy: Mesos's 3 s.
 const DefaultKillGrace = 3 * time.Second
+
+// driverPrefix is that of the variables by which executors' drivers find the slave: a command has none.
+const driverPrefix = "LIBPROCESS_"
 
 // tokenVariable holds an executor's secret, which is not the task's to know.
 const tokenVariable = "MESOS_EXECUTOR_AUTHENTICATION_TOKEN"
@@ -170,6 +176,7 @@ func (c *commandCore) launched(now time.Time, task *mesos.TaskInfo) {
 		c.finish(now, terminal(task, c.intent, &wire.ContainerExit{Cause: wire.ContainerExit_KILLED}))
 		return
 	}
+	pids, _ := askedPIDs(task) // unsupported has looked at it
 	c.phase = starting
 	c.tell(now, &mesos.TaskStatus{TaskId: task.GetTaskId(), State: mesos.TaskState_TASK_STARTING.Enum()})
 	c.emit(&wire.StartContainer{
@@ -181,6 +188,8 @@ func (c *commandCore) launched(now time.Time, task *mesos.TaskInfo) {
 		User:        c.launch.GetUser(),
 		Environment: c.environment(),
 		Stdin:       task.GetData(),
+		Limits:      task.GetLimits(),
+		Pids:        pids,
 	})
 }
 
@@ -194,7 +203,25 @@ func unsupported(task *mesos.TaskInfo) string {
 	case task.GetCheck() != nil:
 		return "the command executor makes no checks: check must be absent"
 	}
+	if _, err := askedPIDs(task); err != nil {
+		return err.Error()
+	}
 	return ""
+}
+
+// askedPIDs is the limit of processes that a task asks for by its label; 0 is none.
+func askedPIDs(task *mesos.TaskInfo) (uint32, error) {
+	for _, label := range task.GetLabels().GetLabels() {
+		if label.GetKey() != LabelPIDs {
+			continue
+		}
+		n, err := strconv.ParseUint(label.GetValue(), 10, 31)
+		if err != nil || n == 0 {
+			return 0, fmt.Errorf("label %s %q: it must be a number from 1 to %d", LabelPIDs, label.GetValue(), math.MaxInt32)
+		}
+		return uint32(n), nil
+	}
+	return 0, nil
 }
 
 // environment is what the task gets of the executor's environment, and what only the executor knows.
@@ -204,6 +231,7 @@ func (c *commandCore) environment() map[string]string {
 		environment = make(map[string]string)
 	}
 	delete(environment, tokenVariable)
+	maps.DeleteFunc(environment, func(name, _ string) bool { return strings.HasPrefix(name, driverPrefix) })
 	environment["MESOS_TASK_ID"] = c.task.GetTaskId().GetValue()
 	environment["MESOS_CONTAINER_ID"] = c.launch.GetContainerId().GetValue()
 	environment["MESOS_SANDBOX"] = c.launch.GetDirectory()

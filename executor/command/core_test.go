@@ -182,6 +182,18 @@ func TestTheContainerIsWhatTheTaskAsksFor(t *testing.T) {
 	}
 }
 
+func TestLimitsGoToTheContainer(t *testing.T) {
+	p := newPlay(t)
+	limits := map[string]*mesos.Value_Scalar{"cpus": {Value: proto.Float64(2)}}
+	p.running(func(task *mesos.TaskInfo) { task.Limits, task.Labels = limits, labels("other", "x", LabelPIDs, "7") })
+	if got := p.start.GetPids(); got != 7 {
+		t.Errorf("%d processes, want 7", got)
+	}
+	if diff := cmp.Diff(limits, p.start.GetLimits(), protocmp.Transform()); diff != "" {
+		t.Errorf("limits (-want +got):\n%s", diff)
+	}
+}
+
 // How far the task is when something happens to it.
 type moment struct {
 	name  string
@@ -334,6 +346,8 @@ func TestWhatTheExecutorCanNotDoIsRefused(t *testing.T) {
 		"health_check": func(task *mesos.TaskInfo) { task.HealthCheck = &mesos.HealthCheck{} },
 		"check must":   func(task *mesos.TaskInfo) { task.Check = &mesos.CheckInfo{} },
 		"a command":    func(task *mesos.TaskInfo) { task.Command = nil },
+		`"many"`:       func(task *mesos.TaskInfo) { task.Labels = labels(LabelPIDs, "many") },
+		`"0"`:          func(task *mesos.TaskInfo) { task.Labels = labels(LabelPIDs, "0") },
 	} {
 		p := newPlay(t)
 		p.subscribed()

@@ -1,5 +1,9 @@
 package command
 
+// LabelPIDs is a label of a TaskInfo: how many processes and threads the task may have at a time, in decimal. Without
+// it the slave's default holds.
+const LabelPIDs = "stoa.pids"
+
 // Labels of a terminal TaskStatus: what Stoa knows of a task's end and Mesos has no field for. A label is absent where
 // its value is not known.
 const (
@@ -24,6 +28,9 @@ const (
 
 	// LabelMemoryLimitBytes is the memory limit that was in force, in bytes.
 	LabelMemoryLimitBytes = "stoa.memory_limit_bytes"
+
+	// LabelPIDsLimit is the limit of processes and threads that was in force, in decimal.
+	LabelPIDsLimit = "stoa.pids_limit"
 )
 
 // Values of LabelCause.
@@ -34,6 +41,7 @@ const (
 	CauseNotExecutable     = "not_executable"      // the command may not or can not be executed
 	CauseLaunchFailed      = "launch_failed"       // its container could not be made
 	CauseMemory            = "memory"              // it wanted more memory than its limit
+	CausePIDs              = "pids"                // it failed, having been refused a process by its limit of them
 	CauseKilled            = "killed"              // its framework, or an operator, asked for its end
 	CauseMaxCompletionTime = "max_completion_time" // it ran longer than it may
 	CauseHostLost          = "host_lost"           // the host took it with it

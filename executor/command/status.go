@@ -48,6 +48,9 @@ func terminal(task *mesos.TaskInfo, why intent, exit *wire.ContainerExit) *mesos
 		status.Reason = mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY.Enum()
 		status.Limitation = memoryLimitation(exit)
 		return end(mesos.TaskState_TASK_FAILED, describe(exit))
+	case wire.ContainerExit_PIDS:
+		status.Reason = mesos.TaskStatus_REASON_CONTAINER_LIMITATION.Enum()
+		return end(mesos.TaskState_TASK_FAILED, describe(exit))
 	default:
 		// Somebody ended the container past this executor.
 		status.Reason = mesos.TaskStatus_REASON_EXECUTOR_TERMINATED.Enum()
@@ -69,6 +72,14 @@ func describe(exit *wire.ContainerExit) string {
 	case wire.ContainerExit_HOST_LOST:
 		return "ended with its host"
 	}
+	ended := describeStatus(exit)
+	if exit.GetCause() == wire.ContainerExit_PIDS {
+		return fmt.Sprintf("%s, having reached its limit of %d processes", ended, exit.GetPidsLimit())
+	}
+	return ended
+}
+
+func describeStatus(exit *wire.ContainerExit) string {
 	status := syscall.WaitStatus(exit.GetWaitStatus())
 	switch {
 	case status.Signaled():
@@ -118,6 +129,9 @@ func exitLabels(why intent, exit *wire.ContainerExit) *mesos.Labels {
 	if limit := exit.GetMemoryLimitBytes(); limit != 0 {
 		pairs = append(pairs, LabelMemoryLimitBytes, strconv.FormatUint(limit, 10))
 	}
+	if limit := exit.GetPidsLimit(); limit != 0 {
+		pairs = append(pairs, LabelPIDsLimit, strconv.FormatUint(limit, 10))
+	}
 	return labels(pairs...)
 }
 
@@ -145,6 +159,8 @@ func cause(why intent, exit *wire.ContainerExit) string {
 		return CauseMemory
 	case wire.ContainerExit_HOST_LOST:
 		return CauseHostLost
+	case wire.ContainerExit_PIDS:
+		return CausePIDs
 	default:
 		return CauseKilled
 	}

@@ -53,6 +53,11 @@ func TestTheEndOfAContainerIsTheEndOfItsTask(t *testing.T) {
 			"out of memory", none, outgrown, "FAILED", mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY, "outgrew its memory: limit 64 MiB, peak 63.5 MiB",
 			map[string]string{LabelCause: CauseMemory, LabelSignal: "9", LabelMemoryLimitBytes: "67108864", LabelMemoryPeakBytes: "66584576"},
 		},
+		{
+			"out of processes", none, &wire.ContainerExit{Cause: wire.ContainerExit_PIDS, WaitStatus: 2 << 8, StartedUnixNanos: 1, PidsLimit: 64}, "FAILED",
+			mesos.TaskStatus_REASON_CONTAINER_LIMITATION, "exited with status 2, having reached its limit of 64 processes",
+			map[string]string{LabelCause: CausePIDs, LabelExitStatus: "2", LabelPIDsLimit: "64"},
+		},
 		{"killed by somebody else", none, of(wire.ContainerExit_KILLED, "the host failed"), "FAILED", mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, "the host failed", map[string]string{LabelCause: CauseKilled}},
 		{"killed", byKill, signaled(syscall.SIGTERM), "KILLED", noReason, "killed; the command ended by signal SIGTERM", map[string]string{LabelCause: CauseKilled, LabelSignal: "15"}},
 		{"killed, and ended in order", byKill, exited(0), "KILLED", noReason, "killed; the command exited with status 0", map[string]string{LabelCause: CauseKilled, LabelExitStatus: "0"}},

@@ -28,11 +28,19 @@ Example:
     -mapper 'cut -d" " -f1' -reducer 'uniq -c'
 
 Flags (with one dash or two; a value follows as the next argument or after =):
-  -input PATH,...        files and folders to read, all of a folder; may be repeated; each slave must have them there
+  -input PATH,...        files, folders and patterns (*, ?, [a-z], {one,other}) to read, all of a folder; may be repeated;
+                         each slave must have them there; .gz, .bz2, .zst and .xz files are unpacked
   -output DIR            a folder that does not exist: part-00000, ..., and _SUCCESS last
   -mapper COMMAND        run for each split of the input; its failure fails the task
-  -reducer COMMAND       run for each part of the output
-  -numReduceTasks N      reduces, and parts of the output (1)
+  -reducer COMMAND       run for each part of the output; NONE: what the mappers print is the output
+  -combiner COMMAND      sums up what a map has printed: lines as the mapper prints them, equal keys together
+  -numReduceTasks N      reduces, and parts of the output (1); 0 is -reducer NONE
+  -partitioner CLASS     which reduce gets a key: HashPartitioner, or KeyFieldBasedPartitioner by parts of the key
+  -inputformat FORMAT    text; keyvalue; wholefile: a mapper for each file; nline: a number of lines for each map (text)
+  -file PATH             ship this file to where the commands run, as PATH or PATH#NAME; may be repeated; 256 KB in all
+  -files PATH,...        the same for several
+  -cmdenv NAME=VALUE     a variable of the commands' environment; may be repeated
+  -verbose               tell of each attempt
   -master HOST:PORT      the master (127.0.0.1:5050)
   -name NAME             the job's name (hadoop)
   -role ROLE             whose offers to use (*)
@@ -41,7 +49,8 @@ Flags (with one dash or two; a value follows as the next argument or after =):
   -mem MB                of each task (512)
   -connect_timeout D     how long to look for the master at first (10s)
   -reconnect_timeout D   how long to wait for a master that has gone (30s)
-  -D PROPERTY=VALUE      Hadoop's name for some of these, and for:
+  -D PROPERTY=VALUE      Hadoop's name for some of these (-jobconf is the same); a name of your own is told to the commands,
+                         as all are, by an environment variable with _ for all but letters and digits; and for:
 `
 
 // property is a setting by its name in Hadoop.
@@ -53,24 +62,64 @@ type property struct {
 // properties are those that -D takes, by name.
 func properties() []property {
 	return []property{
+		{"io.compression.codecs", "none: compressed input is read as it is", setCodecs},
 		{"mapreduce.input.fileinputformat.split.maxsize", "bytes of a map's input, at most", bytesOf(func(o *Options) *int64 { return &o.MaxSplit })},
 		{"mapreduce.input.fileinputformat.split.minsize", "bytes of a map's input, at least", bytesOf(func(o *Options) *int64 { return &o.MinSplit })},
+		{"mapreduce.input.keyvaluelinerecordreader.key.value.separator", "one byte, for -inputformat keyvalue (a tab)", textOf(func(o *Options) *string { return &o.InputSeparator })},
+		{"mapreduce.input.lineinputformat.linespermap", "for -inputformat nline (1)", countOf(1<<30, func(o *Options) *int { return &o.LinesPerMap })},
 		{"mapreduce.job.name", "as -name", textOf(func(o *Options) *string { return &o.Name })},
-		{"mapreduce.job.reduces", "as -numReduceTasks", countOf(MaxReduces, func(o *Options) *int { return &o.Reduces })},
+		{"mapreduce.job.output.key.comparator.class", "KeyFieldBasedComparator: keys by their fields, not bytewise", textOf(func(o *Options) *string { return &o.Comparator })},
+		{"mapreduce.job.partitioner.class", "as -partitioner", textOf(func(o *Options) *string { return &o.Partitioner })},
+		{"mapreduce.job.reduces", "as -numReduceTasks", setReduces},
 		{"mapreduce.map.cpu.vcores", "as -cpus", numberOf(func(o *Options) *float64 { return &o.TaskCPUs })},
 		{"mapreduce.map.maxattempts", "failures of a map that fail the job (4)", countOf(100, func(o *Options) *int { return &o.MaxMapAttempts })},
 		{"mapreduce.map.memory.mb", "memory of a map", numberOf(func(o *Options) *float64 { return &o.MapMem })},
+		{"mapreduce.map.speculative", "false: a map that takes long gets no second attempt beside the first (true)", speculationOf(func(o *Options) *bool { return &o.NoMapSpeculation })},
+		{"mapreduce.map.output.key.field.separator", "between the fields of a key, for the next two (a tab)", textOf(func(o *Options) *string { return &o.KeyFieldSeparator })},
+		{"mapreduce.partition.keycomparator.options", "of that comparator, as of sort: -k, -n, -r", textOf(func(o *Options) *string { return &o.CompareOptions })},
+		{"mapreduce.partition.keypartitioner.options", "of KeyFieldBasedPartitioner, as of sort: -k", textOf(func(o *Options) *string { return &o.PartitionOptions })},
 		{"mapreduce.reduce.maxattempts", "failures of a reduce that fail the job (4)", countOf(100, func(o *Options) *int { return &o.MaxReduceAttempts })},
 		{"mapreduce.reduce.memory.mb", "memory of a reduce", numberOf(func(o *Options) *float64 { return &o.ReduceMem })},
+		{"mapreduce.reduce.speculative", "the same for reduces", speculationOf(func(o *Options) *bool { return &o.NoReduceSpeculation })},
+		{"stream.map.output.field.separator", "between the fields of a mapper's line (a tab)", textOf(func(o *Options) *string { return &o.KeySeparator })},
+		{"stream.num.map.output.key.fields", "how many fields of a mapper's line are its key (1)", countOf(maxKeyFields, func(o *Options) *int { return &o.KeyFields })},
+		{"stream.reduce.input.field.separator", "between key and value of a reducer's line (a tab)", textOf(func(o *Options) *string { return &o.ReducerSeparator })},
 	}
 }
+
+// formerNames are those that Hadoop had before, and what they are called now.
+func formerNames() map[string]string {
+	return map[string]string{
+		"key.value.separator.in.input.line":         "mapreduce.input.keyvaluelinerecordreader.key.value.separator",
+		"map.output.key.field.separator":            "mapreduce.map.output.key.field.separator",
+		"mapred.job.map.memory.mb":                  "mapreduce.map.memory.mb",
+		"mapred.job.name":                           "mapreduce.job.name",
+		"mapred.job.reduce.memory.mb":               "mapreduce.reduce.memory.mb",
+		"mapred.line.input.format.linespermap":      "mapreduce.input.lineinputformat.linespermap",
+		"mapred.map.max.attempts":                   "mapreduce.map.maxattempts",
+		"mapred.map.tasks.speculative.execution":    "mapreduce.map.speculative",
+		"mapred.reduce.tasks.speculative.execution": "mapreduce.reduce.speculative",
+		"mapred.max.split.size":                     "mapreduce.input.fileinputformat.split.maxsize",
+		"mapred.min.split.size":                     "mapreduce.input.fileinputformat.split.minsize",
+		"mapred.output.key.comparator.class":        "mapreduce.job.output.key.comparator.class",
+		"mapred.partitioner.class":                  "mapreduce.job.partitioner.class",
+		"mapred.reduce.max.attempts":                "mapreduce.reduce.maxattempts",
+		"mapred.reduce.tasks":                       "mapreduce.job.reduces",
+		"mapred.text.key.comparator.options":        "mapreduce.partition.keycomparator.options",
+		"mapred.text.key.partitioner.options":       "mapreduce.partition.keypartitioner.options",
+	}
+}
+
+// hadoopsOwn begin the names of properties that only Hadoop can mean: one that is not known here is an error, because it
+// would not do what it says.
+var hadoopsOwn = []string{"mapreduce.", "mapred.", "map.", "stream.", "yarn.", "dfs.", "fs.", "io.", "hadoop.", "num."}
 
 // HelpText is Help with the properties that -D takes.
 func HelpText() string {
 	var b strings.Builder
 	b.WriteString(Help)
 	for _, p := range properties() {
-		fmt.Fprintf(&b, "    %-46s %s\n", p.name, p.help)
+		fmt.Fprintf(&b, "    %s\n        %s\n", p.name, p.help)
 	}
 	return b.String()
 }
@@ -89,7 +138,7 @@ func usage(format string, a ...any) error { return &UsageError{fmt.Sprintf(forma
 func flags() map[string]func(o *Options, value string) error {
 	return map[string]func(o *Options, value string) error{
 		"input": func(o *Options, value string) error {
-			for path := range strings.SplitSeq(value, ",") {
+			for _, path := range splitPaths(value) {
 				if path == "" {
 					return fmt.Errorf("%q has an empty path: allowed are paths, separated by commas", value)
 				}
@@ -97,10 +146,19 @@ func flags() map[string]func(o *Options, value string) error {
 			}
 			return nil
 		},
+		"file":  func(o *Options, value string) error { return addFiles(o, value) },
+		"files": func(o *Options, value string) error { return addFiles(o, strings.Split(value, ",")...) },
+		"cmdenv": func(o *Options, value string) error {
+			o.Environment = append(o.Environment, value)
+			return nil
+		},
+		"combiner":          textOf(func(o *Options) *string { return &o.Combiner }),
+		"partitioner":       textOf(func(o *Options) *string { return &o.Partitioner }),
+		"inputformat":       textOf(func(o *Options) *string { return &o.InputFormat }),
 		"output":            textOf(func(o *Options) *string { return &o.Output }),
 		"mapper":            textOf(func(o *Options) *string { return &o.Mapper }),
 		"reducer":           textOf(func(o *Options) *string { return &o.Reducer }),
-		"numreducetasks":    countOf(MaxReduces, func(o *Options) *int { return &o.Reduces }),
+		"numreducetasks":    setReduces,
 		"master":            textOf(func(o *Options) *string { return &o.Master }),
 		"name":              textOf(func(o *Options) *string { return &o.Name }),
 		"role":              textOf(func(o *Options) *string { return &o.Role }),
@@ -114,23 +172,77 @@ func flags() map[string]func(o *Options, value string) error {
 	}
 }
 
+func addFiles(o *Options, paths ...string) error {
+	for _, path := range paths {
+		if path == "" {
+			return errors.New("a path is empty: wanted is PATH or PATH#NAME")
+		}
+		o.Files = append(o.Files, path)
+	}
+	return nil
+}
+
+func setReduces(o *Options, value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 || n > MaxReduces {
+		return fmt.Errorf("%q is not a number from 0 to %d", value, MaxReduces)
+	}
+	o.Reduces = n
+	if n == 0 {
+		o.Reduces = NoReduces
+	}
+	return nil
+}
+
+// speculationOf sets a field that forbids what the property allows.
+func speculationOf(field func(*Options) *bool) func(*Options, string) error {
+	return func(o *Options, value string) error {
+		on, err := strconv.ParseBool(value)
+		if err != nil {
+			return fmt.Errorf("%q: allowed are true and false", value)
+		}
+		*field(o) = !on
+		return nil
+	}
+}
+
+func setCodecs(o *Options, value string) error {
+	if value != codecsNone {
+		return fmt.Errorf("%q: allowed is %s", value, codecsNone)
+	}
+	o.RawInput = true
+	return nil
+}
+
+// codecsNone as io.compression.codecs leaves compressed input as it is.
+const codecsNone = "none"
+
+// RawInputFlag is Options.RawInput on the command line.
+const RawInputFlag = "-Dio.compression.codecs=" + codecsNone
+
 func setProperty(o *Options, value string) error {
 	name, value, ok := strings.Cut(value, "=")
 	if !ok {
 		return fmt.Errorf("%q has no value: wanted is PROPERTY=VALUE", name)
 	}
+	if now, former := formerNames()[name]; former {
+		name = now
+	}
 	all := properties()
 	i := slices.IndexFunc(all, func(p property) bool { return p.name == name })
-	if i < 0 {
+	if i < 0 && slices.ContainsFunc(hadoopsOwn, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
 		names := make([]string, len(all))
 		for i, p := range all {
 			names[i] = p.name
 		}
-		return fmt.Errorf("unknown property %q: allowed are %s", name, strings.Join(names, ", "))
+		return fmt.Errorf("unknown property %q: allowed are names of your own and %s", name, strings.Join(names, ", "))
 	}
-	if err := all[i].set(o, value); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+	if i >= 0 {
+		if err := all[i].set(o, value); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
 	}
+	o.Properties = append(o.Properties, name+"="+value)
 	return nil
 }
 
@@ -202,8 +314,12 @@ func ParseArgs(args []string) (Options, error) {
 		if key == "help" || key == "h" {
 			return o, ErrHelp
 		}
+		if key == "verbose" {
+			o.Verbose = true
+			continue
+		}
 		// As Hadoop takes it: -Dname=value.
-		if known[key] == nil && strings.HasPrefix(bare, "Dmapreduce") {
+		if known[key] == nil && strings.HasPrefix(bare, "D") {
 			key, value, joined = "d", strings.TrimPrefix(strings.TrimLeft(args[i], "-"), "D"), true
 		}
 		set := known[key]
@@ -229,7 +345,7 @@ func missing(o Options) error {
 	for _, f := range []struct {
 		name  string
 		given bool
-	}{{"-input", len(o.Input) > 0}, {"-output", o.Output != ""}, {"-mapper", o.Mapper != ""}, {"-reducer", o.Reducer != ""}} {
+	}{{"-input", len(o.Input) > 0}, {"-output", o.Output != ""}, {"-mapper", o.Mapper != ""}, {"-reducer", o.Reducer != "" || o.Reduces == NoReduces}} {
 		if !f.given {
 			names = append(names, f.name)
 		}

@@ -38,7 +38,47 @@ func TestArgsOfHadoopStreaming(t *testing.T) {
 		{"Hadoop's name of the number of reduces", needed("-numReduceTasks", "7"), with(func(o *Options) { o.Reduces = 7 })},
 		{
 			"properties in all three spellings", needed("-D", "mapreduce.job.name=n", "-Dmapreduce.job.reduces=3", "-jobconf", "mapreduce.map.memory.mb=256"),
-			with(func(o *Options) { o.Name, o.Reduces, o.MapMem = "n", 3, 256 }),
+			with(func(o *Options) {
+				o.Name, o.Reduces, o.MapMem = "n", 3, 256
+				o.Properties = []string{"mapreduce.job.name=n", "mapreduce.job.reduces=3", "mapreduce.map.memory.mb=256"}
+			}),
+		},
+		{
+			"a property by its former name, and one of one's own", needed("-D", "mapred.reduce.tasks=3", "-Dmy.threshold=4"),
+			with(func(o *Options) { o.Reduces, o.Properties = 3, []string{"mapreduce.job.reduces=3", "my.threshold=4"} }),
+		},
+		{
+			"no second attempts", needed("-D", "mapreduce.map.speculative=false", "-D", "mapreduce.reduce.speculative=true"),
+			with(func(o *Options) {
+				o.NoMapSpeculation, o.Properties = true, []string{"mapreduce.map.speculative=false", "mapreduce.reduce.speculative=true"}
+			}),
+		},
+		{"no reduces", needed("-numReduceTasks", "0"), with(func(o *Options) { o.Reduces = NoReduces })},
+		{"a job without a reducer", []string{"-input", "a", "-output", "o", "-mapper", "m", "-jobconf", "mapreduce.job.reduces=0"}, with(func(o *Options) {
+			o.Reducer, o.Reduces, o.Properties = "", NoReduces, []string{"mapreduce.job.reduces=0"}
+		})},
+		{"alternatives in an input keep their commas", needed("-input", "b{1,2},c"), with(func(o *Options) { o.Input = []string{"a", "b{1,2}", "c"} })},
+		{
+			"files, variables and a switch", needed("-file", "f", "-files", "g,h#i", "-verbose", "-cmdenv", "A=b=c"),
+			with(func(o *Options) {
+				o.Files, o.Verbose, o.Environment = []string{"f", "g", "h#i"}, true, []string{"A=b=c"}
+			}),
+		},
+		{
+			"keys by their fields",
+			needed(
+				"-partitioner", "org.apache.hadoop.mapred.lib.KeyFieldBasedPartitioner", "-combiner", "c",
+				"-D", "stream.num.map.output.key.fields=2", "-D", "mapreduce.partition.keypartitioner.options=-k1,1",
+				"-D", "mapreduce.job.output.key.comparator.class=KeyFieldBasedComparator", "-D", "mapreduce.partition.keycomparator.options=-k1,1 -k2,2nr",
+			),
+			with(func(o *Options) {
+				o.Partitioner, o.Combiner, o.KeyFields, o.PartitionOptions = "org.apache.hadoop.mapred.lib.KeyFieldBasedPartitioner", "c", 2, "-k1,1"
+				o.Comparator, o.CompareOptions = "KeyFieldBasedComparator", "-k1,1 -k2,2nr"
+				o.Properties = []string{
+					"stream.num.map.output.key.fields=2", "mapreduce.partition.keypartitioner.options=-k1,1",
+					"mapreduce.job.output.key.comparator.class=KeyFieldBasedComparator", "mapreduce.partition.keycomparator.options=-k1,1 -k2,2nr",
+				}
+			}),
 		},
 		{
 			"where and who", needed("-master", "h:1", "-role", "web", "-user", "u", "-cpus", "0.5", "-mem", "100"),
@@ -71,18 +111,34 @@ func TestArgsThatAreWrong(t *testing.T) {
 	}{
 		{"nothing", nil, "missing: -input, -output, -mapper, -reducer; see stoa hadoop --help"},
 		{"a reducer is missing", needed[:6], "missing: -reducer; see stoa hadoop --help"},
-		{"an unknown flag", append(needed, "-combiner", "x"), "unknown flag -combiner: see stoa hadoop --help"},
+		{"an unknown flag", append(needed, "-background", "x"), "unknown flag -background: see stoa hadoop --help"},
 		{"a value is missing", append(needed, "-master"), "-master: a value is missing"},
 		{"an argument that is no flag", append(needed, "x"), `unexpected argument "x": every argument is a flag or a flag's value`},
-		{"no number", append(needed, "-numReduceTasks", "many"), `-numReduceTasks: "many" is not a number from 1 to 10000`},
-		{"no reduces", append(needed, "-numReduceTasks", "0"), `-numReduceTasks: "0" is not a number from 1 to 10000`},
+		{"no number", append(needed, "-numReduceTasks", "many"), `-numReduceTasks: "many" is not a number from 0 to 10000`},
+		{"less than no reduces", append(needed, "-numReduceTasks", "-1"), `-numReduceTasks: "-1" is not a number from 0 to 10000`},
 		{"no memory to speak of", append(needed, "-mem", "1"), "memory of a map in MB is 1: allowed are 64 to 16777216"},
 		{"NaN", append(needed, "-cpus", "NaN"), `-cpus: "NaN" is not a number above 0`},
 		{"no duration", append(needed, "-reconnect_timeout", "30"), `-reconnect_timeout: "30" is not a duration above 0, such as 30s`},
 		{"an empty path", append(needed, "-input", "b,,c"), `-input: "b,,c" has an empty path: allowed are paths, separated by commas`},
 		{"a blank command", append(needed, "-mapper", " "), "no mapper: give a command by -mapper"},
 		{"a property without a value", append(needed, "-D", "mapreduce.job.name"), `-D: "mapreduce.job.name" has no value: wanted is PROPERTY=VALUE`},
-		{"a property with a wrong value", append(needed, "-Dmapreduce.job.reduces=x"), `-Dmapreduce.job.reduces: mapreduce.job.reduces: "x" is not a number from 1 to 10000`},
+		{"an input format that is none", append(needed, "-inputformat", "avro"), `input format "avro": allowed are text, keyvalue, wholefile, nline`},
+		{"a partitioner that is none", append(needed, "-partitioner", "a.B"), `partitioner "a.B": allowed are HashPartitioner and KeyFieldBasedPartitioner`},
+		{
+			"partitioner options without the partitioner", append(needed, "-D", "mapreduce.partition.keypartitioner.options=-k1"),
+			"mapreduce.partition.keypartitioner.options needs -partitioner KeyFieldBasedPartitioner",
+		},
+		{
+			"comparator options without the comparator", append(needed, "-D", "mapreduce.partition.keycomparator.options=-n"),
+			"mapreduce.partition.keycomparator.options needs mapreduce.job.output.key.comparator.class=KeyFieldBasedComparator",
+		},
+		{
+			"key options that are none", append(needed, "-partitioner", "KeyFieldBasedPartitioner", "-D", "mapreduce.partition.keypartitioner.options=-k0"),
+			`key options "-k0": -k "0": fields count from 1`,
+		},
+		{"a variable without a name", append(needed, "-cmdenv", "=x"), `environment "=x": wanted is NAME=VALUE`},
+		{"a codec", append(needed, "-D", "io.compression.codecs=lzo"), `-D: io.compression.codecs: "lzo": allowed is none`},
+		{"a property with a wrong value", append(needed, "-Dmapreduce.job.reduces=x"), `-Dmapreduce.job.reduces: mapreduce.job.reduces: "x" is not a number from 0 to 10000`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -94,7 +150,7 @@ func TestArgsThatAreWrong(t *testing.T) {
 		})
 	}
 	_, err := ParseArgs(append(needed, "-D", "mapred.x=1"))
-	if err == nil || !strings.HasPrefix(err.Error(), `-D: unknown property "mapred.x": allowed are mapreduce.input`) {
+	if err == nil || !strings.HasPrefix(err.Error(), `-D: unknown property "mapred.x": allowed are names of your own and io.compression.codecs, mapreduce.input`) {
 		t.Errorf("got %v", err)
 	}
 	for _, help := range []string{"-h", "--help", "-help"} {

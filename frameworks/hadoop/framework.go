@@ -35,6 +35,7 @@ type framework struct {
 	plan     *plan
 	out      *output
 	progress func(Progress)
+	tell     func(string)
 	fetcher  task.Fetcher
 
 	ctx     context.Context // of the collecting; ends with the job
@@ -50,8 +51,12 @@ func runFramework(ctx context.Context, o Options, j *job, out *output) (*plan, e
 		MaxIdleConnsPerHost: parallelCollects,
 		DisableCompression:  true,
 	}
+	if o.TLS != nil {
+		transport.DialTLSContext = o.TLS.DialHTTP
+		j.environment = map[string]string{task.AuthorityVariable: o.Authority}
+	}
 	f := &framework{
-		plan: newPlan(j, time.Now()), out: out, progress: o.Progress, ctx: collectCtx,
+		plan: newPlan(j, time.Now()), out: out, progress: o.Progress, tell: o.Tell, ctx: collectCtx,
 		fetcher: task.Fetcher{Client: &http.Client{Transport: transport}},
 		slots:   make(chan struct{}, parallelCollects),
 	}
@@ -63,7 +68,7 @@ func runFramework(ctx context.Context, o Options, j *job, out *output) (*plan, e
 		roles = []string{o.Role}
 	}
 	err := f.run(ctx, scheduler.Options{
-		Master: o.Master, Name: o.Name, User: o.User, Roles: roles, Network: o.Network, Log: o.Log,
+		Master: o.Master, Name: o.Name, User: o.User, Roles: roles, Network: o.Network, TLS: o.TLS, Log: o.Log,
 		ConnectTimeout: o.ConnectTimeout, ReconnectTimeout: o.ReconnectTimeout,
 	})
 	if err != nil {
@@ -96,8 +101,19 @@ func (f *framework) run(ctx context.Context, o scheduler.Options) error {
 }
 
 // Subscribed begins or goes on.
-func (f *framework) Subscribed(_ *scheduler.Driver, id string, _ bool) {
+func (f *framework) Subscribed(_ *scheduler.Driver, id string, again bool) {
 	f.step(subscribed{frameworkID: id})
+	if !again {
+		f.tick()
+	}
+}
+
+// tick lets the plan look at the time, again and again.
+func (f *framework) tick() {
+	f.driver.After(lookAgain, func() {
+		f.step(ticked{})
+		f.tick()
+	})
 }
 
 // Offers are used at once or declined.
@@ -151,6 +167,8 @@ func (f *framework) carryOut(op operation) {
 		f.async(func() event { return f.examine(op) })
 	case commit:
 		f.async(func() event { return committed{f.out.commit(op.attempts)} })
+	case note:
+		f.tell(op.text)
 	case finish:
 		f.driver.Teardown(op.err)
 	}
@@ -185,6 +203,9 @@ func (f *framework) summary(a attempt, file string, into proto.Message) error {
 func (f *framework) collectMap(op collectMap) event {
 	s := &taskpb.MapSummary{}
 	err := f.summary(op.attempt, task.MapSummaryFile, s)
+	if err == nil && op.output && len(s.GetParts()) == 1 {
+		err = f.fetch(op.attempt, task.MapPartFile(0), s.GetParts()[0])
+	}
 	return mapCollected{id: op.id, summary: s, err: err}
 }
 
@@ -192,12 +213,18 @@ func (f *framework) collectReduce(op collectReduce) event {
 	s := &taskpb.ReduceSummary{}
 	err := f.summary(op.attempt, task.ReduceSummaryFile, s)
 	if err == nil {
-		err = f.fetcher.ToFile(f.ctx, op.place.URL(task.ReducePartFile(op.partition)), s.GetPart(), f.out.temporary(op.id))
-		if fetch := (*task.FetchError)(nil); errors.As(err, &fetch) {
-			err = unreachable{err}
-		}
+		err = f.fetch(op.attempt, task.ReducePartFile(op.partition), s.GetPart())
 	}
 	return reduceCollected{id: op.id, summary: s, err: err}
+}
+
+// fetch brings a part of the output to where it waits for the commit.
+func (f *framework) fetch(a attempt, file string, part *taskpb.Part) error {
+	err := f.fetcher.ToFile(f.ctx, a.place.URL(file), part, f.out.temporary(a.id))
+	if fetch := (*task.FetchError)(nil); errors.As(err, &fetch) {
+		return unreachable{err}
+	}
+	return err
 }
 
 func (f *framework) examine(op examine) event {

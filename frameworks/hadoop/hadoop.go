@@ -25,6 +25,8 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/stoa-project/stoa/actor/remote"
+	"github.com/stoa-project/stoa/frameworks/hadoop/task"
+	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
 )
 
 // TaskSubcommand is the hidden subcommand of the stoa binary that the tasks run: its argument is "map" or "reduce", and
@@ -43,7 +45,12 @@ const (
 const (
 	MaxReduces = 10_000
 	MinTaskMem = 64.0 // MB
+	// MaxMaps bounds the splits of a job.
+	MaxMaps = 100_000
 )
+
+// NoReduces makes a job of maps alone.
+const NoReduces = -1
 
 // Options describe a job. The zero value of what is not needed is its default.
 type Options struct {
@@ -56,14 +63,49 @@ type Options struct {
 	// User runs the tasks; "" is the user of this process.
 	User string
 
-	// Input are files and folders, at least one.
+	// Input are files, folders and patterns of them (*, ?, [a-z], {one,other}), at least one.
 	Input []string
 	// Output is a folder that does not exist.
 	Output string
 	// Mapper and Reducer are commands for sh -c. The name stoa, and $STOA_BINARY, mean this program.
+	// A Reducer of ReducerNone is as Reduces of NoReduces.
 	Mapper, Reducer string
-	// Reduces is how many reduces, and parts of the output, there are; 0 is DefaultReduces.
+	// Combiner is a command that sums up what a map has printed, before it is sent: it reads and prints lines as the mapper
+	// prints them, equal keys together; "" is none.
+	Combiner string
+	// Reduces is how many reduces, and parts of the output, there are; 0 is DefaultReduces, NoReduces is none: then the
+	// output has a part for each map, as the mapper prints it.
 	Reduces int
+
+	// KeyFields is how many fields of a mapper's line are its key, 0 is 1; KeySeparator is between them, "" is a tab.
+	KeyFields    int
+	KeySeparator string
+	// ReducerSeparator is between key and value of a reducer's line; "" is a tab.
+	ReducerSeparator string
+	// Partitioner is HashPartitioner (the default: by the whole key) or KeyFieldBasedPartitioner: by the parts of the key
+	// that PartitionOptions name, as -k options of sort. Comparator is KeyFieldBasedComparator, or "": bytewise;
+	// CompareOptions are -k, -n and -r as those of sort. KeyFieldSeparator is between the fields of a key that these count;
+	// "" is a tab. A Java package before these names is passed over.
+	Partitioner, PartitionOptions string
+	Comparator, CompareOptions    string
+	KeyFieldSeparator             string
+
+	// InputFormat is text (the default), keyvalue (the first InputSeparator of a line becomes a tab), wholefile (a mapper
+	// for each file, which gets its bytes as they are) or nline (LinesPerMap lines for each map; 0 is 1).
+	InputFormat    string
+	InputSeparator string
+	LinesPerMap    int
+	// RawInput leaves compressed files as they are; else those named .gz, .bz2, .zst and .xz are unpacked.
+	RawInput bool
+
+	// Files are shipped to where the commands run, as PATH or PATH#NAME: at most MaxShippedBytes.
+	Files []string
+	// Programs are files and folders of the machines that the commands need: they are mounted read-only into the tasks'
+	// containers, so each slave must have them at the same place.
+	Programs []string
+	// Environment and Properties are NAME=VALUE, for the commands' environment; of a property's name all but letters and
+	// digits becomes _.
+	Environment, Properties []string
 
 	// TaskCPUs and TaskMem (MB) are what each task gets; 0 is the default.
 	TaskCPUs, TaskMem float64
@@ -73,13 +115,24 @@ type Options struct {
 	MinSplit, MaxSplit int64
 	// MaxMapAttempts and MaxReduceAttempts of a task may fail; 0 is DefaultMaxAttempts.
 	MaxMapAttempts, MaxReduceAttempts int
+	// NoMapSpeculation and NoReduceSpeculation keep a task that takes much longer than the others from a second attempt
+	// while the first runs: for commands that do more than print.
+	NoMapSpeculation, NoReduceSpeculation bool
 
 	// ConnectTimeout and ReconnectTimeout are the scheduler's: 0 is its default.
 	ConnectTimeout, ReconnectTimeout time.Duration
 	// Network replaces TCP between scheduler and master; nil is TCP.
 	Network remote.Network
+	// TLS secures the connections to master and slaves; nil: they are in the clear. Authority is then what the tasks know
+	// the slaves by, as PEM.
+	TLS       *remote.TLS
+	Authority string
 	// Log gets the scheduler's messages; the zero value logs nothing.
 	Log zerolog.Logger
+	// Tell gets a line for each attempt that starts or ends if Verbose is set, one call at a time; it must not block. nil
+	// is nobody.
+	Tell    func(line string)
+	Verbose bool
 	// Progress is called whenever there is some, one call at a time; it must not block. nil is nobody.
 	Progress func(Progress)
 }
@@ -87,7 +140,12 @@ type Options struct {
 // withDefaults fills in what is not set and says what can not be.
 func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.Name, DefaultName)
+	if o.Reducer == ReducerNone {
+		o.Reduces = NoReduces
+	}
 	setDefault(&o.Reduces, DefaultReduces)
+	setDefault(&o.KeyFields, 1)
+	setDefault(&o.LinesPerMap, 1)
 	setDefault(&o.TaskCPUs, DefaultTaskCPUs)
 	setDefault(&o.TaskMem, DefaultTaskMem)
 	setDefault(&o.MapMem, o.TaskMem)
@@ -95,8 +153,9 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MaxMapAttempts, DefaultMaxAttempts)
 	setDefault(&o.MaxReduceAttempts, DefaultMaxAttempts)
 	return o, errors.Join(
-		checkCommand("mapper", o.Mapper), checkCommand("reducer", o.Reducer),
-		within("number of reduces", o.Reduces, 1, MaxReduces),
+		checkCommand("mapper", o.Mapper), o.checkReduces(), o.checkStreaming(),
+		within("number of key fields", o.KeyFields, 1, maxKeyFields),
+		within("lines of a map", o.LinesPerMap, 1, 1<<30),
 		within("cpus of a task", o.TaskCPUs, 0.01, 1024),
 		within("memory of a map in MB", o.MapMem, MinTaskMem, 1<<24),
 		within("memory of a reduce in MB", o.ReduceMem, MinTaskMem, 1<<24),
@@ -105,6 +164,21 @@ func (o Options) withDefaults() (Options, error) {
 		within("smallest split in bytes", o.MinSplit, 0, 1<<40),
 		within("largest split in bytes", o.MaxSplit, 0, 1<<40),
 	)
+}
+
+// maxKeyFields bounds stream.num.map.output.key.fields.
+const maxKeyFields = 1_000_000
+
+// checkReduces looks at what runs after the mapper.
+func (o Options) checkReduces() error {
+	if o.Reduces == NoReduces {
+		return nil
+	}
+	err := errors.Join(checkCommand("reducer", o.Reducer), within("number of reduces", o.Reduces, 1, MaxReduces))
+	if o.Combiner != "" {
+		err = errors.Join(err, checkCommand("combiner", o.Combiner))
+	}
+	return err
 }
 
 func setDefault[T comparable](field *T, value T) {
@@ -142,7 +216,7 @@ func Run(ctx context.Context, options Options) (result Result, err error) {
 	if err != nil {
 		return Result{}, firstLine(err)
 	}
-	files, err := listInputs(ctx, o.Input)
+	j, err := o.job(ctx)
 	if err != nil {
 		return Result{}, err
 	}
@@ -156,7 +230,6 @@ func Run(ctx context.Context, options Options) (result Result, err error) {
 			err = errors.Join(err, out.discard())
 		}
 	}()
-	j := o.job(files)
 	planned := time.Now()
 	p, err := runFramework(ctx, o, j, out)
 	if err != nil {
@@ -171,24 +244,48 @@ func Run(ctx context.Context, options Options) (result Result, err error) {
 
 // firstLine keeps the first of joined errors: the others are told when it is mended.
 func firstLine(err error) error {
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
-		return joined.Unwrap()[0]
+	for {
+		joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // only the outermost is looked at
+		if !ok {
+			return err
+		}
+		err = joined.Unwrap()[0]
 	}
-	return err
 }
 
-func (o Options) job(files []inputFile) *job {
+// job lists and cuts the inputs and reads the files to ship.
+func (o Options) job(ctx context.Context) (*job, error) {
+	files, err := listInputs(ctx, o.Input)
+	if err != nil {
+		return nil, err
+	}
 	j := &job{
-		name: o.Name, mapper: o.Mapper, reducer: o.Reducer, reduces: o.Reduces,
+		name: o.Name, mapper: o.Mapper, combiner: o.Combiner, reducer: o.Reducer, reduces: max(0, o.Reduces),
+		programs: o.Programs,
+		keys:     o.keys(), format: o.format().tasks, inputSeparator: o.InputSeparator, verbose: o.Verbose && o.Tell != nil, noSpeculation: [2]bool{mapKind: o.NoMapSpeculation, reduceKind: o.NoReduceSpeculation},
 		cpus: o.TaskCPUs, mapMem: o.MapMem, reduceMem: o.ReduceMem,
 		maxMap: o.MaxMapAttempts, maxReduce: o.MaxReduceAttempts, role: o.Role,
 	}
-	for _, f := range files {
-		j.mapBytes += f.size
+	if j.kit, err = o.kit(); err != nil {
+		return nil, err
 	}
-	j.splits = cut(files, splitSize(j.mapBytes, o.MinSplit, o.MaxSplit))
-	return j
+	format := o.format()
+	for i, f := range files {
+		j.mapBytes += f.size
+		if !o.RawInput {
+			files[i].codec = task.CodecOf(f.path)
+		}
+		files[i].whole = format.whole || files[i].codec != taskpb.Codec_CODEC_NONE
+	}
+	if format.byLines {
+		j.splits, err = cutLines(ctx, files, o.LinesPerMap)
+	} else {
+		j.splits = cut(files, splitSize(j.mapBytes, o.MinSplit, o.MaxSplit))
+	}
+	if err == nil && len(j.splits) > MaxMaps {
+		err = fmt.Errorf("the input makes %d maps, allowed are %d: make the splits larger", len(j.splits), MaxMaps)
+	}
+	return j, err
 }
 
 // Slaves lists the slaves of a result, by name.

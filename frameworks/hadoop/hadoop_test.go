@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/stoa-project/stoa/frameworks/scheduler"
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
 )
 
 // texts writes some files and gives their folder.
@@ -100,6 +101,27 @@ func TestAWordCountOnSlavesThatShareNothing(t *testing.T) {
 	c := result.Counters
 	if c.InputFiles != 40 || c.InputRecords != 40*501 || c.OutputRecords != c.ReduceGroups || c.MapOutputRecords != c.ReduceInputRecords {
 		t.Errorf("counters: %+v", c)
+	}
+}
+
+func TestASlaveThatIsSlowDoesNotHoldTheJobUp(t *testing.T) {
+	input, output, flag := texts(t), filepath.Join(t.TempDir(), "out"), filepath.Join(t.TempDir(), "job is over")
+	c := newCluster(t, 3)
+	o := wordCount(input, output)
+	o.Mapper = fmt.Sprintf(`case $PWD in */slaves/S1/*) until [ -e '%s' ]; do sleep 0.05; done;; esac; %s`, flag, WordCountMapper)
+	result, err := c.run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, flag, "") // lets the attempts that were given up end
+	if diff := cmp.Diff(counted(t, input), read(t, output)); diff != "" {
+		t.Errorf("(-want +got):\n%.1000s", diff)
+	}
+	if result.SpeculativeAttempts == 0 || result.FailedAttempts != 0 || result.LostAttempts != 0 {
+		t.Errorf("%d second attempts, %d failed, %d lost", result.SpeculativeAttempts, result.FailedAttempts, result.LostAttempts)
+	}
+	if n := len(c.master.Calls(schedulerpb.Call_KILL)); n != result.SpeculativeAttempts {
+		t.Errorf("%d attempts were killed, want the %d that were late", n, result.SpeculativeAttempts)
 	}
 }
 

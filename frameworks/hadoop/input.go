@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// listInputs finds all files of the inputs: each input in the order given, the files of a folder in lexical order, all
+// listInputs finds all files of the inputs: each input in the order given, what a pattern matches as glob has it, the files of a folder in lexical order, all
 // of them, also those whose names begin with . or _ (Hadoop leaves these out; here a file counts because it is there).
 // Symbolic links within a folder are not followed, one that is itself an input is. What is neither file nor folder
 // (sockets, pipes, devices) is passed over within a folder. Errors name the input and what is wrong with it.
@@ -17,8 +17,16 @@ func listInputs(ctx context.Context, paths []string) ([]inputFile, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("no input: give at least one file or folder by -input")
 	}
-	var files []inputFile
+	var all []string
 	for _, path := range paths {
+		found, err := glob(path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	var files []inputFile
+	for _, path := range all {
 		root, err := inputRoot(path)
 		if err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package hadoop
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/stoa-project/stoa/frameworks/hadoop/task"
@@ -16,14 +17,27 @@ type job struct {
 	name            string
 	splits          []split
 	mapper, reducer string
-	reduces         int
+	combiner        string   // "": none
+	programs        []string // that containers must see beside the inputs
+	reduces         int      // 0: what the maps print is the output
+
+	keys           *taskpb.Keys
+	kit            *taskpb.Kit
+	format         taskpb.InputFormat
+	inputSeparator string
+	verbose        bool    // attempts are told of
+	noSpeculation  [2]bool // by kind: no task gets a second attempt while the first runs
 
 	cpus              float64 // of each task
 	mapMem, reduceMem float64 // MB
 	maxMap, maxReduce int     // attempts per task
 	role              string  // "": any that the framework has
-	mapBytes          int64   // of all inputs
+	environment       map[string]string
+	mapBytes          int64 // of all inputs
 }
+
+// mapOnly says that there are no reduces: the maps make the output.
+func (j *job) mapOnly() bool { return j.reduces == 0 }
 
 // taskKind is map or reduce.
 type taskKind int
@@ -60,7 +74,7 @@ func (j *job) wish(kind taskKind) scheduler.Task {
 	if kind == reduceKind {
 		mem = j.reduceMem
 	}
-	return scheduler.Task{Command: taskCommand(kind), CPUs: j.cpus, Mem: mem, Role: j.role}
+	return scheduler.Task{Command: taskCommand(kind), Env: j.environment, CPUs: j.cpus, Mem: mem, Role: j.role}
 }
 
 // mapTask is an attempt at a map, ready to be placed.
@@ -69,10 +83,11 @@ func (j *job) mapTask(a *taskpb.Attempt) scheduler.Task {
 	s := j.splits[a.GetTask()]
 	t.ID = a.GetTaskId()
 	t.Name = fmt.Sprintf("%s: map %d of %d", j.name, a.GetTask()+1, len(j.splits))
-	t.Container = readOnly(s.mounts())
+	t.Container = readOnly(split{roots: slices.Concat(s.roots, j.programs)}.mounts())
 	t.Data = encode(&taskpb.MapTask{
 		Attempt: a, Chunks: s.chunks, Mapper: j.mapper, Partitions: int32(j.reduces),
 		SortBufferBytes: sortBuffer(j.mapMem), Cpus: int32(j.cpus),
+		Combiner: j.combiner, InputFormat: j.format, InputSeparator: j.inputSeparator, MapOnly: j.mapOnly(), Keys: j.keys, Kit: j.kit,
 	})
 	return t
 }
@@ -82,9 +97,10 @@ func (j *job) reduceTask(a *taskpb.Attempt, inputs []*taskpb.MapOutput) schedule
 	t := j.wish(reduceKind)
 	t.ID = a.GetTaskId()
 	t.Name = fmt.Sprintf("%s: reduce %d of %d", j.name, a.GetTask()+1, j.reduces)
+	t.Container = readOnly(split{roots: j.programs}.mounts())
 	t.Data = encode(&taskpb.ReduceTask{
 		Attempt: a, Inputs: inputs, Reducer: j.reducer,
-		SortBufferBytes: sortBuffer(j.reduceMem), Cpus: int32(j.cpus),
+		SortBufferBytes: sortBuffer(j.reduceMem), Cpus: int32(j.cpus), Keys: j.keys, Kit: j.kit,
 	})
 	return t
 }

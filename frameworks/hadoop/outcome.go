@@ -3,44 +3,47 @@ package hadoop
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/stoa-project/stoa/frameworks/hadoop/task"
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
-	"github.com/stoa-project/stoa/frameworks/scheduler/sandbox"
 	"github.com/stoa-project/stoa/proto/mesos"
 )
 
 // update takes news of a task.
 func (p *plan) update(now time.Time, s *mesos.TaskStatus) []operation {
 	id := s.GetTaskId().GetValue()
-	t := p.byID[id]
-	if t == nil || p.over {
+	a := p.byID[id]
+	if a == nil || p.over {
 		return p.strayUpdate(id, s.GetState())
 	}
-	if t.state != launched {
+	if a.state != launched {
 		return nil
 	}
 	if c := s.GetContainerStatus().GetContainerId().GetValue(); c != "" {
-		t.place.ContainerID = c
+		a.place.ContainerID = c
 	}
 	switch s.GetState() {
 	case mesos.TaskState_TASK_STAGING, mesos.TaskState_TASK_STARTING, mesos.TaskState_TASK_KILLING:
 		return nil
 	case mesos.TaskState_TASK_RUNNING:
-		t.running = true
+		a.running = true
 		return nil
 	case mesos.TaskState_TASK_FINISHED:
-		return p.finished(t, s)
+		return p.finished(now, a, s)
 	case mesos.TaskState_TASK_FAILED:
-		t.state, t.status = examining, s
-		return []operation{examine{p.attempt(t)}}
+		a.state, a.status = examining, s
+		return []operation{examine{p.attempt(a)}}
 	case mesos.TaskState_TASK_ERROR:
-		return p.taskFailed(now, t, s.GetMessage(), nil)
+		return p.tryFailed(now, a, s.GetMessage(), nil)
 	default: // lost in one of Mesos's ways, or killed by somebody else
-		ops := p.taskLost(now, t, lossReason(s))
+		if s.GetState() != mesos.TaskState_TASK_KILLED {
+			p.blame(now, a.slaveID)
+		}
+		ops := p.tryLost(now, a, lossReason(s))
 		if !mesos.IsTerminal(s.GetState()) {
 			ops = append(ops, kill{id})
 		}
@@ -65,51 +68,94 @@ func lossReason(s *mesos.TaskStatus) string {
 	return text
 }
 
-func (p *plan) attempt(t *taskState) attempt { return attempt{id: t.id, kind: t.kind, place: t.place} }
+func (p *plan) attempt(a *try) attempt { return attempt{id: a.id, kind: a.task.kind, place: a.place} }
 
-func (p *plan) finished(t *taskState, s *mesos.TaskStatus) []operation {
-	t.state, t.status = collecting, s
-	if t.kind == mapKind {
-		return []operation{collectMap{p.attempt(t)}}
+// finished collects an attempt's output. Another attempt at the same task is not needed any more.
+func (p *plan) finished(now time.Time, a *try, s *mesos.TaskStatus) []operation {
+	a.state, a.status = collecting, s
+	p.paces[a.task.kind].add(now.Sub(a.since))
+	var ops []operation
+	if a.task.kind == mapKind {
+		ops = append(ops, collectMap{attempt: p.attempt(a), output: p.job.mapOnly()})
+	} else {
+		ops = append(ops, collectReduce{attempt: p.attempt(a), partition: a.task.index})
 	}
-	return []operation{collectReduce{attempt: p.attempt(t), partition: t.index}}
+	for _, other := range slices.Clone(a.task.tries) {
+		if other != a {
+			p.drop(other)
+			ops = append(ops, kill{other.id})
+		}
+	}
+	return ops
 }
 
-// again makes a task pending: nothing of its latest attempt counts any more.
-func (p *plan) again(t *taskState) {
-	delete(p.byID, t.id)
-	t.state, t.running, t.place, t.mapSummary, t.reduceSummary = pending, false, sandbox.Place{}, nil, nil
+// drop forgets an attempt: nothing of it counts any more.
+func (p *plan) drop(a *try) {
+	delete(p.byID, a.id)
+	a.task.tries = slices.DeleteFunc(a.task.tries, func(other *try) bool { return other == a })
 }
 
-// taskFailed counts a failure of the task's own.
-func (p *plan) taskFailed(now time.Time, t *taskState, reason string, stderr []string) []operation {
+// won makes an attempt the one that counts.
+func (p *plan) won(a *try) {
+	p.drop(a)
+	a.task.winner = a
+	p.perSlave[a.slaveID]++
+	p.tell("%s: done on %s", p.titleOf(a), p.slaveName(a.slaveID))
+}
+
+// blame counts a failure against the slave where it was.
+func (p *plan) blame(now time.Time, slaveID string) {
+	if slave := p.slaves[slaveID]; slave != nil {
+		slave.failures++
+		slave.lastFailed = now
+	}
+}
+
+// tryFailed counts a failure of the task's own.
+func (p *plan) tryFailed(now time.Time, a *try, reason string, stderr []string) []operation {
+	p.tell("%s: failed on %s: %s", p.titleOf(a), p.slaveName(a.slaveID), reason)
+	p.blame(now, a.slaveID)
+	t := a.task
 	p.failed++
 	t.failures++
-	t.avoid[t.slaveID] = now
+	t.avoid[a.slaveID] = now
 	limit := p.job.maxMap
 	if t.kind == reduceKind {
 		limit = p.job.maxReduce
 	}
 	if t.failures >= limit {
 		return p.end(now, &TaskError{
-			Task: p.title(t), Attempts: t.failures, Slave: p.slaveName(t.slaveID), Reason: reason, Stderr: stderr,
+			Task: p.title(t), Attempts: t.failures, Slave: p.slaveName(a.slaveID), Reason: reason, Stderr: stderr,
 		})
 	}
-	p.again(t)
+	p.drop(a)
 	return nil
 }
 
-// taskLost counts an attempt, or the output of a map that was done, as lost.
-func (p *plan) taskLost(now time.Time, t *taskState, reason string) []operation {
+// tryLost counts an attempt as lost.
+func (p *plan) tryLost(now time.Time, a *try, reason string) []operation {
+	p.drop(a)
+	return p.lose(now, a, reason)
+}
+
+// outputLost counts the output of a map that was done as lost.
+func (p *plan) outputLost(now time.Time, m *taskState, reason string) []operation {
+	a := m.winner
+	m.winner, m.mapSummary = nil, nil
+	return p.lose(now, a, reason)
+}
+
+func (p *plan) lose(now time.Time, a *try, reason string) []operation {
+	p.tell("%s: lost on %s: %s", p.titleOf(a), p.slaveName(a.slaveID), reason)
+	t := a.task
 	p.lost++
 	t.losses++
-	t.avoid[t.slaveID] = now
+	t.avoid[a.slaveID] = now
 	if t.losses > MaxLosses {
 		return p.end(now, &TaskError{
-			Task: p.title(t), Attempts: t.losses, Lost: true, Slave: p.slaveName(t.slaveID), Reason: reason,
+			Task: p.title(t), Attempts: t.losses, Lost: true, Slave: p.slaveName(a.slaveID), Reason: reason,
 		})
 	}
-	p.again(t)
 	return nil
 }
 
@@ -117,6 +163,9 @@ func (p *plan) taskLost(now time.Time, t *taskState, reason string) []operation 
 func (p *plan) title(t *taskState) string {
 	return fmt.Sprintf("%s %d of %d", t.kind, t.index+1, len(p.ofKind(t.kind)))
 }
+
+// titleOf names an attempt for people.
+func (p *plan) titleOf(a *try) string { return p.title(a.task) + ", " + a.id }
 
 // slaveName is a slave's hostname; with its port if another slave has the same.
 func (p *plan) slaveName(id string) string {
@@ -137,97 +186,110 @@ func (p *plan) slaveGone(now time.Time, slaveID string) []operation {
 	if slave := p.slaves[slaveID]; slave != nil {
 		slave.gone = true
 	}
-	if all(p.reduces, done) {
+	if all(p.reduces, done) { // also if there are none: what maps made lies with the job
 		return nil
 	}
 	var ops []operation
 	for _, m := range p.maps {
-		if m.state == done && m.slaveID == slaveID && !p.over {
-			ops = append(ops, p.taskLost(now, m, "its output was on a slave that has gone")...)
+		if m.winner != nil && m.winner.slaveID == slaveID && !p.over {
+			ops = append(ops, p.outputLost(now, m, "its output was on a slave that has gone")...)
 		}
 	}
 	return ops
 }
 
 // collectError handles what could not be collected.
-func (p *plan) collectError(now time.Time, t *taskState, err error) []operation {
+func (p *plan) collectError(now time.Time, a *try, err error) []operation {
 	if u, ok := err.(unreachable); ok { //nolint:errorlint // the shell gives it unwrapped
-		return p.taskLost(now, t, u.Error())
+		return p.tryLost(now, a, u.Error())
 	}
 	return p.end(now, err)
 }
 
 func (p *plan) mapCollected(now time.Time, e mapCollected) []operation {
-	t := p.collecting(e.id)
+	a := p.collecting(e.id)
 	switch {
-	case t == nil:
+	case a == nil:
 		return nil
 	case e.err != nil:
-		return p.collectError(now, t, e.err)
-	case len(e.summary.GetParts()) != p.job.reduces:
-		return p.taskLost(now, t, fmt.Sprintf("its summary has %d parts and should have %d", len(e.summary.GetParts()), p.job.reduces))
+		return p.collectError(now, a, e.err)
+	case len(e.summary.GetParts()) != p.mapParts():
+		return p.tryLost(now, a, fmt.Sprintf("its summary has %d parts and should have %d", len(e.summary.GetParts()), p.mapParts()))
 	}
-	t.state, t.mapSummary = done, e.summary
-	p.counted(t)
+	p.won(a)
+	a.task.mapSummary = e.summary
 	if all(p.maps, done) {
 		p.mapsDone = now
 	}
-	return nil
+	return p.maybeCommit(now)
+}
+
+// mapParts is how many parts a map makes.
+func (p *plan) mapParts() int {
+	if p.job.mapOnly() {
+		return 1
+	}
+	return p.job.reduces
 }
 
 func (p *plan) reduceCollected(now time.Time, e reduceCollected) []operation {
-	t := p.collecting(e.id)
+	a := p.collecting(e.id)
 	switch {
-	case t == nil:
+	case a == nil:
 		return nil
 	case e.err != nil:
-		return p.collectError(now, t, e.err)
+		return p.collectError(now, a, e.err)
 	}
-	t.state, t.reduceSummary = done, e.summary
-	p.counted(t)
-	if !all(p.reduces, done) {
+	p.won(a)
+	a.task.reduceSummary = e.summary
+	return p.maybeCommit(now)
+}
+
+// maybeCommit gives the output its place when all of it is here.
+func (p *plan) maybeCommit(now time.Time) []operation {
+	last := p.reduces
+	if p.job.mapOnly() {
+		last = p.maps
+	}
+	if p.over || p.committing || !all(last, done) {
 		return nil
 	}
-	p.reducesDone = now
-	ids := make([]string, len(p.reduces))
-	for i, r := range p.reduces {
-		ids[i] = r.id
+	p.committing, p.reducesDone = true, now
+	ids := make([]string, len(last))
+	for i, t := range last {
+		ids[i] = t.winner.id
 	}
 	return []operation{commit{attempts: ids}}
 }
 
-func (p *plan) collecting(id string) *taskState {
-	if t := p.byID[id]; t != nil && t.state == collecting && !p.over {
-		return t
+func (p *plan) collecting(id string) *try {
+	if a := p.byID[id]; a != nil && a.state == collecting && !p.over {
+		return a
 	}
 	return nil
 }
 
-func (p *plan) counted(t *taskState) {
-	p.perSlave[t.slaveID]++
-}
-
 // examined decides whose fault a failed attempt was.
 func (p *plan) examined(now time.Time, e examined) []operation {
-	t := p.byID[e.id]
-	if t == nil || t.state != examining || p.over {
+	a := p.byID[e.id]
+	if a == nil || a.state != examining || p.over {
 		return nil
 	}
-	if len(e.lost.GetLost()) > 0 && t.kind == reduceKind {
-		return p.outputsLost(now, t, e.lost.GetLost())
+	if len(e.lost.GetLost()) > 0 && a.task.kind == reduceKind {
+		return p.inputsLost(now, a, e.lost.GetLost())
 	}
-	reason, stderr := failureReason(t.id, t.status, e.stderr)
-	return p.taskFailed(now, t, reason, stderr)
+	reason, stderr := failureReason(a.id, a.status, e.stderr)
+	return p.tryFailed(now, a, reason, stderr)
 }
 
-// outputsLost runs the maps again whose output a reduce could not fetch, unless they already do.
-func (p *plan) outputsLost(now time.Time, r *taskState, lost []*taskpb.LostOutput) []operation {
-	ops := p.taskLost(now, r, lost[0].GetError())
+// inputsLost runs the maps again whose output a reduce could not fetch, unless they already do.
+func (p *plan) inputsLost(now time.Time, r *try, lost []*taskpb.LostOutput) []operation {
+	ops := p.tryLost(now, r, lost[0].GetError())
 	for _, l := range lost {
 		if i := int(l.GetMap()); i >= 0 && i < len(p.maps) && !p.over {
 			m := p.maps[i]
-			if m.state == done && m.place.URL(task.MapPartFile(r.index)) == l.GetUrl() {
-				ops = append(ops, p.taskLost(now, m, l.GetError())...)
+			if m.winner != nil && m.winner.place.URL(task.MapPartFile(r.task.index)) == l.GetUrl() {
+				ops = append(ops, p.outputLost(now, m, l.GetError())...)
 			}
 		}
 	}

@@ -18,11 +18,16 @@ const (
 	refuseFor = time.Second
 	// avoidFor is how long a task waits for another slave than those where it has failed, while there are others.
 	avoidFor = 5 * time.Second
+	// avoidSlaveFor is for how long no task goes to a slave where badSlaveFailures attempts have failed, counted from the
+	// last of them, while there are better ones.
+	avoidSlaveFor = time.Minute
+	// badSlaveFailures is how many attempts fail on a slave before it is avoided.
+	badSlaveFailures = 2
 )
 
 // wantOffers asks for offers while there is something to launch, and only then.
-func (p *plan) wantOffers() []operation {
-	want := len(p.launchable()) > 0
+func (p *plan) wantOffers(now time.Time) []operation {
+	want := len(p.launchable()) > 0 || len(p.stragglers(now)) > 0
 	switch {
 	case p.over || p.frameworkID == "" || want != p.suppressed:
 		return nil
@@ -49,7 +54,7 @@ func (p *plan) launchable() []*taskState {
 func withState(tasks []*taskState, s state) []*taskState {
 	var found []*taskState
 	for _, t := range tasks {
-		if t.state == s {
+		if t.state() == s {
 			found = append(found, t)
 		}
 	}
@@ -59,15 +64,23 @@ func withState(tasks []*taskState, s state) []*taskState {
 func count(tasks []*taskState, s state) int { return len(withState(tasks, s)) }
 
 func all(tasks []*taskState, s state) bool {
-	return !slices.ContainsFunc(tasks, func(t *taskState) bool { return t.state != s })
+	return !slices.ContainsFunc(tasks, func(t *taskState) bool { return t.state() != s })
 }
 
 // offers places as many tasks as fit, one per offer in turn, so that all slaves get their share.
 func (p *plan) offers(now time.Time, offers []*scheduler.Offer) []operation {
 	for _, o := range offers {
-		p.slaves[o.SlaveID()] = &slaveInfo{hostname: o.Hostname(), port: o.Info.GetUrl().GetAddress().GetPort()}
+		slave := p.slaves[o.SlaveID()]
+		if slave == nil {
+			slave = &slaveInfo{}
+			p.slaves[o.SlaveID()] = slave
+		}
+		slave.hostname, slave.port, slave.gone = o.Hostname(), o.Info.GetUrl().GetAddress().GetPort(), false
 	}
 	tasks := p.launchable()
+	if len(tasks) == 0 {
+		tasks = p.stragglers(now)
+	}
 	got := make([][]*mesos.TaskInfo, len(offers))
 	open := slices.Clone(offers)
 	for slices.ContainsFunc(open, func(o *scheduler.Offer) bool { return o != nil }) {
@@ -138,26 +151,41 @@ func (p *plan) launched(now time.Time, t *taskState, id string, o *scheduler.Off
 	if p.firstLaunch.IsZero() {
 		p.firstLaunch = now
 	}
-	t.state, t.id, t.slaveID, t.running, t.status = launched, id, o.SlaveID(), false, nil
-	t.place = sandbox.Place{ // the container is known from the updates
-		Slave: sandbox.SlaveURL(o.Info), SlaveID: t.slaveID, FrameworkID: p.frameworkID, ExecutorID: id,
+	a := &try{task: t, id: id, number: t.attempts, slaveID: o.SlaveID(), since: now, state: launched}
+	a.place = sandbox.Place{ // the container is known from the updates
+		Slave: sandbox.SlaveURL(o.Info), SlaveID: a.slaveID, FrameworkID: p.frameworkID, ExecutorID: id,
+	}
+	if len(t.tries) > 0 {
+		p.speculative++
+		p.tell("%s: takes long, also starts on %s", p.titleOf(a), p.slaveName(a.slaveID))
+	} else {
+		p.tell("%s: starts on %s", p.titleOf(a), p.slaveName(a.slaveID))
 	}
 	t.attempts++
-	p.byID[id] = t
+	t.tries = append(t.tries, a)
+	p.byID[id] = a
 }
 
-// avoids says whether a task had better wait for another slave.
+// avoids says whether a task had better wait for another slave: it runs here already; or it has failed here of late, or
+// much else has, and there is a slave of which neither is true.
 func (p *plan) avoids(now time.Time, t *taskState, slaveID string) bool {
+	if slices.ContainsFunc(t.tries, func(a *try) bool { return a.slaveID == slaveID }) {
+		return true
+	}
 	when, failedHere := t.avoid[slaveID]
-	if !failedHere || now.Sub(when) >= avoidFor {
+	if (!failedHere || now.Sub(when) >= avoidFor) && !p.slaves[slaveID].bad(now) {
 		return false
 	}
 	for id, slave := range p.slaves {
-		if _, failed := t.avoid[id]; !failed && !slave.gone {
+		if _, failed := t.avoid[id]; !failed && !slave.gone && !slave.bad(now) {
 			return true
 		}
 	}
 	return false
+}
+
+func (s *slaveInfo) bad(now time.Time) bool {
+	return s.failures >= badSlaveFailures && now.Sub(s.lastFailed) < avoidSlaveFor
 }
 
 // mapOutputs is what a reduce reads: its part of each map.
@@ -168,7 +196,7 @@ func (p *plan) mapOutputs(t *taskState) []*taskpb.MapOutput {
 	var outputs []*taskpb.MapOutput
 	for _, m := range p.maps {
 		if part := m.mapSummary.GetParts()[t.index]; part.GetRecords() > 0 {
-			outputs = append(outputs, &taskpb.MapOutput{Map: int32(m.index), Url: m.place.URL(task.MapPartFile(t.index)), Part: part})
+			outputs = append(outputs, &taskpb.MapOutput{Map: int32(m.index), Url: m.winner.place.URL(task.MapPartFile(t.index)), Part: part})
 		}
 	}
 	return outputs

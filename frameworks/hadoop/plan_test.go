@@ -68,6 +68,8 @@ func tell(op operation) string {
 		return "commit " + strings.Join(op.attempts, " ")
 	case finish:
 		return fmt.Sprintf("finish: %v", op.err)
+	case note:
+		return "note: " + op.text
 	case suppress, revive:
 		return strings.TrimPrefix(fmt.Sprintf("%T", op), "hadoop.")
 	}
@@ -308,7 +310,7 @@ func TestAReduceThatCanNotFetchSaysWhichMapRunsAgain(t *testing.T) {
 	s := newScript(t, 3, 1)
 	s.mapsDone()
 	s.step(offered{[]*scheduler.Offer{s.offer("s2", 1)}})
-	url := s.plan.maps[1].place.URL(task.MapPartFile(0))
+	url := s.plan.maps[1].winner.place.URL(task.MapPartFile(0))
 	s.expect(status("reduce-00000-0", mesos.TaskState_TASK_FAILED, "exited with status 75"), "examine reduce-00000-0")
 	s.expect(examined{id: "reduce-00000-0", lost: &taskpb.LostOutputs{Lost: []*taskpb.LostOutput{
 		{Map: 1, Url: url, Error: "gone"},

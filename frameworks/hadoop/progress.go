@@ -1,6 +1,7 @@
 package hadoop
 
 import (
+	"slices"
 	"time"
 
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
@@ -45,15 +46,25 @@ type Result struct {
 	Reducing time.Duration
 	Commit   time.Duration
 
-	TasksPerSlave                map[string]int // tasks done, by the slaves' names: hostnames, with the port where they would be the same
-	FailedAttempts, LostAttempts int
-	Counters                     Counters
+	TasksPerSlave                 map[string]int // tasks done, by the slaves' names: hostnames, with the port where they would be the same
+	FailedAttempts, LostAttempts  int
+	SpeculativeAttempts           int // started because another attempt at the same task was late
+	LaunchedMaps, LaunchedReduces int // attempts
+	Counters                      Counters
+	Statuses                      []TaskStatus // what commands reported by reporter:status:, the last of each task
+
+	own []CounterGroup // what commands reported by reporter:counter:
 }
+
+// TaskStatus is what a task's command said of itself.
+type TaskStatus struct{ Task, Text string }
 
 // Counters count records and bytes on their way through a job. A record is a line.
 type Counters struct {
 	InputFiles, InputBytes, InputRecords int64 // that the mappers were given; less if they did not want all
 	MapOutputRecords, MapOutputBytes     int64
+	CombineInputRecords                  int64
+	CombineOutputRecords                 int64
 	SpilledRecords                       int64
 	ShuffleBytes                         int64 // from maps to reduces, over the network
 	ReduceInputRecords, ReduceGroups     int64 // groups: distinct keys
@@ -70,11 +81,11 @@ func (p *plan) progress(now time.Time) Progress {
 		FailedAttempts: p.failed, LostAttempts: p.lost,
 		Elapsed: now.Sub(p.started),
 	}
-	if len(p.byID) == count(p.maps, done)+count(p.reduces, done) { // nothing is under way
+	if len(p.byID) == 0 { // nothing is under way
 		g.Waiting = p.waiting
 	}
 	for _, m := range p.maps {
-		if m.state == done {
+		if m.state() == done {
 			g.InputBytesDone += p.job.splits[m.index].bytes
 		}
 	}
@@ -83,7 +94,7 @@ func (p *plan) progress(now time.Time) Progress {
 
 func running(tasks []*taskState) (n int) {
 	for _, t := range tasks {
-		if t.state == collecting || (t.state == launched && t.running) {
+		if slices.ContainsFunc(t.tries, func(a *try) bool { return a.state == collecting || (a.state == launched && a.running) }) {
 			n++
 		}
 	}
@@ -98,7 +109,7 @@ func (p *plan) phase() Phase {
 		return Finished
 	case p.frameworkID == "":
 		return Starting
-	case !all(p.maps, done) && !all(p.reduces, done):
+	case !all(p.maps, done) && (p.job.mapOnly() || !all(p.reduces, done)):
 		return Mapping
 	case !all(p.reduces, done):
 		return Reducing
@@ -110,25 +121,46 @@ func (p *plan) phase() Phase {
 func (p *plan) result() Result {
 	r := Result{
 		Name: p.job.name, FrameworkID: p.frameworkID, Maps: len(p.maps), Reduces: len(p.reduces),
-		TasksPerSlave: map[string]int{}, FailedAttempts: p.failed, LostAttempts: p.lost,
+		TasksPerSlave: map[string]int{}, FailedAttempts: p.failed, LostAttempts: p.lost, SpeculativeAttempts: p.speculative,
 	}
 	for id, n := range p.perSlave {
 		r.TasksPerSlave[p.slaveName(id)] += n
 	}
+	firstLaunch := p.firstLaunch
+	if firstLaunch.IsZero() { // there was nothing to run
+		firstLaunch = p.reducesDone
+	}
 	mapsDone := p.mapsDone
 	if mapsDone.IsZero() { // there were none
-		mapsDone = p.firstLaunch
+		mapsDone = firstLaunch
 	}
-	r.Placing = p.firstLaunch.Sub(p.started)
-	r.Mapping = mapsDone.Sub(p.firstLaunch)
+	r.Placing = firstLaunch.Sub(p.started)
+	r.Mapping = mapsDone.Sub(firstLaunch)
 	r.Reducing = p.reducesDone.Sub(mapsDone)
 	r.Commit = p.ended.Sub(p.reducesDone)
+	own := map[[2]string]int64{}
+	report := func(t *taskState, reports *taskpb.Reports) {
+		for _, c := range reports.GetCounters() {
+			own[[2]string{c.GetGroup(), c.GetName()}] += c.GetValue()
+		}
+		if text := reports.GetStatus(); text != "" {
+			r.Statuses = append(r.Statuses, TaskStatus{Task: p.title(t), Text: text})
+		}
+	}
 	for _, m := range p.maps {
 		r.Counters.addMap(m.mapSummary)
+		if p.job.mapOnly() {
+			r.Counters.addOutput(m.mapSummary.GetParts()[0])
+		}
+		r.LaunchedMaps += m.attempts
+		report(m, m.mapSummary.GetReports())
 	}
 	for _, t := range p.reduces {
 		r.Counters.addReduce(t.reduceSummary)
+		r.LaunchedReduces += t.attempts
+		report(t, t.reduceSummary.GetReports())
 	}
+	r.own = groupCounters(own)
 	return r
 }
 
@@ -140,12 +172,18 @@ func (c *Counters) addMap(s *taskpb.MapSummary) {
 	c.MapOutputRecords += s.GetOutputRecords()
 	c.MapOutputBytes += s.GetOutputBytes()
 	c.SpilledRecords += s.GetSpilledRecords()
+	c.CombineInputRecords += s.GetCombineInputRecords()
+	c.CombineOutputRecords += s.GetCombineOutputRecords()
+}
+
+func (c *Counters) addOutput(part *taskpb.Part) {
+	c.OutputRecords += part.GetRecords()
+	c.OutputBytes += part.GetBytes()
 }
 
 func (c *Counters) addReduce(s *taskpb.ReduceSummary) {
 	c.ShuffleBytes += s.GetInputBytes()
 	c.ReduceInputRecords += s.GetInputRecords()
 	c.ReduceGroups += s.GetInputGroups()
-	c.OutputRecords += s.GetPart().GetRecords()
-	c.OutputBytes += s.GetPart().GetBytes()
+	c.addOutput(s.GetPart())
 }

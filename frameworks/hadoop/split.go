@@ -1,6 +1,11 @@
 package hadoop
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,6 +39,14 @@ type inputFile struct {
 	root string // the input that it was found by: the file itself or a folder above; what is mounted
 	path string
 	size int64
+
+	codec taskpb.Codec
+	whole bool // it is not cut
+}
+
+// chunk is a piece of the file.
+func (f inputFile) chunk(offset, length int64) *taskpb.Chunk {
+	return &taskpb.Chunk{Path: []byte(f.path), Offset: offset, Length: length, FileSize: f.size, Codec: f.codec}
 }
 
 // split is what one map reads.
@@ -54,7 +67,7 @@ func splitSize(total, minSplit, maxSplit int64) int64 {
 	return max(min(total/wantedMaps, maxSplit), minSplit, 1)
 }
 
-// cut makes splits of about size bytes, in the files' order.
+// cut makes splits of about size bytes, in the files' order. A file that is not to be cut may make its split larger.
 func cut(files []inputFile, size int64) []split {
 	var splits []split
 	var now split
@@ -69,13 +82,13 @@ func cut(files []inputFile, size int64) []split {
 	for _, f := range files {
 		for offset := int64(0); ; {
 			length := f.size - offset
-			if float64(length) > splitSlop*float64(size) {
+			if !f.whole && float64(length) > splitSlop*float64(size) {
 				length = size
 			}
 			if now.bytes > 0 && float64(now.bytes+length) > splitSlop*float64(size) {
 				end()
 			}
-			now.chunks = append(now.chunks, &taskpb.Chunk{Path: []byte(f.path), Offset: offset, Length: length, FileSize: f.size})
+			now.chunks = append(now.chunks, f.chunk(offset, length))
 			now.bytes += length
 			if len(now.roots) == 0 || now.roots[len(now.roots)-1] != f.root {
 				now.roots = append(now.roots, f.root)
@@ -91,6 +104,66 @@ func cut(files []inputFile, size int64) []split {
 	end()
 	return splits
 }
+
+// cutLines makes splits of n lines each; a file's last has what is left. It reads all files.
+func cutLines(ctx context.Context, files []inputFile, n int) ([]split, error) {
+	var splits []split
+	for _, f := range files {
+		if f.codec != taskpb.Codec_CODEC_NONE {
+			return nil, fmt.Errorf("input file %s is compressed: its lines can not be counted out to maps", f.path)
+		}
+		ends, err := lineEnds(ctx, f, n, MaxMaps-len(splits))
+		if err != nil {
+			return nil, err
+		}
+		start := int64(0)
+		for _, end := range ends {
+			splits = append(splits, split{chunks: []*taskpb.Chunk{f.chunk(start, end-start)}, roots: []string{f.root}, bytes: end - start})
+			start = end
+		}
+	}
+	return splits, nil
+}
+
+// lineEnds is where each nth line of a file ends, and the file itself; an error if there are more than most.
+func lineEnds(ctx context.Context, f inputFile, n, most int) ([]int64, error) {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return nil, fmt.Errorf("input file: %w", err)
+	}
+	defer file.Close()
+	var ends []int64
+	buf := make([]byte, countBytes)
+	at, lines := int64(0), 0
+	for at < f.size {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		read, err := file.Read(buf[:min(int64(len(buf)), f.size-at)])
+		if read == 0 {
+			return nil, fmt.Errorf("input file %s: %w", f.path, errors.Join(io.ErrUnexpectedEOF, err))
+		}
+		for i, c := range buf[:read] {
+			if c != '\n' {
+				continue
+			}
+			if lines++; lines == n {
+				ends, lines = append(ends, at+int64(i)+1), 0
+			}
+		}
+		if len(ends) >= most {
+			return nil, fmt.Errorf("%d lines a map make more than the %d maps that are allowed: give a map more by mapreduce.input.lineinputformat.linespermap", n, MaxMaps)
+		}
+		at += int64(read)
+	}
+	if f.size > 0 && (len(ends) == 0 || ends[len(ends)-1] < f.size) {
+		ends = append(ends, f.size)
+	}
+	return ends, nil
+}
+
+// countBytes is how much is read at once to count lines.
+const countBytes = 256 << 10
 
 // mounts are the paths that a map's container must see: no path lies below another.
 func (s split) mounts() []string {

@@ -51,6 +51,8 @@ func (i *Instance) judgeCommand(cause string) (code int, reason string) {
 		return ExitNotExecutable, ReasonNotExecutable
 	case command.CauseMemory:
 		return exitSignal + orElse(i.Signal, sigkill), ReasonMemory
+	case command.CausePIDs:
+		return i.exitCode(), ReasonPIDs
 	case command.CauseLaunchFailed:
 		return ExitFailed, ReasonLaunchFailed
 	case command.CauseInvalid:
@@ -60,13 +62,21 @@ func (i *Instance) judgeCommand(cause string) (code int, reason string) {
 	}
 	switch {
 	case i.Signal != nil:
-		return exitSignal + *i.Signal, ReasonSignaled
+		return i.exitCode(), ReasonSignaled
 	case i.ExitStatus != nil && *i.ExitStatus != 0:
-		return *i.ExitStatus, ReasonExited
+		return i.exitCode(), ReasonExited
 	case i.ExitStatus != nil || i.State == mesos.TaskState_TASK_FINISHED.String():
 		return 0, ReasonFinished
 	}
 	return ExitFailed, ReasonFailed
+}
+
+// exitCode is that of a command that a signal ended, or its own status.
+func (i *Instance) exitCode() int {
+	if i.Signal != nil {
+		return exitSignal + *i.Signal
+	}
+	return orElse(i.ExitStatus, ExitFailed)
 }
 
 func orElse(value *int, otherwise int) int {

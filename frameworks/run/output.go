@@ -54,6 +54,9 @@ func newOutputs(o Options, out, err io.Writer, ended func(int, string, error, bo
 	if o.Network != nil {
 		transport.DialContext = dialer(o.Network)
 	}
+	if o.TLS != nil {
+		transport.DialTLSContext = o.TLS.DialHTTP
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	return &outputs{
 		out: &lockedWriter{w: out}, err: err, prefixed: o.Instances > 1,

@@ -112,6 +112,7 @@ func (p *plan) offers(now time.Time, offers []*scheduler.Offer) {
 	for _, placement := range placements {
 		used[placement.Offer] = true
 		for _, task := range placement.Tasks {
+			p.o.complete(task)
 			p.place(now, wanted[task.GetTaskId().GetValue()], task.GetTaskId().GetValue(), placement.Offer)
 		}
 		p.do(launch{placement})
@@ -234,8 +235,9 @@ func (p *plan) end(i *instance, s *mesos.TaskStatus) {
 	if i.ExitCode != 0 && i.Reason != ReasonExited && p.whole == nil {
 		p.do(say{p.prefix(i) + i.Message})
 	}
-	// A command that wrote something has a container, also if it ended before anybody heard that it ran.
-	if i.Reason != ReasonLost && i.place.ContainerID != "" {
+	// A command that wrote something has a container, also if it ended before anybody heard that it ran; one that was
+	// never started may not even have a sandbox.
+	if i.Reason != ReasonLost && i.Reason != ReasonLaunchFailed && i.place.ContainerID != "" {
 		p.follow(i)
 	}
 	if i.follows {
@@ -278,7 +280,7 @@ func (p *plan) stop(now time.Time, v verdict) {
 	if p.whole != nil {
 		return
 	}
-	p.whole, p.giveUpAt = &v, now.Add(InterruptTimeout)
+	p.whole, p.giveUpAt = &v, now.Add(p.o.killTimeout())
 	for _, i := range p.instances {
 		switch i.phase {
 		case waiting:
@@ -363,7 +365,7 @@ func (p *plan) askWhy() {
 // timeOut kills an instance, and if that does not end it, ends it without its consent.
 func (p *plan) timeOut(now time.Time, i *instance) {
 	if !i.timedOut {
-		i.timedOut, i.deadline = true, now.Add(InterruptTimeout)
+		i.timedOut, i.deadline = true, now.Add(p.o.killTimeout())
 		p.do(kill{i.TaskID})
 		return
 	}

@@ -18,6 +18,7 @@ const (
 	ReasonExited        = "exited"         // another exit status
 	ReasonSignaled      = "signaled"       // ended by a signal
 	ReasonMemory        = "memory_limit"   // ended by its memory limit
+	ReasonPIDs          = "pids_limit"     // failed, having reached its limit of processes
 	ReasonKilled        = "killed"         // by somebody else, as with `stoa task kill`
 	ReasonTimeout       = "timeout"        // ended by Options.Timeout
 	ReasonNotPlaced     = "not_placed"     // no offer in time

@@ -23,13 +23,17 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"strconv"
 	"time"
 
 	"github.com/rs/zerolog"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/actor/remote"
+	"github.com/stoa-project/stoa/executor/command"
 	"github.com/stoa-project/stoa/frameworks/scheduler"
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/resource"
 )
 
 const (
@@ -38,7 +42,8 @@ const (
 	DefaultMem  = 128
 	// MaxInstances bounds the instances of one run: each has two open streams of output.
 	MaxInstances = 10_000
-	// InterruptTimeout bounds the wait for killed tasks to end: the command executor's grace of 3 s, and some.
+	// InterruptTimeout bounds the wait for killed tasks to end: the command executor's grace of 3 s, and some. A longer
+	// Options.KillGrace comes on top.
 	InterruptTimeout = 8 * time.Second
 	// ExplainAfter is how long instances wait before the reasons are shown.
 	ExplainAfter = 2 * time.Second
@@ -56,6 +61,16 @@ type Options struct {
 	// defaults.
 	CPUs, GPUs, Mem, Disk float64
 	Env                   map[string]string
+	// URIs are fetched into the sandbox of each instance before it starts.
+	URIs []*mesos.CommandInfo_URI
+	// PIDs bounds the processes and threads of each instance; 0 is the slave's default.
+	PIDs int
+	// CFS makes CPUs a ceiling: an instance gets no more even where others are idle.
+	CFS bool
+	// Container has volumes and resource limits; nil is a plain one.
+	Container *mesos.ContainerInfo
+	// KillGrace is the time between SIGTERM and SIGKILL for an instance that is ended; nil is the command executor's.
+	KillGrace *time.Duration
 	// User runs the command, Role is charged for it; "" is the current user and "*".
 	User, Role string
 	// Timeout ends an instance so long after it began to run; 0 is never.
@@ -65,10 +80,11 @@ type Options struct {
 	// OutputToErr sends the instances' stdout to err as well, which leaves out to the caller (--json).
 	OutputToErr bool
 
-	// Master, the timeouts, Network and Log are those of scheduler.Options.
+	// Master, the timeouts, Network, TLS and Log are those of scheduler.Options.
 	Master                           string
 	ConnectTimeout, ReconnectTimeout time.Duration
 	Network                          remote.Network
+	TLS                              *remote.TLS
 	Log                              zerolog.Logger
 }
 
@@ -104,6 +120,12 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Timeout < 0 || o.PlacementTimeout < 0 {
 		return o, fmt.Errorf("timeout %s, placement timeout %s: neither may be negative", o.Timeout, o.PlacementTimeout)
 	}
+	if o.PIDs < 0 {
+		return o, fmt.Errorf("%d processes: it must not be less than 0", o.PIDs)
+	}
+	if o.KillGrace != nil && *o.KillGrace < 0 {
+		return o, fmt.Errorf("kill grace of %s: it must not be negative", *o.KillGrace)
+	}
 	if o.Name == "" {
 		o.Name = path.Base(o.Command[0])
 	}
@@ -122,10 +144,33 @@ func (o Options) withDefaults() (Options, error) {
 
 // task is the wish for an instance.
 func (o Options) task(instance, attempt int) scheduler.Task {
-	return scheduler.Task{
+	task := scheduler.Task{
 		ID: o.taskID(instance, attempt), Name: o.Name, Args: o.Command, Env: o.Env, User: o.User,
-		CPUs: o.CPUs, GPUs: o.GPUs, Mem: o.Mem, Disk: o.Disk,
+		CPUs: o.CPUs, GPUs: o.GPUs, Mem: o.Mem, Disk: o.Disk, Container: o.Container,
 	}
+	if o.PIDs > 0 {
+		task.Labels = map[string]string{command.LabelPIDs: strconv.Itoa(o.PIDs)}
+	}
+	return task
+}
+
+// complete gives a task what no wish can say.
+func (o Options) complete(task *mesos.TaskInfo) {
+	task.Command.Uris = o.URIs
+	if o.CFS {
+		task.Limits = map[string]*mesos.Value_Scalar{resource.CPUs: {Value: proto.Float64(o.CPUs)}}
+	}
+	if o.KillGrace != nil {
+		task.KillPolicy = &mesos.KillPolicy{GracePeriod: &mesos.DurationInfo{Nanoseconds: proto.Int64(o.KillGrace.Nanoseconds())}}
+	}
+}
+
+// killTimeout bounds the wait for killed tasks to end.
+func (o Options) killTimeout() time.Duration {
+	if o.KillGrace == nil {
+		return InterruptTimeout
+	}
+	return InterruptTimeout + *o.KillGrace
 }
 
 // taskID names an instance's task so that people can tell instances apart. An attempt that never reached a slave has used up

@@ -34,7 +34,7 @@ func run(ctx context.Context, o Options, out, err io.Writer) (Result, error) {
 	r.outputs = newOutputs(o, out, errLines, r.outputEnded)
 	options := scheduler.Options{
 		Master: o.Master, Name: o.Name, User: o.User, Roles: []string{o.Role},
-		ConnectTimeout: o.ConnectTimeout, ReconnectTimeout: o.ReconnectTimeout, Network: o.Network, Log: o.Log,
+		ConnectTimeout: o.ConnectTimeout, ReconnectTimeout: o.ReconnectTimeout, Network: o.Network, TLS: o.TLS, Log: o.Log,
 	}
 	var interrupted func() bool
 	// The scheduler outlives ctx: the tasks have to end first.

@@ -57,6 +57,8 @@ type Options struct {
 	ConnectTimeout, ReconnectTimeout time.Duration
 	// Network replaces TCP; nil is TCP.
 	Network remote.Network
+	// TLS secures the connection to the master; nil: it is in the clear.
+	TLS *remote.TLS
 	// Log gets the driver's own messages; the zero value logs nothing.
 	Log zerolog.Logger
 }

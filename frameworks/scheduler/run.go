@@ -62,7 +62,7 @@ func live(ctx context.Context, o Options, c *core.Core, produce func(*Driver) Sc
 			}
 		},
 	})
-	net, err := remote.Start(remote.Options{System: sys, Network: o.Network, May: may})
+	net, err := remote.Start(remote.Options{System: sys, Network: o.Network, TLS: o.TLS, May: may})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,9 @@ package allocator
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,11 +32,11 @@ func cluster(slaves, frameworks int) *Allocator {
 	return a
 }
 
-// cycle runs a whole cycle, and returns its offers and its longest slice.
-func cycle(a *Allocator, now time.Time) (offers []Offer, longest time.Duration) {
+// cycle runs a whole cycle, and returns its offers, slice by slice, and its longest slice.
+func cycle(a *Allocator, now time.Time) (offers [][]Offer, longest time.Duration) {
 	for first := true; first || a.Deadline(now).Equal(now); first = false {
 		begin := time.Now()
-		offers = append(offers, a.Step(now)...)
+		offers = append(offers, a.Step(now))
 		longest = max(longest, time.Since(begin))
 	}
 	return offers, longest
@@ -45,23 +48,32 @@ func BenchmarkAllocate(b *testing.B) {
 		b.Run(fmt.Sprintf("slaves=%d/frameworks=200", slaves), func(b *testing.B) {
 			a := cluster(slaves, 200)
 			now := noon
+			var stats, before runtime.MemStats
+			runtime.ReadMemStats(&before)
+			longest, bytes := time.Duration(0), uint64(0)
 			b.ReportAllocs()
-			longest := time.Duration(0)
 			for b.Loop() {
 				offers, slice := cycle(a, now)
 				longest = max(longest, slice)
 				b.StopTimer()
-				if len(offers) != slaves {
-					b.Fatalf("%d offers, want %d", len(offers), slaves)
-				}
-				for _, o := range offers {
+				runtime.ReadMemStats(&stats)
+				bytes += stats.TotalAlloc - before.TotalAlloc
+				given := 0
+				for _, o := range slices.Concat(offers...) {
 					a.Return(o.Client, o.Slave, o.Resources)
+					given++
+				}
+				if given != slaves {
+					b.Fatalf("%d offers, want %d", given, slaves)
 				}
 				now = now.Add(DefaultInterval)
+				runtime.ReadMemStats(&before)
 				b.StartTimer()
 			}
+			offers := float64(b.N * slaves)
 			b.ReportMetric(float64(longest.Microseconds())/1000, "ms-longest-slice")
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*slaves), "ns/offer")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/offers, "ns/offer")
+			b.ReportMetric(float64(bytes)/offers, "B/offer")
 		})
 	}
 }
@@ -84,8 +96,9 @@ func BenchmarkAllocateRefused(b *testing.B) {
 			now := noon
 			b.ReportAllocs()
 			for b.Loop() {
-				if offers, _ := cycle(a, now); len(offers) != 0 {
-					b.Fatalf("%d offers, want none", len(offers))
+				offers, _ := cycle(a, now)
+				if given := slices.Concat(offers...); len(given) != 0 {
+					b.Fatalf("%d offers, want none", len(given))
 				}
 				now = now.Add(DefaultInterval)
 			}
@@ -94,27 +107,99 @@ func BenchmarkAllocateRefused(b *testing.B) {
 	}
 }
 
-// BenchmarkEvent measures one event and what it leads to: a task ends, and its resources are offered.
-func BenchmarkEvent(b *testing.B) {
-	for _, slaves := range []int{1000, 50000} {
-		b.Run(fmt.Sprintf("slaves=%d", slaves), func(b *testing.B) {
-			a := cluster(slaves, 200)
-			cycle(a, noon)
-			task := resource.MustParse("cpus:1;mem:64")
-			client := Client{"F0", "role"}
+// BenchmarkAllocateQuota measures a full cycle in which as many roles as there are slaves are guaranteed half a slave
+// each, and may have no more than that.
+func BenchmarkAllocateQuota(b *testing.B) {
+	for _, slaves := range []int{300, 3000} {
+		b.Run(fmt.Sprintf("slaves=%d/roles=%d", slaves, slaves), func(b *testing.B) {
+			a := New(Options{})
+			a.Seed(1)
+			total := resource.MustParse("cpus:24;mem:4096;disk:4096;ports:[31000-32000]")
+			quota := Quota{
+				Guarantees: resource.MustParse("cpus:12;mem:2048").Quantities(),
+				Limits:     resource.MustParse("cpus:12;mem:2048").Quantities(),
+			}
+			for i := range slaves {
+				id, role := fmt.Sprintf("F%d", i), fmt.Sprintf("role%d", i)
+				a.AddFramework(id, []string{role}, nil)
+				a.ActivateFramework(id)
+				a.SetQuota(role, quota)
+				a.AddSlave(fmt.Sprintf("S%d", i), total)
+			}
+			now := noon
 			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				slave := fmt.Sprintf("S%d", i%(slaves/200)*200) // F0 has half of each of these.
-				a.Release(client, slave, task)
-				for _, o := range a.Step(noon) {
+			for b.Loop() {
+				offers, _ := cycle(a, now)
+				b.StopTimer()
+				for _, o := range slices.Concat(offers...) {
 					a.Return(o.Client, o.Slave, o.Resources)
-					a.Refuse(o.Client, o.Slave, o.Resources, noon)
 				}
-				if err := a.Charge(client, slave, task); err != nil {
-					b.Fatal(err)
+				if lack := a.LacksHeadroom(); lack != nil {
+					b.Fatalf("headroom lacks %v", lack)
 				}
-				a.queue, a.ledger.slave(slave).queued = a.queue[:0], false
+				now = now.Add(DefaultInterval)
+				b.StartTimer()
 			}
 		})
+	}
+}
+
+// BenchmarkEvent measures one event and what it leads to, in clusters of two sizes: it must not grow with them.
+func BenchmarkEvent(b *testing.B) {
+	for _, slaves := range []int{1000, 50000} {
+		names := make([]string, slaves)
+		for i := range names {
+			names[i] = fmt.Sprintf("S%d", i)
+		}
+		task, client := resource.MustParse("cpus:1;mem:64"), Client{"F0", "role"}
+		total := resource.MustParse("cpus:24;mem:4096;disk:4096;ports:[31000-32000]")
+		own := func(i int) string { return names[i*200%slaves] } // F0 has half of each of these.
+		events := map[string]func(*testing.B, *Allocator, int){
+			"task ends": func(b *testing.B, a *Allocator, i int) {
+				a.Release(client, own(i), task)
+				offers := a.Step(noon)
+				if len(offers) != 1 {
+					b.Fatalf("%d offers, want 1", len(offers))
+				}
+				a.Use(offers[0].Client, own(i), task)
+				if offers[0].Client != client { // F0 has it again.
+					a.Release(offers[0].Client, own(i), task)
+					if err := a.Charge(client, own(i), task); err != nil {
+						b.Fatal(err)
+					}
+				}
+			},
+			"decline": func(b *testing.B, a *Allocator, i int) {
+				r := a.Holdings(own(i))[0]
+				for _, h := range a.Holdings(own(i)) {
+					if !h.Offered.IsEmpty() {
+						r = h
+					}
+				}
+				a.Return(r.Client, own(i), r.Offered)
+				a.Refuse(r.Client, own(i), r.Offered, noon)
+				if offers := a.Step(noon); len(offers) != 1 {
+					b.Fatalf("%d offers, want 1", len(offers))
+				}
+			},
+			"slave lost": func(b *testing.B, a *Allocator, i int) {
+				a.RemoveSlave(names[i%slaves])
+				a.Step(noon)
+				a.AddSlave(names[i%slaves], total)
+				if offers := a.Step(noon); len(offers) != 1 {
+					b.Fatalf("%d offers, want 1", len(offers))
+				}
+			},
+		}
+		for _, event := range sortedKeys(events) {
+			b.Run(fmt.Sprintf("event=%s/slaves=%d", strings.ReplaceAll(event, " ", "_"), slaves), func(b *testing.B) {
+				a := cluster(slaves, 200)
+				cycle(a, noon)
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					events[event](b, a, i)
+				}
+			})
+		}
 	}
 }

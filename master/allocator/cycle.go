@@ -1,34 +1,34 @@
 package allocator
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"github.com/stoa-project/stoa/proto/resource"
 )
 
-// Step looks at slaves that wait for it, at most MaxLooks times, and returns what it decided, in order. The offers are
+// Step looks at slaves that wait for it, as far as MaxLooks goes, and returns what it decided, in order. The offers are
 // accounted for already.
 func (a *Allocator) Step(now time.Time) []Offer {
 	if len(a.tree.root.order) == 0 {
 		return nil
 	}
-	if !now.Before(a.next) {
-		a.lookAtAll()
+	if !now.Before(a.next) && a.ledger.isWalked() {
+		a.beginCycle()
 		a.next = now.Add(a.interval)
 	}
 	a.tree.refresh()
-	var offers []Offer
-	looks := 0
-	done := 0
-	for done < len(a.queue) && looks < MaxLooks {
-		s := a.queue[done]
-		done++
-		s.queued = false
-		offers = a.allocate(now, s, offers, &looks)
+	w := walk{Allocator: a, now: now.UnixNano()}
+	for w.looks < MaxLooks {
+		s := a.nextSlave(&w.done)
+		if s == nil {
+			break
+		}
+		w.allocate(s)
 	}
-	a.queue = slices.Delete(a.queue, 0, done)
-	return offers
+	a.queue = slices.Delete(a.queue, 0, w.done)
+	return w.offers
 }
 
 // Deadline is when Step has something to do: now while slaves wait, else when all are to be looked at again; zero if
@@ -37,69 +37,235 @@ func (a *Allocator) Deadline(now time.Time) time.Time {
 	switch {
 	case len(a.tree.root.order) == 0:
 		return time.Time{}
-	case len(a.queue) > 0 || a.next.Before(now):
+	case len(a.queue) > 0 || !a.ledger.isWalked() || a.next.Before(now):
 		return now
 	}
 	return a.next
 }
 
-// lookAtAll has all slaves looked at: those that wait already first, then the others in an order that the seed shuffles,
-// so that no slave is always first.
-func (a *Allocator) lookAtAll() {
-	first := len(a.queue)
-	for _, s := range a.ledger.sorted {
-		if s.active && !s.free.IsEmpty() {
-			a.look(s)
-		}
-	}
-	if a.shuffle == 0 {
+// isWalked reports whether no cycle is under way.
+func (l *ledger) isWalked() bool { return l.walked == len(l.all) }
+
+// beginCycle has all slaves looked at, in an order that the seed shuffles, so that no slave is always first.
+func (a *Allocator) beginCycle() {
+	l := &a.ledger
+	l.walked = 0
+	if a.shuffle != 0 {
 		return
 	}
-	rest := a.queue[first:]
-	for i := len(rest) - 1; i > 0; i-- {
+	slices.SortFunc(l.all, func(s, t *account) int { return cmp.Compare(s.id, t.id) })
+	for i, s := range l.all {
+		s.place = i
+	}
+}
+
+// nextSlave returns whom to look at: first who waits, of whom done have been looked at, then who is next in the cycle;
+// nil if nobody is. The cycle is shuffled as it goes (Fisher and Yates), so that its beginning takes no time.
+func (a *Allocator) nextSlave(done *int) *account {
+	for *done < len(a.queue) {
+		s := a.queue[*done]
+		*done++
+		if s.queued {
+			s.queued = false
+			return s
+		}
+	}
+	l := &a.ledger
+	if l.isWalked() {
+		return nil
+	}
+	if a.shuffle != 0 {
 		a.shuffle += 0x9e3779b97f4a7c15 // splitmix64
-		j := int(mix(a.shuffle) % uint64(i+1))
-		rest[i], rest[j] = rest[j], rest[i]
+		l.swap(l.walked, l.walked+int(mix(a.shuffle)%uint64(len(l.all)-l.walked)))
+	}
+	l.walked++
+	return l.all[l.walked-1]
+}
+
+// walk is one slice of work, and in it the search for who is to have a slave.
+type walk struct {
+	*Allocator
+	now    int64 // in nanoseconds of Unix time
+	looks  int
+	done   int // of the queue
+	offers []Offer
+
+	// The search: on this slave, because of guarantees or of shares, and what was found.
+	slave     *account
+	guarantee bool
+	client    *node
+	found     resource.Resources
+}
+
+// allocate gives what is free on the slave: first to roles what they are guaranteed and lack; then all that is unreserved
+// to the first client in the order that may and wants to have it, together with what is reserved for its role; then what
+// is reserved for others to the first of theirs.
+func (w *walk) allocate(s *account) {
+	w.looks++
+	if !s.active || s.free.IsEmpty() {
+		return
+	}
+	w.tree.expire(s, w.now)
+	w.slave = s
+	first := len(w.offers)
+	for _, guarantee := range [2]bool{true, false} {
+		w.guarantee = guarantee
+		for !s.free.IsEmpty() && !w.isVain() && w.search(w.tree.root) {
+			w.offer(s, w.client, w.found)
+			w.add(first)
+		}
 	}
 }
 
-// allocate gives what is free on the slave: all that is unreserved to the first client in the order that may and wants to
-// have it, together with what is reserved for its role; then what is reserved for others to the first of theirs.
-func (a *Allocator) allocate(now time.Time, s *account, offers []Offer, looks *int) []Offer {
-	*looks++
-	for s.active && !s.free.IsEmpty() {
-		n, r := a.first(now, s, looks)
-		if n == nil {
-			break
+// add makes an offer of what was found. There is one for each client and slave: those of this slave begin at first.
+func (w *walk) add(first int) {
+	w.looks += offerLooks
+	for i := first; i < len(w.offers); i++ {
+		if o := &w.offers[i]; o.Client == w.client.client {
+			o.Resources = o.Resources.Add(w.found)
+			return
 		}
-		s.offer(n.client, r)
-		a.offered = a.tree.add(a.offered, r.Quantities(), 1)
-		a.tree.give(n, r, true)
-		offers = append(offers, Offer{n.client, s.id, r})
-		*looks += offerLooks
 	}
-	return offers
+	if w.offers == nil {
+		waiting := 1 + len(w.queue) - w.done + len(w.ledger.all) - w.ledger.walked
+		w.offers = make([]Offer, 0, min(waiting, MaxLooks/(offerLooks+1)+1))
+	}
+	w.offers = append(w.offers, Offer{w.client.client, w.slave.id, w.found})
 }
 
-// first returns who is to be offered something of the slave, and what; nil if nobody is.
-func (a *Allocator) first(now time.Time, s *account, looks *int) (*node, resource.Resources) {
-	for _, role := range a.tree.root.order {
-		*looks++
-		r := s.free
-		if len(s.reserved) > 0 {
-			r = r.AllocatableTo(role.name)
+// search finds the first in the order below n that is to be offered something of the slave, and what.
+func (w *walk) search(n *node) bool {
+	if n.full && len(w.slave.reserved) == 0 {
+		return false
+	}
+	for _, child := range n.order {
+		switch {
+		case child.kind == ownNode:
+			if w.ask(n, child) {
+				return true
+			}
+		case w.guarantee && !child.needy && !w.isOwed(child):
+		case w.search(child):
+			return true
 		}
-		if !a.allocatable(r) {
+	}
+	return false
+}
+
+// isVain reports whether nobody is to be searched for: no guarantee needs anything, or all that there is is needed for
+// guarantees.
+func (w *walk) isVain() bool {
+	switch {
+	case w.guarantee:
+		return w.tree.guarantees == 0 || w.tree.root.below.isZero()
+	case w.tree.guarantees == 0 || len(w.slave.reserved) > 0:
+		return false
+	}
+	return w.tree.isTooLittle(w.spare)
+}
+
+// isOwed reports whether a role above this one lacks something of its guarantee.
+func (w *walk) isOwed(role *node) bool {
+	for n := role.parent; n.parent != nil; n = n.parent {
+		if n.needy {
+			return true
+		}
+	}
+	return false
+}
+
+// ask finds the first client right in a role that wants what the role can have.
+func (w *walk) ask(role, own *node) bool {
+	w.looks++
+	s := w.slave
+	var all, r resource.Resources
+	known := false
+	for i, n := range own.order {
+		if s.hasRefused(n) {
 			continue
 		}
-		for _, n := range role.order {
-			*looks++
-			if !n.refuses(now, s, r) {
-				return n, r
+		w.looks++
+		if !known {
+			known = true
+			all = s.allocatableTo(role.name)
+			if r = w.allowed(role, all); !w.allocatable(r) {
+				return false
+			}
+		}
+		if s.gpus && !n.gpus || len(s.filters) > 0 && s.refuses(n, w.now, all, r) {
+			continue
+		}
+		w.looks += i / 32
+		w.client, w.found = n, r
+		return true
+	}
+	w.looks += len(own.order) / 32
+	return false
+}
+
+// allocatableTo returns what is free and could be offered to a role, were there no quota.
+func (s *account) allocatableTo(role string) resource.Resources {
+	if len(s.reserved) == 0 {
+		return s.free
+	}
+	return s.free.AllocatableTo(role)
+}
+
+// allowed is what quota leaves of what a role could be offered: what its limit leaves, and what no guarantee needs, or,
+// in search of whom a guarantee is owed something, what is owed. Where a guarantee divides a slave, what is not guaranteed
+// is divided in the same proportion: cpus without memory are of no use to anybody.
+func (w *walk) allowed(role *node, r resource.Resources) resource.Resources {
+	t := &w.tree
+	if t.limits == 0 && t.guarantees == 0 {
+		return emptyIf(w.guarantee, r)
+	}
+	isOwed, part := false, 1.0
+	plain := t.measure(r).plain
+	for i, amount := range plain {
+		if amount == 0 {
+			continue
+		}
+		room := w.spare(i)
+		if owes := owed(role, i); w.guarantee && owes > 0 {
+			isOwed = isOwed || limitRoom(role, i) > 0
+			room = owes // It is kept for this one.
+		}
+		if room < amount {
+			part = min(part, float64(max(0, room))/float64(amount))
+		}
+	}
+	if w.guarantee && !isOwed {
+		return resource.Resources{}
+	}
+	for i, amount := range plain {
+		if allowed := max(0, min(int64(part*float64(amount)), limitRoom(role, i))); allowed < amount {
+			r = w.cut(r, i, amount-allowed)
+		}
+	}
+	return r
+}
+
+func emptyIf(empty bool, r resource.Resources) resource.Resources {
+	if empty {
+		return resource.Resources{}
+	}
+	return r
+}
+
+// cut takes so many thousandths from what is unreserved of a scalar resource; if that is not in one piece that can be
+// divided, all of it.
+func (w *walk) cut(r resource.Resources, index int, thousandths int64) resource.Resources {
+	isMeant := func(x resource.Resource) bool {
+		return x.Kind() == resource.KindScalar && x.Role() == resource.Unreserved && !x.Revocable() && w.tree.names[x.Name()] == index
+	}
+	for x := range r.All() {
+		if isMeant(x) {
+			if rest, ok := r.Sub(resource.Scalar(x.Name(), thousandths)); ok {
+				return rest
 			}
 		}
 	}
-	return nil, resource.Resources{}
+	return r.Filter(func(x resource.Resource) bool { return !isMeant(x) })
 }
 
 // allocatable reports whether it is enough for an offer.
@@ -107,7 +273,19 @@ func (a *Allocator) allocatable(r resource.Resources) bool {
 	if r.IsEmpty() {
 		return false
 	}
-	return slices.ContainsFunc(a.minimum, func(set resource.Quantities) bool {
-		return !slices.ContainsFunc(set, func(q resource.Quantity) bool { return r.Get(q.Name) < q.Thousandths })
-	})
+	for _, set := range a.minimum {
+		if hasAll(r, set) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasAll(r resource.Resources, set resource.Quantities) bool {
+	for _, q := range set {
+		if r.Get(q.Name) < q.Thousandths {
+			return false
+		}
+	}
+	return true
 }

@@ -1,9 +1,9 @@
 package allocator
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/stoa-project/stoa/proto/resource"
@@ -12,7 +12,9 @@ import (
 // ledger is the account of all resources.
 type ledger struct {
 	slaves map[string]*account
-	sorted []*account // the same, by id
+	// all is the same in the order of the cycle that is under way: those before walked have been looked at in it.
+	all    []*account
+	walked int
 }
 
 // account is what is known of one slave. Invariant: total = free + everything held.
@@ -20,16 +22,21 @@ type account struct {
 	id       string
 	total    resource.Resources
 	free     resource.Resources
-	holdings map[Client]holding // no empty ones
-	reserved []string           // the roles that parts of total are reserved for, sorted
+	holdings []holding // no empty ones
+	reserved []string  // the roles that parts of total are reserved for, sorted
+	place    int       // in ledger.all
 
 	active bool
-	queued bool
-	grown  uint64 // counts how often free has become more
+	gpus   bool   // total has some
+	queued bool   // it is in Allocator.queue; gone slaves are not
+	grown  uint32 // counts how often free has become more
+
+	refusals
 }
 
 // holding is what one client has of one slave.
 type holding struct {
+	client  *node
 	used    resource.Resources // by tasks and executors
 	offered resource.Resources // in offers that are open
 }
@@ -44,10 +51,10 @@ func (l *ledger) add(id string, total resource.Resources) *account {
 	if l.slaves[id] != nil {
 		panic("allocator: slave " + id + " is there already")
 	}
-	s := &account{id: id, total: total, free: total, holdings: map[Client]holding{}, reserved: reservedRoles(total)}
+	s := &account{id: id, total: total, free: total, reserved: reservedRoles(total), place: len(l.all), gpus: total.Get(resource.GPUs) > 0}
+	s.until = math.MaxInt64
 	l.slaves[id] = s
-	i, _ := l.place(id)
-	l.sorted = slices.Insert(l.sorted, i, s)
+	l.all = append(l.all, s)
 	return s
 }
 
@@ -61,15 +68,32 @@ func reservedRoles(total resource.Resources) []string {
 	return slices.Sorted(maps.Keys(roles))
 }
 
-func (l *ledger) remove(id string) {
-	delete(l.slaves, id)
-	i, _ := l.place(id)
-	l.sorted = slices.Delete(l.sorted, i, i+1)
+// remove forgets a slave. The last one takes its place; of those walked the last one of them does, so that they stay
+// together.
+func (l *ledger) remove(s *account) {
+	delete(l.slaves, s.id)
+	hole := s.place
+	fill := func(from int) {
+		if from == hole {
+			return
+		}
+		l.all[hole] = l.all[from]
+		l.all[hole].place = hole
+		hole = from
+	}
+	if hole < l.walked {
+		l.walked--
+		fill(l.walked)
+	}
+	fill(len(l.all) - 1)
+	l.all[hole] = nil
+	l.all = l.all[:hole]
 }
 
-// place is where a slave is among those sorted, or is to be.
-func (l *ledger) place(id string) (int, bool) {
-	return slices.BinarySearchFunc(l.sorted, id, func(s *account, id string) int { return cmp.Compare(s.id, id) })
+// swap exchanges two slaves in the order of the cycle.
+func (l *ledger) swap(i, j int) {
+	l.all[i], l.all[j] = l.all[j], l.all[i]
+	l.all[i].place, l.all[j].place = i, j
 }
 
 func (l *ledger) slave(id string) *account {
@@ -82,6 +106,9 @@ func (l *ledger) slave(id string) *account {
 
 // sub takes part from whole; what is not there is a fault of the caller.
 func sub(whole, part resource.Resources, what string, client Client, slave string) resource.Resources {
+	if whole.Equal(part) {
+		return resource.Resources{} // The most frequent case, and it needs no memory.
+	}
 	rest, ok := whole.Sub(part)
 	if !ok {
 		panic(fmt.Sprintf("allocator: %s of %v on slave %s is %v, not %v", what, client, slave, whole, part))
@@ -89,58 +116,99 @@ func sub(whole, part resource.Resources, what string, client Client, slave strin
 	return rest
 }
 
-func (s *account) set(client Client, h holding) {
-	if h.isEmpty() {
-		delete(s.holdings, client)
-	} else {
-		s.holdings[client] = h
+// holding returns what a client has of the slave, an empty one that is new if it has nothing. After it has been changed
+// it must be settled.
+func (s *account) holding(n *node) *holding {
+	for i := range s.holdings {
+		if s.holdings[i].client == n {
+			return &s.holdings[i]
+		}
 	}
+	s.holdings = append(s.holdings, holding{client: n})
+	n.holdings++
+	return &s.holdings[len(s.holdings)-1]
+}
+
+// settle drops a holding that has become empty.
+func (s *account) settle(h *holding) {
+	if !h.isEmpty() {
+		return
+	}
+	h.client.holdings--
+	last := len(s.holdings) - 1
+	*h = s.holdings[last]
+	s.holdings[last] = holding{}
+	s.holdings = s.holdings[:last]
 }
 
 // offer: free → offered.
-func (s *account) offer(client Client, r resource.Resources) {
-	h := s.holdings[client]
-	s.free = sub(s.free, r, "what is free for the offer", client, s.id)
+func (a *Allocator) offer(s *account, n *node, r resource.Resources) {
+	s.free = sub(s.free, r, "what is free for the offer", n.client, s.id)
+	h := s.holding(n)
 	h.offered = h.offered.Add(r)
-	s.set(client, h)
+	m := a.tree.measure(r)
+	a.offered.add(m.all, 1)
+	a.available.add(m.plain, -1)
+	a.tree.move(n, m, 1, true)
+}
+
+// held returns the client's node, which must hold something.
+func (a *Allocator) held(client Client, slave string) *node {
+	n := a.tree.clients[client]
+	if n == nil {
+		panic(fmt.Sprintf("allocator: %v holds nothing, least of slave %s", client, slave))
+	}
+	return n
 }
 
 // Return gives back what was offered and not used: offered → free.
 func (a *Allocator) Return(client Client, slave string, r resource.Resources) {
 	s := a.ledger.slave(slave)
-	h := s.holdings[client]
+	if r.IsEmpty() {
+		return
+	}
+	n := a.held(client, slave)
+	h := s.holding(n)
 	h.offered = sub(h.offered, r, "the offers", client, slave)
-	s.set(client, h)
-	a.offered = a.tree.add(a.offered, r.Quantities(), -1)
-	a.freed(s, client, r)
+	s.settle(h)
+	a.offered.add(a.tree.measure(r).all, -1)
+	a.freed(s, n, r)
 }
 
 // Use moves what was offered to what is used: offered → used.
 func (a *Allocator) Use(client Client, slave string, r resource.Resources) {
 	s := a.ledger.slave(slave)
-	h := s.holdings[client]
+	if r.IsEmpty() {
+		return
+	}
+	h := s.holding(a.held(client, slave))
 	h.offered = sub(h.offered, r, "the offers", client, slave)
 	h.used = h.used.Add(r)
-	s.set(client, h)
-	a.offered = a.tree.add(a.offered, r.Quantities(), -1)
+	a.offered.add(a.tree.measure(r).all, -1)
 }
 
 // Release gives back what was used: used → free.
 func (a *Allocator) Release(client Client, slave string, r resource.Resources) {
 	s := a.ledger.slave(slave)
-	h := s.holdings[client]
-	h.used = sub(h.used, r, "the use", client, slave)
-	s.set(client, h)
-	a.freed(s, client, r)
-}
-
-func (a *Allocator) freed(s *account, client Client, r resource.Resources) {
 	if r.IsEmpty() {
 		return
 	}
+	n := a.held(client, slave)
+	h := s.holding(n)
+	h.used = sub(h.used, r, "the use", client, slave)
+	s.settle(h)
+	a.freed(s, n, r)
+}
+
+func (a *Allocator) freed(s *account, n *node, r resource.Resources) {
 	s.free = s.free.Add(r)
-	s.grown++
-	a.tree.take(client, r)
+	s.grow()
+	m := a.tree.measure(r)
+	if s.active {
+		a.available.add(m.plain, 1)
+	}
+	a.tree.move(n, m, -1, false)
+	a.tree.maybeForget(n)
 	a.look(s)
 }
 
@@ -152,11 +220,18 @@ func (a *Allocator) Charge(client Client, slave string, r resource.Resources) er
 	if !ok {
 		return fmt.Errorf("%v is not free: of its %v the slave has %v left", r, s.total, s.free)
 	}
+	if r.IsEmpty() {
+		return nil
+	}
 	s.free = free
-	h := s.holdings[client]
+	n := a.tree.client(client)
+	h := s.holding(n)
 	h.used = h.used.Add(r)
-	s.set(client, h)
-	a.tree.give(a.tree.client(client), r, false)
+	m := a.tree.measure(r)
+	if s.active {
+		a.available.add(m.plain, -1)
+	}
+	a.tree.move(n, m, 1, false)
 	return nil
 }
 
@@ -177,8 +252,8 @@ type Holding struct {
 func (a *Allocator) Holdings(slave string) []Holding {
 	s := a.ledger.slave(slave)
 	list := make([]Holding, 0, len(s.holdings))
-	for client, h := range s.holdings {
-		list = append(list, Holding{client, slave, h.used, h.offered})
+	for _, h := range s.holdings {
+		list = append(list, Holding{h.client.client, slave, h.used, h.offered})
 	}
 	slices.SortFunc(list, func(x, y Holding) int { return compareClients(x.Client, y.Client) })
 	return list
@@ -187,16 +262,7 @@ func (a *Allocator) Holdings(slave string) []Holding {
 // Quantities returns the scalar resources of all slaves: in all, used, and offered. Those of which there are none are left
 // out.
 func (a *Allocator) Quantities() (total, used, offered resource.Quantities) {
-	for _, name := range slices.Sorted(maps.Keys(a.tree.names)) {
-		i := a.tree.names[name]
-		put := func(list *resource.Quantities, amount int64) {
-			if amount > 0 {
-				*list = append(*list, resource.Quantity{Name: name, Thousandths: amount})
-			}
-		}
-		put(&total, at(a.tree.total, i))
-		put(&used, at(a.tree.root.held, i)-at(a.offered, i))
-		put(&offered, at(a.offered, i))
-	}
-	return total, used, offered
+	held := slices.Clone(a.tree.root.held)
+	held.add(a.offered, -1)
+	return a.tree.quantities(a.tree.total), a.tree.quantities(held), a.tree.quantities(a.offered)
 }

@@ -23,6 +23,14 @@ type model struct {
 	clients []Client
 }
 
+var quotas = []Quota{
+	{},
+	{Limits: resource.MustParse("cpus:2").Quantities()},
+	{Limits: resource.MustParse("cpus:1;mem:64").Quantities()},
+	{Guarantees: resource.MustParse("cpus:1").Quantities()},
+	{Guarantees: resource.MustParse("cpus:2;mem:64").Quantities(), Limits: resource.MustParse("cpus:3").Quantities()},
+}
+
 var sizes = []string{"cpus:4;mem:128", "cpus:1;mem:32;ports:[1-5]", "cpus:0.5;cpus(a):2;mem(a):64", "mem:16"}
 
 // TestRandomEvents holds for whatever happens in whatever order: what the allocator has added up step by step is what one
@@ -35,7 +43,7 @@ func TestRandomEvents(t *testing.T) {
 			m.Seed(rapid.Uint64().Draw(t, "seed"))
 		}
 		for _, id := range []string{"F0", "F1", "F2"} {
-			roles := rapid.SampledFrom([][]string{{"a"}, {"b"}, {"a", "b"}}).Draw(t, "roles")
+			roles := rapid.SampledFrom([][]string{{"a"}, {"b"}, {"a", "b"}, {"a/x"}, {"a", "a/x"}, {"a/y"}}).Draw(t, "roles")
 			m.AddFramework(id, roles, nil)
 			for _, role := range roles {
 				m.clients = append(m.clients, Client{id, role})
@@ -52,7 +60,7 @@ func TestRandomEvents(t *testing.T) {
 
 func (m *model) happen(t *rapid.T) {
 	client := rapid.SampledFrom(m.clients).Draw(t, "client")
-	switch rapid.IntRange(0, 11).Draw(t, "event") {
+	switch rapid.IntRange(0, 13).Draw(t, "event") {
 	case 0:
 		id := fmt.Sprintf("S%d", m.serial)
 		m.serial++
@@ -78,6 +86,9 @@ func (m *model) happen(t *rapid.T) {
 		m.end(t)
 	case 9:
 		m.charge(t, client)
+	case 10:
+		role := rapid.SampledFrom([]string{"a", "a/x", "b", "c"}).Draw(t, "quota of")
+		m.SetQuota(role, rapid.SampledFrom(quotas).Draw(t, "quota"))
 	default:
 		m.now = m.now.Add(time.Duration(rapid.IntRange(0, 2000).Draw(t, "ms")) * time.Millisecond)
 		m.step(t)
@@ -87,6 +98,20 @@ func (m *model) happen(t *rapid.T) {
 // step checks each offer against what the client may and wants to have.
 func (m *model) step(t *rapid.T) {
 	before := m.Shares()
+	over, lack := map[string]string{}, m.LacksHeadroom()
+	for role := range m.tree.roles {
+		over[role] = m.OverLimit(role).String()
+	}
+	defer func() {
+		for role := range m.tree.roles {
+			if got := m.OverLimit(role).String(); got != over[role] {
+				t.Fatalf("role %s was over its limit by %q, and is by %q", role, over[role], got)
+			}
+		}
+		if !lack.Contains(m.LacksHeadroom()) {
+			t.Fatalf("headroom lacked %v, and lacks %v", lack, m.LacksHeadroom())
+		}
+	}()
 	for _, o := range m.Step(m.now) {
 		if !m.active[o.Framework] {
 			t.Fatalf("%v is not active and is offered %v", o.Client, o.Resources)
@@ -95,7 +120,7 @@ func (m *model) step(t *rapid.T) {
 			t.Fatalf("%v is suppressed and is offered %v (shares before: %v)", o.Client, o.Resources, before)
 		}
 		for r := range o.Resources.All() {
-			if r.Role() != resource.Unreserved && r.Role() != o.Role {
+			if r.Role() != resource.Unreserved && !isWithin(o.Role, r.Role()) {
 				t.Fatalf("%v is offered %v", o.Client, r)
 			}
 		}
@@ -178,7 +203,7 @@ func TestTheOrderIsThatOfShares(t *testing.T) {
 		}
 		held := map[Client]resource.Quantities{}
 		total := resource.Quantities{}
-		for _, s := range a.ledger.sorted {
+		for _, s := range a.ledger.all {
 			total = total.Add(s.total.Quantities())
 		}
 		for _, o := range a.Step(noon) {

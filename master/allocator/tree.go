@@ -2,32 +2,50 @@ package allocator
 
 import (
 	"cmp"
-	"maps"
 	"slices"
+	"strings"
 
+	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/resource"
 )
 
-// tree orders roles, and in each role its clients, by dominant share. The two levels are nodes of one kind.
+// tree orders roles, and in each role its clients, by dominant share:
+//
+//	root ─ eng ─┬─ .       ─ clients of eng
+//	            └─ eng/web ─ . ─ clients of eng/web
+//
+// A role competes with its siblings with all that is held below it; the clients that are in it itself stand together as
+// one of its children. Invariant: a node is there as long as something is held or reserved below it, somebody subscribes
+// below it, or it has a quota.
 type tree struct {
-	root    *node
-	clients map[Client]*node
-	weights map[string]float64 // of roles, where it is not 1
-	ranks   uint64             // the seed of ranks; 0: none
+	root     *node
+	roles    map[string]*node // by their whole path
+	clients  map[Client]*node
+	weights  map[string]float64 // of roles, where it is not 1
+	ranks    uint64             // the seed of ranks; 0: none
+	excluded []string           // names of resources that make no share
 
 	names map[string]int // the index of each scalar resource in the vectors
+	fair  []bool         // by the same index: it makes a share
 	total vector         // of all slaves
 	// stale says that total has changed, so that shares and orders are to be made anew before they count.
 	stale bool
+
+	guarantees int // how many roles have one
+	limits     int
+	minimum    []vector // an offer has all of one of these at least
+
+	byIndex []*node  // clients by index; nil: nobody has it
+	indices []uint32 // that nobody has
+	life    uint64   // of clients' filters; see node.life
+
+	all, plain vector // of measure
 }
 
-// vector holds thousandths of scalar resources, by the index that the tree gave their names. It may be shorter than
-// there are names.
-type vector []int64
-
-// node is the root, a role or a client.
+// node is the root, a role, a role's own clients together, or a client.
 type node struct {
-	name   string
+	name   string // of a role its whole path, of its own clients ".", of a client its framework
+	kind   kind
 	parent *node
 	weight float64
 	rank   uint64 // breaks ties, after given
@@ -35,21 +53,41 @@ type node struct {
 	given  uint64 // how often something was offered to it: of two with equal shares the one with less comes first
 	share  float64
 
-	children   map[string]*node // of the root and of roles
-	order      []*node          // the children that compete, by less; Invariant: sorted unless tree.stale
-	competes   bool             // it is in its parent's order
-	subscribed bool             // a client that its framework asks for; others only hold something
+	children map[string]*node // none of clients
+	own      *node            // of a role: its own clients, nil if it has none
+	order    []*node          // the children that compete, by less; Invariant: sorted unless tree.stale
+	competes bool             // it is in its parent's order
 
-	client  Client
-	filters map[*account][]filter
+	quota // of roles
+
+	// Of clients:
+	client     Client
+	subscribed bool // its framework asks for it; others only hold something
+	holdings   int  // how many slaves it holds something of
+	gpus       bool // it may be offered slaves that have gpus
+	index      uint32
+	life       uint64 // its filters count while they are of this life
+	filtered   bool   // it has refused something in this life
 }
 
-func newTree() tree {
+type kind uint8
+
+const (
+	roleNode kind = iota // the root is one
+	ownNode
+	clientNode
+)
+
+const ownName = "."
+
+func newTree(excluded []string) tree {
 	return tree{
-		root:    &node{children: map[string]*node{}},
-		clients: map[Client]*node{},
-		weights: map[string]float64{},
-		names:   map[string]int{},
+		root:     &node{children: map[string]*node{}, weight: 1},
+		roles:    map[string]*node{},
+		clients:  map[Client]*node{},
+		weights:  map[string]float64{},
+		names:    map[string]int{},
+		excluded: excluded,
 	}
 }
 
@@ -72,23 +110,26 @@ func compareClients(a, b Client) int {
 
 func (t *tree) seed(seed uint64) {
 	t.ranks = seed
-	for _, role := range t.root.children {
-		role.rank = t.rank(role.name)
-		for _, client := range role.children {
-			client.rank = t.rank(client.name)
-		}
-	}
+	t.root.each(func(n *node) { n.rank = t.rank(n) })
 	t.stale = true
 }
 
+// each calls do for the node and all below it.
+func (n *node) each(do func(*node)) {
+	do(n)
+	for _, child := range n.children {
+		child.each(do)
+	}
+}
+
 // rank mixes a name with the seed (FNV-1a, then the finalizer of splitmix64): the same on every machine.
-func (t *tree) rank(name string) uint64 {
+func (t *tree) rank(n *node) uint64 {
 	if t.ranks == 0 {
 		return 0
 	}
 	h := uint64(14695981039346656037) ^ t.ranks
-	for i := range len(name) {
-		h = (h ^ uint64(name[i])) * 1099511628211
+	for i := range len(n.name) {
+		h = (h ^ uint64(n.name[i])) * 1099511628211
 	}
 	return mix(h)
 }
@@ -105,9 +146,36 @@ func (t *tree) setWeight(role string, weight float64) {
 	} else {
 		t.weights[role] = weight
 	}
-	if n := t.root.children[role]; n != nil {
-		t.change(n, func() { n.weight = weight })
+	if n := t.roles[role]; n != nil {
+		was := t.lift(n)
+		n.weight = weight
+		t.settle(n, was)
 	}
+}
+
+// attach puts a new node below its parent.
+func (t *tree) attach(n *node) *node {
+	n.rank = t.rank(n)
+	n.parent.children[n.name] = n
+	return n
+}
+
+// role returns the node of a role, which it makes if need be, with those above it.
+func (t *tree) role(path string) *node {
+	if n := t.roles[path]; n != nil {
+		return n
+	}
+	parent := t.root
+	if i := strings.LastIndexByte(path, '/'); i > 0 {
+		parent = t.role(path[:i])
+	}
+	weight, ok := t.weights[path]
+	if !ok {
+		weight = 1
+	}
+	n := t.attach(&node{name: path, parent: parent, weight: weight, children: map[string]*node{}})
+	t.roles[path] = n
+	return n
 }
 
 // client returns the client's node, which it makes if need be.
@@ -115,53 +183,57 @@ func (t *tree) client(c Client) *node {
 	if n := t.clients[c]; n != nil {
 		return n
 	}
-	role := t.root.children[c.Role]
-	if role == nil {
-		weight, ok := t.weights[c.Role]
-		if !ok {
-			weight = 1
-		}
-		role = &node{name: c.Role, parent: t.root, weight: weight, rank: t.rank(c.Role), children: map[string]*node{}}
-		t.root.children[c.Role] = role
+	role := t.role(c.Role)
+	if role.own == nil {
+		role.own = t.attach(&node{name: ownName, kind: ownNode, parent: role, weight: 1, children: map[string]*node{}})
 	}
-	n := &node{name: c.Framework, parent: role, weight: 1, rank: t.rank(c.Framework), client: c}
-	role.children[c.Framework] = n
+	t.life++
+	n := t.attach(&node{name: c.Framework, kind: clientNode, parent: role.own, weight: 1, client: c, index: t.newIndex(), life: t.life})
+	t.byIndex[n.index] = n
 	t.clients[c] = n
 	return n
 }
 
-func (t *tree) subscribe(c Client) { t.client(c).subscribed = true }
-
-func (t *tree) unsubscribe(c Client) {
-	t.compete(c, false)
-	n := t.client(c)
-	n.subscribed = false
-	n.filters = nil
-	t.maybeForget(n)
+func (t *tree) newIndex() uint32 {
+	if last := len(t.indices) - 1; last >= 0 {
+		i := t.indices[last]
+		t.indices = t.indices[:last]
+		return i
+	}
+	t.byIndex = append(t.byIndex, nil)
+	return uint32(len(t.byIndex) - 1)
 }
 
-// maybeForget removes a client that neither is subscribed nor holds anything, and a role without clients.
+// isIdle reports whether the tree can do without the node.
+func (n *node) isIdle() bool {
+	return n.parent != nil && len(n.children) == 0 && !n.subscribed && n.holdings == 0 && !n.quota.isSet() && n.charged.isZero()
+}
+
+// maybeForget removes a node that nothing is below of any more, and then those above it.
 func (t *tree) maybeForget(n *node) {
-	if n.subscribed || !n.held.isZero() {
-		return
-	}
-	delete(t.clients, n.client)
-	role := n.parent
-	delete(role.children, n.name)
-	if len(role.children) == 0 {
-		delete(t.root.children, role.name)
+	for n.isIdle() {
+		p := n.parent
+		delete(p.children, n.name)
+		switch n.kind {
+		case clientNode:
+			delete(t.clients, n.client)
+			t.byIndex[n.index] = nil
+			t.indices = append(t.indices, n.index)
+		case ownNode:
+			p.own = nil
+		case roleNode:
+			delete(t.roles, n.name)
+		}
+		n = p
 	}
 }
 
-// compete brings a client into the order of its role, or takes it out; a role competes while one of its clients does.
-func (t *tree) compete(c Client, competes bool) {
-	n := t.client(c)
-	if n.competes == competes {
-		return
-	}
-	n.enter(competes)
-	if role := n.parent; role.competes != (len(role.order) > 0) {
-		role.enter(len(role.order) > 0)
+// compete brings a client into the order of its role, or takes it out. What is above it competes while one below does.
+func (t *tree) compete(n *node, competes bool) {
+	for n.parent != nil && n.competes != competes {
+		n.enter(competes)
+		n = n.parent
+		competes = len(n.order) > 0
 	}
 }
 
@@ -177,45 +249,78 @@ func (n *node) enter(competes bool) {
 	p.order = slices.Insert(p.order, i, n)
 }
 
-// give accounts for resources that a client now holds; offered counts an offer.
-func (t *tree) give(leaf *node, r resource.Resources, offered bool) {
-	q := r.Quantities()
-	for n := leaf; n != nil; n = n.parent {
-		t.change(n, func() {
-			n.held = t.add(n.held, q, 1)
-			if offered {
-				n.given++
-			}
-		})
-	}
-}
+// measured is how much resources are by the index of their names: of everything, and of what is unreserved and cannot be
+// taken away, which is what quota is about. It counts until the next call of measure.
+type measured struct{ all, plain vector }
 
-// take accounts for resources that a client has no longer.
-func (t *tree) take(c Client, r resource.Resources) {
-	leaf := t.client(c)
-	q := r.Quantities()
-	for n := leaf; n != nil; n = n.parent {
-		t.change(n, func() { n.held = t.add(n.held, q, -1) })
-	}
-	t.maybeForget(leaf)
-}
-
-// change changes what places a node among its siblings, and moves it to its new place.
-func (t *tree) change(n *node, how func()) {
-	if n.parent == nil || t.stale || !n.competes {
-		how()
-		if !t.stale {
-			n.share = t.share(n)
+func (t *tree) measure(r resource.Resources) measured {
+	clear(t.all)
+	clear(t.plain)
+	for x := range r.All() {
+		if x.Kind() != resource.KindScalar {
+			continue
 		}
-		return
+		i, amount := t.name(x.Name()), x.Thousandths()
+		t.all[i] += amount
+		if x.Role() == resource.Unreserved && !x.Revocable() {
+			t.plain[i] += amount
+		}
 	}
-	order := n.parent.order
-	i, found := slices.BinarySearchFunc(order, n, (*node).less)
+	return measured{t.all, t.plain}
+}
+
+// name returns the index of a resource's name.
+func (t *tree) name(name string) int {
+	i, ok := t.names[name]
+	if !ok {
+		i = len(t.names)
+		t.names[name] = i
+		t.fair = append(t.fair, !slices.Contains(t.excluded, name))
+		t.all, t.plain = append(t.all, 0), append(t.plain, 0)
+	}
+	return i
+}
+
+// move accounts for resources that a client holds from now on (sign 1), or no longer (sign -1). offered counts an offer.
+func (t *tree) move(leaf *node, m measured, sign int64, offered bool) {
+	for n := leaf; n != nil; n = n.parent {
+		was := t.lift(n)
+		n.held.add(m.all, sign)
+		if offered {
+			n.given++
+		}
+		if n.kind == roleNode {
+			n.charged.add(m.plain, sign)
+			t.renewNeed(n)
+			t.renewFull(n)
+		}
+		t.settle(n, was)
+	}
+}
+
+// lift returns the place of a node among its siblings before something changes that decides on it, -1 if that does not
+// matter.
+func (t *tree) lift(n *node) int {
+	if n.parent == nil || t.stale || !n.competes || len(n.parent.order) == 1 {
+		return -1
+	}
+	i, found := slices.BinarySearchFunc(n.parent.order, n, (*node).less)
 	if !found {
 		panic("allocator: " + n.name + " is not where its share is")
 	}
-	how()
+	return i
+}
+
+// settle makes a node's share anew and moves it from the place where it was to where it belongs.
+func (t *tree) settle(n *node, i int) {
+	if t.stale || n.parent == nil {
+		return
+	}
 	n.share = t.share(n)
+	if i < 0 {
+		return
+	}
+	order := n.parent.order
 	if i+1 < len(order) && n.less(order[i+1]) > 0 {
 		j, _ := slices.BinarySearchFunc(order[i+1:], n, (*node).less)
 		copy(order[i:], order[i+1:i+1+j])
@@ -232,21 +337,31 @@ func (t *tree) change(n *node, how func()) {
 func (t *tree) share(n *node) float64 {
 	share := 0.0
 	for i, amount := range n.held {
-		if amount > 0 && t.total[i] > 0 {
+		if amount > 0 && t.total[i] > 0 && t.fair[i] {
 			share = max(share, float64(amount)/float64(t.total[i]))
 		}
 	}
 	return share / n.weight
 }
 
-func (t *tree) addTotal(r resource.Resources) {
-	t.total = t.add(t.total, r.Quantities(), 1)
+// changeTotal accounts for the resources of a slave that comes (sign 1) or goes (sign -1).
+func (t *tree) changeTotal(r resource.Resources, sign int64) {
+	t.total.add(t.measure(r).all, sign)
 	t.stale = true
-}
-
-func (t *tree) subTotal(r resource.Resources) {
-	t.total = t.add(t.total, r.Quantities(), -1)
-	t.stale = true
+	for x := range r.All() {
+		if x.Role() == resource.Unreserved || x.Revocable() || x.Kind() != resource.KindScalar {
+			continue
+		}
+		// What is reserved for a role is charged to it, whoever holds it.
+		i := t.name(x.Name())
+		leaf := t.role(x.Role())
+		for n := leaf; n != nil; n = n.parent {
+			n.charged.addAt(i, sign*x.Thousandths())
+			t.renewNeed(n)
+			t.renewFull(n)
+		}
+		t.maybeForget(leaf)
+	}
 }
 
 // refresh makes shares and orders anew if the cluster has changed.
@@ -255,48 +370,13 @@ func (t *tree) refresh() {
 		return
 	}
 	t.stale = false
-	for _, role := range t.root.children {
-		role.share = t.share(role)
-		for _, client := range role.children {
-			client.share = t.share(client)
+	t.root.each(func(n *node) {
+		if n.parent != nil {
+			n.share = t.share(n)
 		}
-		slices.SortFunc(role.order, (*node).less)
-	}
-	slices.SortFunc(t.root.order, (*node).less)
+	})
+	t.root.each(func(n *node) { slices.SortFunc(n.order, (*node).less) })
 }
-
-// forgetSlave drops what clients refused on a slave.
-func (t *tree) forgetSlave(s *account) {
-	for _, n := range t.clients {
-		delete(n.filters, s)
-	}
-}
-
-// add returns v + sign × q, in v's memory where it fits.
-func (t *tree) add(v vector, q resource.Quantities, sign int64) vector {
-	for _, x := range q {
-		i, ok := t.names[x.Name]
-		if !ok {
-			i = len(t.names)
-			t.names[x.Name] = i
-		}
-		for len(v) <= i {
-			v = append(v, 0)
-		}
-		v[i] += sign * x.Thousandths
-	}
-	return v
-}
-
-// at is an amount of a vector whose end may be missing.
-func at(v vector, i int) int64 {
-	if i < len(v) {
-		return v[i]
-	}
-	return 0
-}
-
-func (v vector) isZero() bool { return !slices.ContainsFunc(v, func(x int64) bool { return x != 0 }) }
 
 // Share is where a role or a client stands.
 type Share struct {
@@ -307,15 +387,18 @@ type Share struct {
 	Competes  bool
 }
 
-// Shares returns every role with its clients after it, by name.
+// Shares returns every role with its clients after it, by name. Those of a role include those of the roles below it.
 func (a *Allocator) Shares() []Share {
 	a.tree.refresh()
 	var list []Share
-	for _, name := range slices.Sorted(maps.Keys(a.tree.root.children)) {
-		role := a.tree.root.children[name]
+	for _, name := range sortedKeys(a.tree.roles) {
+		role := a.tree.roles[name]
 		list = append(list, Share{Role: name, Share: role.share, Weight: role.weight, Competes: role.competes})
-		for _, id := range slices.Sorted(maps.Keys(role.children)) {
-			c := role.children[id]
+		if role.own == nil {
+			continue
+		}
+		for _, id := range sortedKeys(role.own.children) {
+			c := role.own.children[id]
 			list = append(list, Share{Role: name, Framework: id, Share: c.share, Weight: c.weight, Competes: c.competes})
 		}
 	}
@@ -329,3 +412,6 @@ func (a *Allocator) Weight(role string) float64 {
 	}
 	return 1
 }
+
+// isWithin reports whether a role is another or lies below it.
+func isWithin(role, parent string) bool { return role == parent || mesos.IsSubrole(role, parent) }

@@ -21,6 +21,8 @@ type Options struct {
 	Published *master.Published
 	// Stats, if set, are the numbers of the node's actors.
 	Stats func() actor.Stats
+	// Collectors have further figures for /metrics.
+	Collectors []prometheus.Collector
 }
 
 // New returns the handler of
@@ -33,6 +35,7 @@ type Options struct {
 func New(o Options) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collector{o}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(o.Collectors...)
 	mux := http.NewServeMux()
 	for _, prefix := range []string{"", "/master"} {
 		mux.Handle("GET "+prefix+"/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))

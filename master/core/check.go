@@ -34,6 +34,10 @@ func (c *Core) checkSlaves() error {
 			return fmt.Errorf("slave %s is connected, and about to time out", id)
 		case !c.allocator.HasSlave(id):
 			return fmt.Errorf("slave %s is not known to the allocator", id)
+		case c.allocator.IsActive(id) != (sl.connected() && c.registry.IsOffered(id)):
+			return fmt.Errorf("slave %s: connected is %v, to be offered %v, and active %v", id, sl.connected(), c.registry.IsOffered(id), c.allocator.IsActive(id))
+		case c.isGone(id):
+			return fmt.Errorf("slave %s is registered and gone", id)
 		}
 		for key, t := range sl.tasks {
 			if f := c.frameworks[key.framework]; t.slave != sl || f == nil || f.tasks[key.task] != t {

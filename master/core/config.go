@@ -63,12 +63,18 @@ type Config struct {
 	SlaveTimeout           time.Duration
 	SlaveReregisterTimeout time.Duration
 	AllocationInterval     time.Duration // of allocator.DefaultInterval
+	OfferTimeout           time.Duration // how long an offer may wait for its answer; 0, the default, is for ever
+
+	// Unfair names scalar resources that do not count in shares; none by default.
+	Unfair []string
 
 	MaxCompletedFrameworks          int
 	MaxCompletedTasksPerFramework   int
 	MaxCompletedTasks               int
 	MaxUnreachableTasksPerFramework int
 
+	// Scheme is that of the URLs of slaves: "https" where nodes speak TLS; "" is "http".
+	Scheme string
 	// Flags are the master's flags as GET_FLAGS shows them, in this order.
 	Flags []Flag
 }
@@ -77,6 +83,7 @@ type Config struct {
 type Flag struct{ Name, Value string }
 
 func (c Config) withDefaults() Config {
+	c.Scheme = cmp.Or(c.Scheme, "http")
 	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, DefaultHeartbeatInterval)
 	c.SlaveTimeout = cmp.Or(c.SlaveTimeout, DefaultSlaveTimeout)
 	c.SlaveReregisterTimeout = cmp.Or(c.SlaveReregisterTimeout, DefaultSlaveReregisterTimeout)

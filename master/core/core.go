@@ -146,7 +146,7 @@ func (c *Core) born(e Born) {
 	c.removed.limit = MaxRemovedSlaves
 	c.history = newHistory(c.config)
 	c.timers.init()
-	c.allocator = allocator.New(allocator.Options{Interval: c.config.AllocationInterval})
+	c.allocator = allocator.New(allocator.Options{Interval: c.config.AllocationInterval, Unfair: c.config.Unfair})
 }
 
 // recover takes over what the registry remembers: its slaves are expected back.
@@ -157,6 +157,9 @@ func (c *Core) recover(e Recovered) {
 	}
 	for role, weight := range c.registry.Weights {
 		c.allocator.SetWeight(role, weight)
+	}
+	for role, quota := range c.registry.Quotas {
+		c.allocator.SetQuota(role, allocator.Quota(quota))
 	}
 }
 
@@ -208,6 +211,8 @@ func (c *Core) tick() {
 			c.failoverTimeout(c.frameworks[timer.id])
 		case slaveTimer:
 			c.slaveTimeout(timer.id)
+		case offerTimer:
+			c.offerTimeout(c.offers[timer.id])
 		}
 	}
 	c.offer(c.allocator.Step(c.now))

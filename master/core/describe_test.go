@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -30,8 +31,14 @@ func describe(message proto.Message) string {
 			line += fmt.Sprintf(" under executor %s/%s %s", e.GetFrameworkId().GetValue(), e.GetExecutorId().GetValue(), text(e.GetResources()))
 		}
 		return line
+	case *wire.Explanation:
+		return describeExplanation(m)
 	case *wire.KillTask:
-		return fmt.Sprintf("KillTask %s/%s", m.GetFrameworkId().GetValue(), m.GetTaskId().GetValue())
+		text := fmt.Sprintf("KillTask %s/%s", m.GetFrameworkId().GetValue(), m.GetTaskId().GetValue())
+		if grace := m.GetKillPolicy().GetGracePeriod(); grace != nil {
+			text += fmt.Sprintf(" within %v", time.Duration(grace.GetNanoseconds()))
+		}
+		return text
 	case *wire.ShutdownExecutor:
 		return fmt.Sprintf("ShutdownExecutor %s/%s", m.GetFrameworkId().GetValue(), m.GetExecutorId().GetValue())
 	case *wire.RemoveFramework:
@@ -109,4 +116,18 @@ func describeStatus(s *mesos.TaskStatus) string {
 		line += " uuid " + uuidText(s.GetUuid())
 	}
 	return line
+}
+
+func describeExplanation(m *wire.Explanation) string {
+	text := "Explanation"
+	for _, w := range m.GetWaiting() {
+		text += fmt.Sprintf("\n    %s%s: share %.2f against fair %.2f", or(w.GetFrameworkId().GetValue(), "anybody "), "("+w.GetRole()+")", w.GetShare(), w.GetFairShare())
+		for _, reason := range w.GetReasons() {
+			text += "; " + reason
+		}
+		for _, sl := range w.GetSlaves() {
+			text += fmt.Sprintf("\n      %s: %s", sl.GetHostname(), sl.GetReason())
+		}
+	}
+	return text
 }

@@ -58,7 +58,7 @@ type SessionClosed struct {
 	Reason  string
 }
 
-// Asked is a question of an operator: a masterpb.Call or a wire.OperatorKillTask. A Reply answers it.
+// Asked is a question of an operator: a masterpb.Call, a wire.OperatorKillTask or a wire.Explain. A Reply answers it.
 type Asked struct {
 	Request Request
 	Message proto.Message
@@ -106,7 +106,7 @@ type Persist struct {
 	Change registry.Change
 }
 
-// Reply answers an Asked: with a masterpb.Response, a wire.OperatorDone or a wire.Refused.
+// Reply answers an Asked: with a masterpb.Response, a wire.Explanation, a wire.OperatorDone or a wire.Refused.
 type Reply struct {
 	Request Request
 	Message proto.Message

@@ -163,6 +163,7 @@ func (c *Core) subscribe(s *session, call *schedulerpb.Call) {
 	f.session, s.framework, f.recovered = s, f, false
 	c.timers.cancel(failoverTimer, f.id)
 	c.allocator.UpdateFramework(f.id, mesos.RolesOf(f.info), suppressed)
+	c.allocator.OfferGPUs(f.id, f.can(mesos.FrameworkInfo_Capability_GPU_RESOURCES))
 	c.greet(f)
 	c.allocator.ActivateFramework(f.id)
 }

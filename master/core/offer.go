@@ -60,6 +60,9 @@ func (c *Core) addOffer(f *framework, sl *slave, role string, r resource.Resourc
 	o.message = c.shownOffer(o)
 	c.offers[o.id], f.offers[o.id], sl.offers[o.id] = o, o, o
 	c.counters.Offers++
+	if c.config.OfferTimeout > 0 {
+		c.timers.set(offerTimer, o.id, c.now.Add(c.config.OfferTimeout))
+	}
 	return o
 }
 
@@ -69,6 +72,16 @@ func (c *Core) forgetOffer(o *offer) {
 	delete(c.offers, o.id)
 	delete(o.framework.offers, o.id)
 	delete(o.slave.offers, o.id)
+	if c.config.OfferTimeout > 0 {
+		c.timers.cancel(offerTimer, o.id)
+	}
+}
+
+// offerTimeout takes back an offer that nobody has answered in time: others may want it.
+func (c *Core) offerTimeout(o *offer) {
+	c.note("framework %s has not answered offer %s within %v", o.framework.id, o.id, c.config.OfferTimeout)
+	c.withdraw(o)
+	c.tellRescinded(o)
 }
 
 // withdraw ends an offer and gives its resources back.
@@ -127,7 +140,7 @@ func (c *Core) shownOffer(o *offer) *mesos.Offer {
 		FrameworkId:    o.framework.info.Id,
 		AgentId:        o.slave.info.Id,
 		Hostname:       proto.String(o.slave.info.GetHostname()),
-		Url:            &mesos.URL{Scheme: proto.String("http"), Address: address, Path: proto.String("/slave(1)")},
+		Url:            &mesos.URL{Scheme: proto.String(c.config.Scheme), Address: address, Path: proto.String("/slave(1)")},
 		Domain:         o.slave.info.Domain,
 		Attributes:     o.slave.info.Attributes,
 		Resources:      shownResources(o.framework, o.resources, o.role),

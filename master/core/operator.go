@@ -22,6 +22,8 @@ func (c *Core) asked(e Asked) {
 		c.operatorCall(e.Request, m)
 	case *wire.OperatorKillTask:
 		c.operatorKill(e.Request, m)
+	case *wire.Explain:
+		c.explain(e.Request, m)
 	default:
 		c.refuseRequest(e.Request, "%s is nothing that an operator can ask", e.Message.ProtoReflect().Descriptor().Name())
 	}
@@ -61,8 +63,20 @@ func (c *Core) operatorCall(r Request, call *masterpb.Call) {
 		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_STATE.Enum(), GetState: &masterpb.Response_GetState{
 			GetTasks: c.getTasks(), GetExecutors: c.getExecutors(), GetFrameworks: c.getFrameworks(), GetAgents: c.getAgents(),
 		}})
+	case masterpb.Call_GET_QUOTA:
+		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_QUOTA.Enum(), GetQuota: c.getQuota()})
 	case masterpb.Call_UPDATE_WEIGHTS:
 		c.updateWeights(r, call.GetUpdateWeights())
+	case masterpb.Call_UPDATE_QUOTA:
+		c.updateQuota(r, call.GetUpdateQuota())
+	case masterpb.Call_DEACTIVATE_AGENT:
+		c.deactivateSlave(r, call.GetDeactivateAgent().GetAgentId().GetValue())
+	case masterpb.Call_REACTIVATE_AGENT:
+		c.reactivateSlave(r, call.GetReactivateAgent().GetAgentId().GetValue())
+	case masterpb.Call_DRAIN_AGENT:
+		c.drainSlave(r, call.GetDrainAgent())
+	case masterpb.Call_MARK_AGENT_GONE:
+		c.operatorGone(r, call.GetMarkAgentGone().GetAgentId().GetValue())
 	case masterpb.Call_TEARDOWN:
 		c.operatorTeardown(r, call.GetTeardown())
 	default:

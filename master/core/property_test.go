@@ -3,6 +3,7 @@ package core
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/stoa-project/stoa/master/registry"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+	"github.com/stoa-project/stoa/proto/mesos/quotapb"
 )
 
 var (
@@ -285,7 +287,8 @@ func (w *world) confirm(fail bool) {
 
 func (w *world) ask() {
 	w.request++
-	types := []masterpb.Call_Type{masterpb.Call_GET_STATE, masterpb.Call_GET_ROLES, masterpb.Call_GET_METRICS, masterpb.Call_TEARDOWN, masterpb.Call_UPDATE_WEIGHTS}
+	types := []masterpb.Call_Type{masterpb.Call_GET_STATE, masterpb.Call_GET_ROLES, masterpb.Call_GET_METRICS, masterpb.Call_TEARDOWN, masterpb.Call_UPDATE_WEIGHTS,
+		masterpb.Call_UPDATE_QUOTA, masterpb.Call_DEACTIVATE_AGENT, masterpb.Call_REACTIVATE_AGENT, masterpb.Call_DRAIN_AGENT, masterpb.Call_MARK_AGENT_GONE}
 	call := &masterpb.Call{Type: types[w.rand.IntN(len(types))].Enum()}
 	switch call.GetType() {
 	case masterpb.Call_TEARDOWN:
@@ -293,11 +296,39 @@ func (w *world) ask() {
 	case masterpb.Call_UPDATE_WEIGHTS:
 		call.UpdateWeights = &masterpb.Call_UpdateWeights{WeightInfos: []*mesos.WeightInfo{{Role: proto.String("a"), Weight: proto.Float64(float64(w.rand.IntN(4)))}}}
 	}
+	id := mesos.NewAgentID(w.slaves[w.rand.IntN(len(w.slaves))].id)
+	switch call.GetType() {
+	case masterpb.Call_UPDATE_QUOTA:
+		amount := func(cpus int) map[string]*mesos.Value_Scalar {
+			return map[string]*mesos.Value_Scalar{"cpus": {Value: proto.Float64(float64(cpus))}}
+		}
+		config := &quotapb.QuotaConfig{Role: proto.String([]string{"a", "b"}[w.rand.IntN(2)])}
+		if w.rand.IntN(2) == 0 {
+			config.Limits = amount(2 + w.rand.IntN(4))
+		}
+		if w.rand.IntN(2) == 0 {
+			config.Guarantees = amount(w.rand.IntN(4))
+		}
+		call.UpdateQuota = &masterpb.Call_UpdateQuota{Force: proto.Bool(w.rand.IntN(2) == 0), QuotaConfigs: []*quotapb.QuotaConfig{config}}
+	case masterpb.Call_DEACTIVATE_AGENT:
+		call.DeactivateAgent = &masterpb.Call_DeactivateAgent{AgentId: id}
+	case masterpb.Call_REACTIVATE_AGENT:
+		call.ReactivateAgent = &masterpb.Call_ReactivateAgent{AgentId: id}
+	case masterpb.Call_DRAIN_AGENT:
+		call.DrainAgent = &masterpb.Call_DrainAgent{AgentId: id, MarkGone: proto.Bool(w.rand.IntN(2) == 0)}
+	case masterpb.Call_MARK_AGENT_GONE:
+		call.MarkAgentGone = &masterpb.Call_MarkAgentGone{AgentId: id}
+	}
 	w.feed(Asked{w.request, call})
 }
 
 // settle brings everybody back and lets every update be acknowledged. Then the master and its slaves must agree.
 func (w *world) settle() {
+	w.confirm(false)
+	for _, id := range slices.Sorted(maps.Keys(w.core.registry.Draining)) { // Else one could be given up at the very end.
+		w.request++
+		w.feed(Asked{w.request, &masterpb.Call{Type: masterpb.Call_REACTIVATE_AGENT.Enum(), ReactivateAgent: &masterpb.Call_ReactivateAgent{AgentId: mesos.NewAgentID(id)}}})
+	}
 	for range 3 { // What was refused in the first round may come in the second, as somebody else.
 		w.confirm(false)
 		for _, s := range w.slaves {

@@ -34,6 +34,7 @@ func (c *Core) reconcile(f *framework, m *schedulerpb.Call_Reconcile) {
 //	its slave may still come back with it                nothing yet
 //	its slave is registered, and does not have it        GONE
 //	its slave is unreachable                             UNREACHABLE
+//	an operator has given its slave up                   GONE_BY_OPERATOR
 //	nobody knows its slave                               UNKNOWN
 //
 // Frameworks that are not partition aware hear LOST instead of the last ones.
@@ -56,6 +57,8 @@ func (c *Core) reconcileTask(f *framework, id *mesos.TaskID, slaveID *mesos.Agen
 		v.state, v.message = mesos.TaskState_TASK_GONE, fmt.Sprintf("Reconciliation: slave %s does not have the task", sid)
 	case unreachable:
 		v.state, v.message = mesos.TaskState_TASK_UNREACHABLE, fmt.Sprintf("Reconciliation: slave %s is unreachable", sid)
+	case c.isGone(sid):
+		v.state, v.message = mesos.TaskState_TASK_GONE_BY_OPERATOR, fmt.Sprintf("Reconciliation: slave %s was given up by an operator", sid)
 	default:
 		v.state, v.message = mesos.TaskState_TASK_UNKNOWN, fmt.Sprintf("Reconciliation: neither the task nor slave %q is known", sid)
 	}

@@ -47,6 +47,8 @@ func (c *Core) checkReregister(s *session, m *wire.ReregisterSlave) error {
 		return fmt.Errorf("slave %s: this session is that of slave %s", id, s.slave.id)
 	case s.framework != nil:
 		return fmt.Errorf("slave %s: this session is a framework's", id)
+	case c.isGone(id):
+		return fmt.Errorf("slave %s at %s was given up by an operator and cannot come back: start it with an empty work_dir", id, place(info))
 	case c.removed.has(id):
 		return fmt.Errorf("slave %s at %s was removed and cannot come back: start it with an empty work_dir", id, place(info))
 	}
@@ -138,6 +140,7 @@ func (c *Core) slaveReadmitted(s *session, m *wire.ReregisterSlave, failure stri
 		c.confirmSlave(sl, true)
 		c.takeOver(sl, m)
 		c.deliverKills(sl)
+		c.drainTasks(sl)
 		c.counters.SlaveReregistrations++
 		c.note("slave %s came back at %s with %v, %d tasks and %d executors", id, place(sl.info), c.allocator.Total(id), len(sl.tasks), len(sl.executors))
 	}
@@ -158,7 +161,8 @@ func (c *Core) slaveBack(sl *slave, s *session, m *wire.ReregisterSlave) {
 	sl.version, sl.reregistered = m.GetVersion(), c.now
 	c.takeOver(sl, m)
 	c.deliverKills(sl)
-	c.allocator.ActivateSlave(sl.id)
+	c.maybeActivate(sl)
+	c.drainTasks(sl)
 	c.counters.SlaveReregistrations++
 	c.note("slave %s is connected again at %s, with %d tasks and %d executors", sl.id, place(sl.info), len(sl.tasks), len(sl.executors))
 }
@@ -177,6 +181,7 @@ func (c *Core) replaceInfo(sl *slave, info *mesos.AgentInfo) {
 	// What stays is what the slave lists too, and that fits: checkBelongings.
 	c.allocator.RemoveSlave(sl.id)
 	c.allocator.AddSlave(sl.id, total.Unallocate())
+	c.maybeActivate(sl)
 	old := c.places[place(info)]
 	sl.info = info
 	c.places[place(info)] = sl

@@ -8,10 +8,12 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/stoa-project/stoa/master/registry"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+	"github.com/stoa-project/stoa/proto/mesos/quotapb"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
 	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
@@ -19,7 +21,7 @@ import (
 
 // What each line of a script does.
 
-// bornLine: born [completed_frameworks=N] [completed_tasks=N] [tasks_of_framework=N] [unreachable_tasks=N]
+// bornLine: born [offer_timeout=D] [completed_frameworks=N] [completed_tasks=N] [tasks_of_framework=N] [unreachable_tasks=N]
 func (s *script) bornLine(_ []string, options map[string]string) {
 	var c Config
 	for name, field := range map[string]*int{
@@ -29,6 +31,9 @@ func (s *script) bornLine(_ []string, options map[string]string) {
 		if text, ok := options[name]; ok {
 			*field = s.number(text)
 		}
+	}
+	if timeout, ok := options["offer_timeout"]; ok {
+		c.OfferTimeout = s.duration(timeout)
 	}
 	s.life--
 	s.birth(c, registry.State{}, false)
@@ -186,10 +191,10 @@ func (s *script) disconnect(args []string, _ map[string]string) {
 
 var capabilities = map[string]mesos.FrameworkInfo_Capability_Type{
 	"multi": mesos.FrameworkInfo_Capability_MULTI_ROLE, "refined": mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT,
-	"partition": mesos.FrameworkInfo_Capability_PARTITION_AWARE,
+	"partition": mesos.FrameworkInfo_Capability_PARTITION_AWARE, "gpus": mesos.FrameworkInfo_Capability_GPU_RESOURCES,
 }
 
-// subscribe: subscribe F [new] [role=R | roles=R,R] [can=multi,refined,partition] [checkpoint] [failover=D] [id=ID|none]
+// subscribe: subscribe F [new] [role=R | roles=R,R] [can=multi,refined,partition,gpus] [checkpoint] [failover=D] [id=ID|none]
 // [suppressed=R,R] [user=U]. What is not said is as it was.
 func (s *script) subscribe(args []string, options map[string]string) {
 	p := s.peer(args[0])
@@ -489,6 +494,10 @@ func (s *script) operator(args []string, options map[string]string) {
 		ask(m)
 	case "weights":
 		m := &masterpb.Call_UpdateWeights{}
+		for _, arg := range args[1:] { // Roles with a slash.
+			role, weight, _ := strings.Cut(arg, "=")
+			options[role] = weight
+		}
 		for _, role := range slices.Sorted(keys(options)) {
 			weight, err := strconv.ParseFloat(options[role], 64)
 			if err != nil {
@@ -497,9 +506,60 @@ func (s *script) operator(args []string, options map[string]string) {
 			m.WeightInfos = append(m.WeightInfos, &mesos.WeightInfo{Role: proto.String(role), Weight: &weight})
 		}
 		ask(&masterpb.Call{Type: masterpb.Call_UPDATE_WEIGHTS.Enum(), UpdateWeights: m})
+	case "quota":
+		ask(s.quotaCall(args[1:], options))
+	case "explain":
+		ask(s.explainCall(args[1], options))
+	case "deactivate":
+		ask(&masterpb.Call{Type: masterpb.Call_DEACTIVATE_AGENT.Enum(), DeactivateAgent: &masterpb.Call_DeactivateAgent{AgentId: s.agent(args[1])}})
+	case "reactivate":
+		ask(&masterpb.Call{Type: masterpb.Call_REACTIVATE_AGENT.Enum(), ReactivateAgent: &masterpb.Call_ReactivateAgent{AgentId: s.agent(args[1])}})
+	case "drain":
+		m := &masterpb.Call_DrainAgent{AgentId: s.agent(args[1]), MarkGone: proto.Bool(slices.Contains(args, "gone"))}
+		if grace, ok := options["grace"]; ok {
+			m.MaxGracePeriod = durationpb.New(s.duration(grace))
+		}
+		ask(&masterpb.Call{Type: masterpb.Call_DRAIN_AGENT.Enum(), DrainAgent: m})
+	case "gone":
+		ask(&masterpb.Call{Type: masterpb.Call_MARK_AGENT_GONE.Enum(), MarkAgentGone: &masterpb.Call_MarkAgentGone{AgentId: s.agent(args[1])}})
 	default:
 		ask(&masterpb.Call{Type: masterpb.Call_Type(masterpb.Call_Type_value[args[0]]).Enum()})
 	}
+}
+
+// explainCall: operator explain F|ROLE [need=cpus:1,mem:64]
+func (s *script) explainCall(who string, options map[string]string) *wire.Explain {
+	m := &wire.Explain{Role: who, Need: map[string]float64{}}
+	if p := s.peers[who]; p != nil {
+		m.Role, m.FrameworkId = "", mesos.NewFrameworkID(p.id)
+	}
+	for part := range strings.SplitSeq(options["need"], ",") {
+		if name, value, ok := strings.Cut(part, ":"); ok {
+			m.Need[name] = float64(s.number(value))
+		}
+	}
+	return m
+}
+
+// quotaCall: operator quota ROLE [guarantees=cpus:1,mem:64] [limits=…] [force]
+func (s *script) quotaCall(args []string, options map[string]string) *masterpb.Call {
+	amounts := func(text string) map[string]*mesos.Value_Scalar {
+		m := map[string]*mesos.Value_Scalar{}
+		for part := range strings.SplitSeq(text, ",") {
+			if name, value, ok := strings.Cut(part, ":"); ok {
+				number, err := strconv.ParseFloat(value, 64)
+				if err != nil {
+					s.fatal("%v", err)
+				}
+				m[name] = &mesos.Value_Scalar{Value: &number}
+			}
+		}
+		return m
+	}
+	return &masterpb.Call{Type: masterpb.Call_UPDATE_QUOTA.Enum(), UpdateQuota: &masterpb.Call_UpdateQuota{
+		Force:        proto.Bool(slices.Contains(args, "force")),
+		QuotaConfigs: []*quotapb.QuotaConfig{{Role: &args[0], Guarantees: amounts(options["guarantees"]), Limits: amounts(options["limits"])}},
+	}}
 }
 
 func keys[V any](m map[string]V) func(func(string) bool) {
@@ -531,7 +591,14 @@ func (s *script) showLine(args []string, _ map[string]string) {
 func (s *script) showSlaves() {
 	m := s.core.getAgents()
 	for _, a := range m.GetAgents() {
-		s.print("%s %s active=%v total %s; allocated %s; offered %s", a.GetAgentInfo().GetId().GetValue(), a.GetPid(), a.GetActive(),
+		drain := ""
+		if a.DrainInfo != nil {
+			drain = " " + a.GetDrainInfo().GetState().String()
+		}
+		if a.GetDeactivated() {
+			drain += " deactivated"
+		}
+		s.print("%s %s active=%v%s total %s; allocated %s; offered %s", a.GetAgentInfo().GetId().GetValue(), a.GetPid(), a.GetActive(), drain,
 			text(a.GetTotalResources()), text(a.GetAllocatedResources()), text(a.GetOfferedResources()))
 	}
 	for _, a := range m.GetRecoveredAgents() {

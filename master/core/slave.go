@@ -149,6 +149,7 @@ func (c *Core) addSlave(s *session, info *mesos.AgentInfo, version string) *slav
 		panic(fmt.Sprintf("master: resources that were valid are not: %v", err))
 	}
 	c.allocator.AddSlave(sl.id, total.Unallocate())
+	c.maybeActivate(sl)
 	c.timers.cancel(slaveTimer, sl.id)
 	c.bind(s, sl)
 	if old != nil {

@@ -92,6 +92,7 @@ func (c *Core) dropTask(t *task) {
 	delete(t.framework.tasks, t.id)
 	delete(t.slave.tasks, t.key())
 	c.counters.TaskStates[t.state()]--
+	c.maybeDrained(t.slave)
 }
 
 // show replaces what readers see of a task.
@@ -256,10 +257,24 @@ func (f *framework) shown(state mesos.TaskState) mesos.TaskState {
 	return state
 }
 
+// tellUnheardEnd tells a scheduler of an end of which its slave cannot tell it any more: the master knows it from the
+// latest state that comes with each update, the scheduler has not acknowledged those before it.
+func (c *Core) tellUnheardEnd(t *task, reason mesos.TaskStatus_Reason, why string) {
+	if mesos.IsTerminal(t.unacknowledged.GetState()) {
+		return // The scheduler was told, its acknowledgement is missing.
+	}
+	status := c.tellMaster(t.framework, verdict{
+		task: t.seen.TaskId, slave: t.seen.AgentId, executor: t.seen.ExecutorId, state: t.state(), reason: reason,
+		message: "the task had ended before this: " + why,
+	})
+	c.remember(t, status)
+}
+
 // loseTask ends a task because of what happened to its slave. One that has ended already keeps its state: only its
 // acknowledgement is missing, which cannot come any more.
 func (c *Core) loseTask(t *task, state mesos.TaskState, reason mesos.TaskStatus_Reason, why string) {
 	if mesos.IsTerminal(t.state()) {
+		c.tellUnheardEnd(t, reason, why)
 		c.completeTask(t)
 		return
 	}
@@ -275,6 +290,7 @@ func (c *Core) loseTask(t *task, state mesos.TaskState, reason mesos.TaskStatus_
 // taskUnreachable keeps a task in mind whose slave is away: it may come back with it.
 func (c *Core) taskUnreachable(t *task, why string) {
 	if mesos.IsTerminal(t.state()) {
+		c.tellUnheardEnd(t, mesos.TaskStatus_REASON_AGENT_REMOVED, why)
 		c.completeTask(t)
 		return
 	}

@@ -18,6 +18,7 @@ const (
 	heartbeatTimer timerKind = iota // of a framework: the next HEARTBEAT
 	failoverTimer                   // of a framework: its end, unless its scheduler comes back
 	slaveTimer                      // of a slave: it becomes unreachable, unless it comes back
+	offerTimer                      // of an offer: it is taken back, unless it is answered
 )
 
 type timerKey struct {

@@ -56,8 +56,10 @@ func (c *Core) getAgents() *masterpb.Response_GetAgents {
 
 func (c *Core) shownSlave(sl *slave) *masterpb.Response_GetAgents_Agent {
 	m := &masterpb.Response_GetAgents_Agent{
-		AgentInfo: sl.info, Active: proto.Bool(sl.connected()), Version: proto.String(sl.version),
-		RegisteredTime: timeInfo(sl.registered), ReregisteredTime: timeInfo(sl.reregistered),
+		AgentInfo: sl.info, Active: proto.Bool(sl.connected() && c.registry.IsOffered(sl.id)), Version: proto.String(sl.version),
+		Deactivated: proto.Bool(!c.registry.IsOffered(sl.id)), DrainInfo: c.drainInfo(sl),
+		EstimatedDrainStartTime: timeInfo(c.registry.Draining[sl.id].Since),
+		RegisteredTime:          timeInfo(sl.registered), ReregisteredTime: timeInfo(sl.reregistered),
 		TotalResources: c.allocator.Total(sl.id).ToProto(),
 	}
 	if sl.address != "" {
@@ -133,7 +135,7 @@ func (c *Core) getTasks() *masterpb.Response_GetTasks {
 	return m
 }
 
-// getRoles returns the roles that have frameworks, resources in use or offered, or a weight.
+// getRoles returns the roles that have frameworks, resources in use or offered, a weight or a quota.
 func (c *Core) getRoles() *masterpb.Response_GetRoles {
 	roles := map[string]*mesos.Role{}
 	role := func(name string) *mesos.Role {
@@ -143,6 +145,9 @@ func (c *Core) getRoles() *masterpb.Response_GetRoles {
 		return roles[name]
 	}
 	for name := range c.registry.Weights {
+		role(name)
+	}
+	for name := range c.registry.Quotas {
 		role(name)
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.frameworks)) {

@@ -1,11 +1,13 @@
 // Package registry is what the masters remember together: which slaves belong to the cluster, which of them have not been
-// heard of in time, what the cluster is called, how much each role weighs. It is pure: a [State] and one small type per
+// heard of in time, what the cluster is called, how much each role weighs and may have. It is pure: a [State] and one small type per
 // change.
 //
 //	admitted ──MarkUnreachable──▶ unreachable
 //	   ▲    ◀──MarkReachable────      │
 //	   │                              │ (forgotten when there are more than MaxUnreachable)
-//	AdmitSlave    RemoveSlave ──▶ neither
+//	AdmitSlave    RemoveSlave ──▶ neither, MarkGone ──▶ gone: never again
+//
+// A slave of either kind can be deactivated or draining besides (node.go).
 //
 // Tasks, frameworks and offers are not here: they come back with their slaves and schedulers.
 //
@@ -36,8 +38,16 @@ type State struct {
 	Slaves map[string]*mesos.AgentInfo
 	// Unreachable holds since when the slaves of these ids have been away.
 	Unreachable map[string]time.Time
+	// Deactivated are slaves that an operator keeps from being offered, Draining those that are emptied as well.
+	// Invariant: each id is in Slaves or in Unreachable.
+	Deactivated map[string]bool
+	Draining    map[string]Drain
+	// Gone holds since when the slaves of these ids have been given up by an operator. None of them comes back.
+	Gone map[string]time.Time
 	// Weights holds the weight of each role that has another than 1.
 	Weights map[string]float64
+	// Quotas holds the quota of each role that has one.
+	Quotas map[string]Quota
 }
 
 // A Change is one step of a state. Its fields are all that it needs, so that it can be recorded.
@@ -58,12 +68,15 @@ func (s *State) Apply(change Change) error {
 
 // Clone returns a state that does not change with s. The slaves' infos are shared: nobody changes them.
 func (s *State) Clone() State {
-	return State{
+	clone := State{
 		ClusterID:   s.ClusterID,
 		Slaves:      maps.Clone(s.Slaves),
 		Unreachable: maps.Clone(s.Unreachable),
 		Weights:     maps.Clone(s.Weights),
+		Quotas:      maps.Clone(s.Quotas),
 	}
+	clone.cloneNodes(s)
+	return clone
 }
 
 // SetClusterID names the cluster, once and for ever.
@@ -87,6 +100,9 @@ func (c AdmitSlave) apply(s *State) error {
 	id := c.Info.GetId().GetValue()
 	if _, ok := s.Slaves[id]; ok {
 		return fmt.Errorf("it is admitted already")
+	}
+	if _, ok := s.Gone[id]; ok {
+		return fmt.Errorf("it is gone")
 	}
 	if s.Slaves == nil {
 		s.Slaves = map[string]*mesos.AgentInfo{}
@@ -132,24 +148,13 @@ func (c MarkUnreachable) apply(s *State) error {
 	}
 	s.Unreachable[c.ID] = c.At
 	if len(s.Unreachable) > MaxUnreachable {
-		delete(s.Unreachable, s.longestAway())
+		s.forget(first(s.Unreachable))
 	}
 	return nil
 }
 
 // String implements Change.
 func (c MarkUnreachable) String() string { return "mark slave " + c.ID + " unreachable" }
-
-// longestAway is the unreachable slave to forget first.
-func (s *State) longestAway() string {
-	longest := ""
-	for id, at := range s.Unreachable {
-		if first := s.Unreachable[longest]; longest == "" || at.Before(first) || at.Equal(first) && id < longest {
-			longest = id
-		}
-	}
-	return longest
-}
 
 // MarkReachable records that an unreachable slave is back.
 type MarkReachable struct{ Info *mesos.AgentInfo }
@@ -176,13 +181,10 @@ func (c MarkReachable) String() string {
 type RemoveSlave struct{ ID string }
 
 func (c RemoveSlave) apply(s *State) error {
-	_, admitted := s.Slaves[c.ID]
-	_, unreachable := s.Unreachable[c.ID]
-	if !admitted && !unreachable {
-		return fmt.Errorf("it is neither admitted nor unreachable")
+	if err := s.isKnown(c.ID); err != nil {
+		return err
 	}
-	delete(s.Slaves, c.ID)
-	delete(s.Unreachable, c.ID)
+	s.forget(c.ID)
 	return nil
 }
 

@@ -8,7 +8,7 @@
 //	host → slave     RegisterHost, ExecutorStarted, ExecutorEnded
 //	slave → host     HostRegistered, LaunchExecutor, KillExecutor
 //	inside a host    StartContainer, SignalContainer, KillContainer; ContainerStarted, ContainerExited
-//	operator         OperatorKillTask, OperatorDone
+//	operator         OperatorKillTask, OperatorDone; ListPeers, Peers
 //	anyone           Refused: the typed answer to what may not be
 //
 // TaskInfo, ExecutorInfo and FrameworkInfo travel in them unchanged, unknown fields included.

@@ -39,7 +39,11 @@ var senders = map[protoreflect.FullName][]string{
 	"stoa.wire.v1.AcknowledgeUpdate": {RoleMaster},
 	"stoa.wire.v1.FrameworkMessage":  {RoleMaster, RoleSlave},
 	"stoa.wire.v1.OperatorKillTask":  {RoleOperator},
+	"stoa.wire.v1.Explain":           {RoleOperator, RoleFramework}, // as masterpb.Call
+	"stoa.wire.v1.Explanation":       {RoleMaster},
 	"stoa.wire.v1.OperatorDone":      {RoleMaster},
+	"stoa.wire.v1.ListPeers":         {RoleOperator},
+	"stoa.wire.v1.Peers":             {RoleMaster, RoleSlave},
 	"stoa.wire.v1.Refused":           {RoleMaster, RoleSlave},
 
 	"stoa.wire.v1.RegisterHost":    {RoleHost},
@@ -49,6 +53,16 @@ var senders = map[protoreflect.FullName][]string{
 	"stoa.wire.v1.LaunchExecutor":  {RoleSlave},
 	"stoa.wire.v1.KillExecutor":    {RoleSlave},
 
+	// Bodies of Mesos's HTTP API, and parts of them: between nodes they are nothing.
+	"mesos.v1.scheduler.Response":            nil,
+	"mesos.v1.scheduler.APIResult":           nil,
+	"mesos.v1.scheduler.OfferConstraints":    nil,
+	"mesos.v1.scheduler.AttributeConstraint": nil,
+	"mesos.v1.master.Event":                  nil,
+	"mesos.v1.agent.Call":                    nil,
+	"mesos.v1.agent.Response":                nil,
+	"mesos.v1.agent.ProcessIO":               nil,
+
 	// Inside a host only: no node may send these to another.
 	"stoa.wire.v1.StartContainer":   nil,
 	"stoa.wire.v1.ContainerStarted": nil,
@@ -57,6 +71,7 @@ var senders = map[protoreflect.FullName][]string{
 	"stoa.wire.v1.KillContainer":    nil,
 	"stoa.wire.v1.ContainerExit":    nil, // a part of other messages and the exit record on disk
 	"stoa.wire.v1.SlaveExecutor":    nil, // a part of ReregisterSlave
+	"stoa.wire.v1.Peer":             nil, // a part of Peers
 }
 
 // May tells whether a node of a role may send a message to another node. A message that has no row may be sent by

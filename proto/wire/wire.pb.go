@@ -86,7 +86,7 @@ func (x ContainerExit_Cause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ContainerExit_Cause.Descriptor instead.
 func (ContainerExit_Cause) EnumDescriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{28, 0}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{33, 0}
 }
 
 // RegisterSlave is what a slave without an id says first. SlaveRegistered or Refused answers it.
@@ -722,6 +722,113 @@ func (x *OperatorKillTask) GetTaskId() *mesos.TaskID {
 	return nil
 }
 
+// Explain asks a master why somebody is not offered what is needed: a framework in its roles, all frameworks of a role, or,
+// if neither is there, somebody who would come with that role. Explanation or Refused answers it.
+type Explain struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"` // or its name
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Need          map[string]float64     `protobuf:"bytes,3,rep,name=need,proto3" json:"need,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"` // of scalar resources; empty: as much as every offer has
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explain) Reset() {
+	*x = Explain{}
+	mi := &file_proto_wire_wire_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explain) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explain) ProtoMessage() {}
+
+func (x *Explain) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explain.ProtoReflect.Descriptor instead.
+func (*Explain) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Explain) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *Explain) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Explain) GetNeed() map[string]float64 {
+	if x != nil {
+		return x.Need
+	}
+	return nil
+}
+
+// Explanation says for each framework and role that was meant why it waits.
+type Explanation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Waiting       []*Explanation_Waiting `protobuf:"bytes,1,rep,name=waiting,proto3" json:"waiting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation) Reset() {
+	*x = Explanation{}
+	mi := &file_proto_wire_wire_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation) ProtoMessage() {}
+
+func (x *Explanation) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
+func (*Explanation) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Explanation) GetWaiting() []*Explanation_Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
 // OperatorDone tells an operator that what was asked is under way.
 type OperatorDone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -731,7 +838,7 @@ type OperatorDone struct {
 
 func (x *OperatorDone) Reset() {
 	*x = OperatorDone{}
-	mi := &file_proto_wire_wire_proto_msgTypes[11]
+	mi := &file_proto_wire_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +850,7 @@ func (x *OperatorDone) String() string {
 func (*OperatorDone) ProtoMessage() {}
 
 func (x *OperatorDone) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[11]
+	mi := &file_proto_wire_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +863,7 @@ func (x *OperatorDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorDone.ProtoReflect.Descriptor instead.
 func (*OperatorDone) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{11}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{13}
 }
 
 // FrameworkMessage carries a framework's bytes to one of its executors, or back: best effort.
@@ -771,7 +878,7 @@ type FrameworkMessage struct {
 
 func (x *FrameworkMessage) Reset() {
 	*x = FrameworkMessage{}
-	mi := &file_proto_wire_wire_proto_msgTypes[12]
+	mi := &file_proto_wire_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +890,7 @@ func (x *FrameworkMessage) String() string {
 func (*FrameworkMessage) ProtoMessage() {}
 
 func (x *FrameworkMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[12]
+	mi := &file_proto_wire_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +903,7 @@ func (x *FrameworkMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameworkMessage.ProtoReflect.Descriptor instead.
 func (*FrameworkMessage) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{12}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FrameworkMessage) GetFrameworkId() *mesos.FrameworkID {
@@ -833,7 +940,7 @@ type TaskUpdate struct {
 
 func (x *TaskUpdate) Reset() {
 	*x = TaskUpdate{}
-	mi := &file_proto_wire_wire_proto_msgTypes[13]
+	mi := &file_proto_wire_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +952,7 @@ func (x *TaskUpdate) String() string {
 func (*TaskUpdate) ProtoMessage() {}
 
 func (x *TaskUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[13]
+	mi := &file_proto_wire_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +965,7 @@ func (x *TaskUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskUpdate.ProtoReflect.Descriptor instead.
 func (*TaskUpdate) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{13}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TaskUpdate) GetFrameworkId() *mesos.FrameworkID {
@@ -894,7 +1001,7 @@ type AcknowledgeUpdate struct {
 
 func (x *AcknowledgeUpdate) Reset() {
 	*x = AcknowledgeUpdate{}
-	mi := &file_proto_wire_wire_proto_msgTypes[14]
+	mi := &file_proto_wire_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1013,7 @@ func (x *AcknowledgeUpdate) String() string {
 func (*AcknowledgeUpdate) ProtoMessage() {}
 
 func (x *AcknowledgeUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[14]
+	mi := &file_proto_wire_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1026,7 @@ func (x *AcknowledgeUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeUpdate.ProtoReflect.Descriptor instead.
 func (*AcknowledgeUpdate) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{14}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AcknowledgeUpdate) GetFrameworkId() *mesos.FrameworkID {
@@ -955,7 +1062,7 @@ type ExecutorExited struct {
 
 func (x *ExecutorExited) Reset() {
 	*x = ExecutorExited{}
-	mi := &file_proto_wire_wire_proto_msgTypes[15]
+	mi := &file_proto_wire_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +1074,7 @@ func (x *ExecutorExited) String() string {
 func (*ExecutorExited) ProtoMessage() {}
 
 func (x *ExecutorExited) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[15]
+	mi := &file_proto_wire_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,7 +1087,7 @@ func (x *ExecutorExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExited.ProtoReflect.Descriptor instead.
 func (*ExecutorExited) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{15}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ExecutorExited) GetFrameworkId() *mesos.FrameworkID {
@@ -1004,6 +1111,277 @@ func (x *ExecutorExited) GetWaitStatus() int32 {
 	return 0
 }
 
+// ListPeers asks a daemon, master or slave, for its connections. Peers answers it.
+type ListPeers struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPeers) Reset() {
+	*x = ListPeers{}
+	mi := &file_proto_wire_wire_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPeers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPeers) ProtoMessage() {}
+
+func (x *ListPeers) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPeers.ProtoReflect.Descriptor instead.
+func (*ListPeers) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{18}
+}
+
+// Peers are the connections of a daemon.
+type Peers struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Node             string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`                                                  // the daemon's id
+	Peers            []*Peer                `protobuf:"bytes,2,rep,name=peers,proto3" json:"peers,omitempty"`                                                // by node
+	UnknownTypes     int64                  `protobuf:"varint,3,opt,name=unknown_types,json=unknownTypes,proto3" json:"unknown_types,omitempty"`             // messages of types that the daemon does not know, since its start
+	RefusedMessages  int64                  `protobuf:"varint,4,opt,name=refused_messages,json=refusedMessages,proto3" json:"refused_messages,omitempty"`    // messages that their sender's role may not send
+	HandshakesClosed int64                  `protobuf:"varint,5,opt,name=handshakes_closed,json=handshakesClosed,proto3" json:"handshakes_closed,omitempty"` // unfinished handshakes that made room for others
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Peers) Reset() {
+	*x = Peers{}
+	mi := &file_proto_wire_wire_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Peers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Peers) ProtoMessage() {}
+
+func (x *Peers) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Peers.ProtoReflect.Descriptor instead.
+func (*Peers) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Peers) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Peers) GetPeers() []*Peer {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
+}
+
+func (x *Peers) GetUnknownTypes() int64 {
+	if x != nil {
+		return x.UnknownTypes
+	}
+	return 0
+}
+
+func (x *Peers) GetRefusedMessages() int64 {
+	if x != nil {
+		return x.RefusedMessages
+	}
+	return 0
+}
+
+func (x *Peers) GetHandshakesClosed() int64 {
+	if x != nil {
+		return x.HandshakesClosed
+	}
+	return 0
+}
+
+// Peer is one connection. What is counted is counted since it began.
+type Peer struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Node             string                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation      uint64                 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Role             string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	Address          string                 `protobuf:"bytes,4,opt,name=address,proto3" json:"address,omitempty"`         // the other end, HOST:PORT
+	Dialled          bool                   `protobuf:"varint,5,opt,name=dialled,proto3" json:"dialled,omitempty"`        // by the daemon
+	Certificate      string                 `protobuf:"bytes,6,opt,name=certificate,proto3" json:"certificate,omitempty"` // the name in it; empty: none
+	SinceUnixNanos   int64                  `protobuf:"varint,7,opt,name=since_unix_nanos,json=sinceUnixNanos,proto3" json:"since_unix_nanos,omitempty"`
+	SentMessages     int64                  `protobuf:"varint,8,opt,name=sent_messages,json=sentMessages,proto3" json:"sent_messages,omitempty"`
+	SentBytes        int64                  `protobuf:"varint,9,opt,name=sent_bytes,json=sentBytes,proto3" json:"sent_bytes,omitempty"`
+	ReceivedMessages int64                  `protobuf:"varint,10,opt,name=received_messages,json=receivedMessages,proto3" json:"received_messages,omitempty"`
+	ReceivedBytes    int64                  `protobuf:"varint,11,opt,name=received_bytes,json=receivedBytes,proto3" json:"received_bytes,omitempty"`
+	QueuedMessages   int64                  `protobuf:"varint,12,opt,name=queued_messages,json=queuedMessages,proto3" json:"queued_messages,omitempty"` // wait to be sent
+	QueuedBytes      int64                  `protobuf:"varint,13,opt,name=queued_bytes,json=queuedBytes,proto3" json:"queued_bytes,omitempty"`
+	RoundTripNanos   int64                  `protobuf:"varint,14,opt,name=round_trip_nanos,json=roundTripNanos,proto3" json:"round_trip_nanos,omitempty"` // of the last heartbeat; 0: none yet
+	LastError        string                 `protobuf:"bytes,15,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`                   // how the connection before this one ended
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Peer) Reset() {
+	*x = Peer{}
+	mi := &file_proto_wire_wire_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Peer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Peer) ProtoMessage() {}
+
+func (x *Peer) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Peer.ProtoReflect.Descriptor instead.
+func (*Peer) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Peer) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Peer) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *Peer) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Peer) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Peer) GetDialled() bool {
+	if x != nil {
+		return x.Dialled
+	}
+	return false
+}
+
+func (x *Peer) GetCertificate() string {
+	if x != nil {
+		return x.Certificate
+	}
+	return ""
+}
+
+func (x *Peer) GetSinceUnixNanos() int64 {
+	if x != nil {
+		return x.SinceUnixNanos
+	}
+	return 0
+}
+
+func (x *Peer) GetSentMessages() int64 {
+	if x != nil {
+		return x.SentMessages
+	}
+	return 0
+}
+
+func (x *Peer) GetSentBytes() int64 {
+	if x != nil {
+		return x.SentBytes
+	}
+	return 0
+}
+
+func (x *Peer) GetReceivedMessages() int64 {
+	if x != nil {
+		return x.ReceivedMessages
+	}
+	return 0
+}
+
+func (x *Peer) GetReceivedBytes() int64 {
+	if x != nil {
+		return x.ReceivedBytes
+	}
+	return 0
+}
+
+func (x *Peer) GetQueuedMessages() int64 {
+	if x != nil {
+		return x.QueuedMessages
+	}
+	return 0
+}
+
+func (x *Peer) GetQueuedBytes() int64 {
+	if x != nil {
+		return x.QueuedBytes
+	}
+	return 0
+}
+
+func (x *Peer) GetRoundTripNanos() int64 {
+	if x != nil {
+		return x.RoundTripNanos
+	}
+	return 0
+}
+
+func (x *Peer) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
 // Refused is the typed answer to whatever may not be: what was wrong, with which value, and what is allowed.
 type Refused struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1014,7 +1392,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_proto_wire_wire_proto_msgTypes[16]
+	mi := &file_proto_wire_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1026,7 +1404,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[16]
+	mi := &file_proto_wire_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1039,7 +1417,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{16}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Refused) GetReason() string {
@@ -1061,7 +1439,7 @@ type RegisterHost struct {
 
 func (x *RegisterHost) Reset() {
 	*x = RegisterHost{}
-	mi := &file_proto_wire_wire_proto_msgTypes[17]
+	mi := &file_proto_wire_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1451,7 @@ func (x *RegisterHost) String() string {
 func (*RegisterHost) ProtoMessage() {}
 
 func (x *RegisterHost) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[17]
+	mi := &file_proto_wire_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,7 +1464,7 @@ func (x *RegisterHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterHost.ProtoReflect.Descriptor instead.
 func (*RegisterHost) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{17}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RegisterHost) GetHostId() string {
@@ -1120,7 +1498,7 @@ type HostRegistered struct {
 
 func (x *HostRegistered) Reset() {
 	*x = HostRegistered{}
-	mi := &file_proto_wire_wire_proto_msgTypes[18]
+	mi := &file_proto_wire_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1510,7 @@ func (x *HostRegistered) String() string {
 func (*HostRegistered) ProtoMessage() {}
 
 func (x *HostRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[18]
+	mi := &file_proto_wire_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1523,7 @@ func (x *HostRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostRegistered.ProtoReflect.Descriptor instead.
 func (*HostRegistered) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{18}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *HostRegistered) GetSlaveId() *mesos.AgentID {
@@ -1175,7 +1553,7 @@ type LaunchExecutor struct {
 
 func (x *LaunchExecutor) Reset() {
 	*x = LaunchExecutor{}
-	mi := &file_proto_wire_wire_proto_msgTypes[19]
+	mi := &file_proto_wire_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1565,7 @@ func (x *LaunchExecutor) String() string {
 func (*LaunchExecutor) ProtoMessage() {}
 
 func (x *LaunchExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[19]
+	mi := &file_proto_wire_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1578,7 @@ func (x *LaunchExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaunchExecutor.ProtoReflect.Descriptor instead.
 func (*LaunchExecutor) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{19}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LaunchExecutor) GetFramework() *mesos.FrameworkInfo {
@@ -1277,7 +1655,7 @@ type ExecutorStarted struct {
 
 func (x *ExecutorStarted) Reset() {
 	*x = ExecutorStarted{}
-	mi := &file_proto_wire_wire_proto_msgTypes[20]
+	mi := &file_proto_wire_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1289,7 +1667,7 @@ func (x *ExecutorStarted) String() string {
 func (*ExecutorStarted) ProtoMessage() {}
 
 func (x *ExecutorStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[20]
+	mi := &file_proto_wire_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1302,7 +1680,7 @@ func (x *ExecutorStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorStarted.ProtoReflect.Descriptor instead.
 func (*ExecutorStarted) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{20}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExecutorStarted) GetContainerId() *mesos.ContainerID {
@@ -1330,7 +1708,7 @@ type ExecutorEnded struct {
 
 func (x *ExecutorEnded) Reset() {
 	*x = ExecutorEnded{}
-	mi := &file_proto_wire_wire_proto_msgTypes[21]
+	mi := &file_proto_wire_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1342,7 +1720,7 @@ func (x *ExecutorEnded) String() string {
 func (*ExecutorEnded) ProtoMessage() {}
 
 func (x *ExecutorEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[21]
+	mi := &file_proto_wire_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1355,7 +1733,7 @@ func (x *ExecutorEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorEnded.ProtoReflect.Descriptor instead.
 func (*ExecutorEnded) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{21}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExecutorEnded) GetContainerId() *mesos.ContainerID {
@@ -1382,7 +1760,7 @@ type KillExecutor struct {
 
 func (x *KillExecutor) Reset() {
 	*x = KillExecutor{}
-	mi := &file_proto_wire_wire_proto_msgTypes[22]
+	mi := &file_proto_wire_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1772,7 @@ func (x *KillExecutor) String() string {
 func (*KillExecutor) ProtoMessage() {}
 
 func (x *KillExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[22]
+	mi := &file_proto_wire_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1785,7 @@ func (x *KillExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillExecutor.ProtoReflect.Descriptor instead.
 func (*KillExecutor) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{22}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *KillExecutor) GetContainerId() *mesos.ContainerID {
@@ -1437,7 +1815,7 @@ type StartContainer struct {
 
 func (x *StartContainer) Reset() {
 	*x = StartContainer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[23]
+	mi := &file_proto_wire_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1827,7 @@ func (x *StartContainer) String() string {
 func (*StartContainer) ProtoMessage() {}
 
 func (x *StartContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[23]
+	mi := &file_proto_wire_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1840,7 @@ func (x *StartContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartContainer.ProtoReflect.Descriptor instead.
 func (*StartContainer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{23}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StartContainer) GetContainerId() *mesos.ContainerID {
@@ -1546,7 +1924,7 @@ type ContainerStarted struct {
 
 func (x *ContainerStarted) Reset() {
 	*x = ContainerStarted{}
-	mi := &file_proto_wire_wire_proto_msgTypes[24]
+	mi := &file_proto_wire_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1558,7 +1936,7 @@ func (x *ContainerStarted) String() string {
 func (*ContainerStarted) ProtoMessage() {}
 
 func (x *ContainerStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[24]
+	mi := &file_proto_wire_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1571,7 +1949,7 @@ func (x *ContainerStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStarted.ProtoReflect.Descriptor instead.
 func (*ContainerStarted) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{24}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ContainerStarted) GetContainerId() *mesos.ContainerID {
@@ -1600,7 +1978,7 @@ type ContainerExited struct {
 
 func (x *ContainerExited) Reset() {
 	*x = ContainerExited{}
-	mi := &file_proto_wire_wire_proto_msgTypes[25]
+	mi := &file_proto_wire_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1990,7 @@ func (x *ContainerExited) String() string {
 func (*ContainerExited) ProtoMessage() {}
 
 func (x *ContainerExited) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[25]
+	mi := &file_proto_wire_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +2003,7 @@ func (x *ContainerExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerExited.ProtoReflect.Descriptor instead.
 func (*ContainerExited) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{25}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ContainerExited) GetContainerId() *mesos.ContainerID {
@@ -1653,7 +2031,7 @@ type SignalContainer struct {
 
 func (x *SignalContainer) Reset() {
 	*x = SignalContainer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[26]
+	mi := &file_proto_wire_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1665,7 +2043,7 @@ func (x *SignalContainer) String() string {
 func (*SignalContainer) ProtoMessage() {}
 
 func (x *SignalContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[26]
+	mi := &file_proto_wire_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1678,7 +2056,7 @@ func (x *SignalContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalContainer.ProtoReflect.Descriptor instead.
 func (*SignalContainer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{26}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *SignalContainer) GetContainerId() *mesos.ContainerID {
@@ -1705,7 +2083,7 @@ type KillContainer struct {
 
 func (x *KillContainer) Reset() {
 	*x = KillContainer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[27]
+	mi := &file_proto_wire_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1717,7 +2095,7 @@ func (x *KillContainer) String() string {
 func (*KillContainer) ProtoMessage() {}
 
 func (x *KillContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[27]
+	mi := &file_proto_wire_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1730,7 +2108,7 @@ func (x *KillContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillContainer.ProtoReflect.Descriptor instead.
 func (*KillContainer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{27}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *KillContainer) GetContainerId() *mesos.ContainerID {
@@ -1758,7 +2136,7 @@ type ContainerExit struct {
 
 func (x *ContainerExit) Reset() {
 	*x = ContainerExit{}
-	mi := &file_proto_wire_wire_proto_msgTypes[28]
+	mi := &file_proto_wire_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +2148,7 @@ func (x *ContainerExit) String() string {
 func (*ContainerExit) ProtoMessage() {}
 
 func (x *ContainerExit) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[28]
+	mi := &file_proto_wire_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +2161,7 @@ func (x *ContainerExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerExit.ProtoReflect.Descriptor instead.
 func (*ContainerExit) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{28}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ContainerExit) GetCause() ContainerExit_Cause {
@@ -1849,6 +2227,174 @@ func (x *ContainerExit) GetPidsLimit() uint64 {
 	return 0
 }
 
+type Explanation_Waiting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"` // empty: of nobody who is there
+	FrameworkName string                 `protobuf:"bytes,2,opt,name=framework_name,json=frameworkName,proto3" json:"framework_name,omitempty"`
+	Role          string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`
+	Share         float64                `protobuf:"fixed64,4,opt,name=share,proto3" json:"share,omitempty"`                          // weighted dominant share of the role
+	FairShare     float64                `protobuf:"fixed64,5,opt,name=fair_share,json=fairShare,proto3" json:"fair_share,omitempty"` // what it would be if all who want resources had the same
+	Reasons       []string               `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`                        // that hold whatever the slave
+	Slaves        []*Explanation_Slave   `protobuf:"bytes,7,rep,name=slaves,proto3" json:"slaves,omitempty"`
+	OtherSlaves   int32                  `protobuf:"varint,8,opt,name=other_slaves,json=otherSlaves,proto3" json:"other_slaves,omitempty"` // that were not looked at
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation_Waiting) Reset() {
+	*x = Explanation_Waiting{}
+	mi := &file_proto_wire_wire_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation_Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation_Waiting) ProtoMessage() {}
+
+func (x *Explanation_Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation_Waiting.ProtoReflect.Descriptor instead.
+func (*Explanation_Waiting) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{12, 0}
+}
+
+func (x *Explanation_Waiting) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *Explanation_Waiting) GetFrameworkName() string {
+	if x != nil {
+		return x.FrameworkName
+	}
+	return ""
+}
+
+func (x *Explanation_Waiting) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Explanation_Waiting) GetShare() float64 {
+	if x != nil {
+		return x.Share
+	}
+	return 0
+}
+
+func (x *Explanation_Waiting) GetFairShare() float64 {
+	if x != nil {
+		return x.FairShare
+	}
+	return 0
+}
+
+func (x *Explanation_Waiting) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *Explanation_Waiting) GetSlaves() []*Explanation_Slave {
+	if x != nil {
+		return x.Slaves
+	}
+	return nil
+}
+
+func (x *Explanation_Waiting) GetOtherSlaves() int32 {
+	if x != nil {
+		return x.OtherSlaves
+	}
+	return 0
+}
+
+type Explanation_Slave struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SlaveId       *mesos.AgentID         `protobuf:"bytes,1,opt,name=slave_id,json=slaveId,proto3" json:"slave_id,omitempty"`
+	Hostname      string                 `protobuf:"bytes,2,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Fits          bool                   `protobuf:"varint,4,opt,name=fits,proto3" json:"fits,omitempty"` // nothing is in the way
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Explanation_Slave) Reset() {
+	*x = Explanation_Slave{}
+	mi := &file_proto_wire_wire_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Explanation_Slave) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Explanation_Slave) ProtoMessage() {}
+
+func (x *Explanation_Slave) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Explanation_Slave.ProtoReflect.Descriptor instead.
+func (*Explanation_Slave) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{12, 1}
+}
+
+func (x *Explanation_Slave) GetSlaveId() *mesos.AgentID {
+	if x != nil {
+		return x.SlaveId
+	}
+	return nil
+}
+
+func (x *Explanation_Slave) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *Explanation_Slave) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Explanation_Slave) GetFits() bool {
+	if x != nil {
+		return x.Fits
+	}
+	return false
+}
+
 var File_proto_wire_wire_proto protoreflect.FileDescriptor
 
 const file_proto_wire_wire_proto_rawDesc = "" +
@@ -1900,7 +2446,31 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\"w\n" +
 	"\x10OperatorKillTask\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12)\n" +
-	"\atask_id\x18\x02 \x01(\v2\x10.mesos.v1.TaskIDR\x06taskId\"\x0e\n" +
+	"\atask_id\x18\x02 \x01(\v2\x10.mesos.v1.TaskIDR\x06taskId\"\xc5\x01\n" +
+	"\aExplain\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x123\n" +
+	"\x04need\x18\x03 \x03(\v2\x1f.stoa.wire.v1.Explain.NeedEntryR\x04need\x1a7\n" +
+	"\tNeedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xf5\x03\n" +
+	"\vExplanation\x12;\n" +
+	"\awaiting\x18\x01 \x03(\v2!.stoa.wire.v1.Explanation.WaitingR\awaiting\x1a\xa9\x02\n" +
+	"\aWaiting\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12%\n" +
+	"\x0eframework_name\x18\x02 \x01(\tR\rframeworkName\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\x12\x14\n" +
+	"\x05share\x18\x04 \x01(\x01R\x05share\x12\x1d\n" +
+	"\n" +
+	"fair_share\x18\x05 \x01(\x01R\tfairShare\x12\x18\n" +
+	"\areasons\x18\x06 \x03(\tR\areasons\x127\n" +
+	"\x06slaves\x18\a \x03(\v2\x1f.stoa.wire.v1.Explanation.SlaveR\x06slaves\x12!\n" +
+	"\fother_slaves\x18\b \x01(\x05R\votherSlaves\x1a}\n" +
+	"\x05Slave\x12,\n" +
+	"\bslave_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aslaveId\x12\x1a\n" +
+	"\bhostname\x18\x02 \x01(\tR\bhostname\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04fits\x18\x04 \x01(\bR\x04fits\"\x0e\n" +
 	"\fOperatorDone\"\x97\x01\n" +
 	"\x10FrameworkMessage\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x125\n" +
@@ -1921,7 +2491,33 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\vexecutor_id\x18\x02 \x01(\v2\x14.mesos.v1.ExecutorIDR\n" +
 	"executorId\x12\x1f\n" +
 	"\vwait_status\x18\x03 \x01(\x05R\n" +
-	"waitStatus\"!\n" +
+	"waitStatus\"\v\n" +
+	"\tListPeers\"\xc2\x01\n" +
+	"\x05Peers\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12(\n" +
+	"\x05peers\x18\x02 \x03(\v2\x12.stoa.wire.v1.PeerR\x05peers\x12#\n" +
+	"\runknown_types\x18\x03 \x01(\x03R\funknownTypes\x12)\n" +
+	"\x10refused_messages\x18\x04 \x01(\x03R\x0frefusedMessages\x12+\n" +
+	"\x11handshakes_closed\x18\x05 \x01(\x03R\x10handshakesClosed\"\xfd\x03\n" +
+	"\x04Peer\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\tR\x04node\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\x12\x18\n" +
+	"\aaddress\x18\x04 \x01(\tR\aaddress\x12\x18\n" +
+	"\adialled\x18\x05 \x01(\bR\adialled\x12 \n" +
+	"\vcertificate\x18\x06 \x01(\tR\vcertificate\x12(\n" +
+	"\x10since_unix_nanos\x18\a \x01(\x03R\x0esinceUnixNanos\x12#\n" +
+	"\rsent_messages\x18\b \x01(\x03R\fsentMessages\x12\x1d\n" +
+	"\n" +
+	"sent_bytes\x18\t \x01(\x03R\tsentBytes\x12+\n" +
+	"\x11received_messages\x18\n" +
+	" \x01(\x03R\x10receivedMessages\x12%\n" +
+	"\x0ereceived_bytes\x18\v \x01(\x03R\rreceivedBytes\x12'\n" +
+	"\x0fqueued_messages\x18\f \x01(\x03R\x0equeuedMessages\x12!\n" +
+	"\fqueued_bytes\x18\r \x01(\x03R\vqueuedBytes\x12(\n" +
+	"\x10round_trip_nanos\x18\x0e \x01(\x03R\x0eroundTripNanos\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\x0f \x01(\tR\tlastError\"!\n" +
 	"\aRefused\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"W\n" +
 	"\fRegisterHost\x12\x17\n" +
@@ -2019,7 +2615,7 @@ func file_proto_wire_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_proto_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_proto_wire_wire_proto_goTypes = []any{
 	(ContainerExit_Cause)(0),    // 0: stoa.wire.v1.ContainerExit.Cause
 	(*RegisterSlave)(nil),       // 1: stoa.wire.v1.RegisterSlave
@@ -2033,105 +2629,120 @@ var file_proto_wire_wire_proto_goTypes = []any{
 	(*ShutdownExecutor)(nil),    // 9: stoa.wire.v1.ShutdownExecutor
 	(*RemoveFramework)(nil),     // 10: stoa.wire.v1.RemoveFramework
 	(*OperatorKillTask)(nil),    // 11: stoa.wire.v1.OperatorKillTask
-	(*OperatorDone)(nil),        // 12: stoa.wire.v1.OperatorDone
-	(*FrameworkMessage)(nil),    // 13: stoa.wire.v1.FrameworkMessage
-	(*TaskUpdate)(nil),          // 14: stoa.wire.v1.TaskUpdate
-	(*AcknowledgeUpdate)(nil),   // 15: stoa.wire.v1.AcknowledgeUpdate
-	(*ExecutorExited)(nil),      // 16: stoa.wire.v1.ExecutorExited
-	(*Refused)(nil),             // 17: stoa.wire.v1.Refused
-	(*RegisterHost)(nil),        // 18: stoa.wire.v1.RegisterHost
-	(*HostRegistered)(nil),      // 19: stoa.wire.v1.HostRegistered
-	(*LaunchExecutor)(nil),      // 20: stoa.wire.v1.LaunchExecutor
-	(*ExecutorStarted)(nil),     // 21: stoa.wire.v1.ExecutorStarted
-	(*ExecutorEnded)(nil),       // 22: stoa.wire.v1.ExecutorEnded
-	(*KillExecutor)(nil),        // 23: stoa.wire.v1.KillExecutor
-	(*StartContainer)(nil),      // 24: stoa.wire.v1.StartContainer
-	(*ContainerStarted)(nil),    // 25: stoa.wire.v1.ContainerStarted
-	(*ContainerExited)(nil),     // 26: stoa.wire.v1.ContainerExited
-	(*SignalContainer)(nil),     // 27: stoa.wire.v1.SignalContainer
-	(*KillContainer)(nil),       // 28: stoa.wire.v1.KillContainer
-	(*ContainerExit)(nil),       // 29: stoa.wire.v1.ContainerExit
-	nil,                         // 30: stoa.wire.v1.LaunchExecutor.EnvironmentEntry
-	nil,                         // 31: stoa.wire.v1.StartContainer.EnvironmentEntry
-	nil,                         // 32: stoa.wire.v1.StartContainer.LimitsEntry
-	(*mesos.AgentInfo)(nil),     // 33: mesos.v1.AgentInfo
-	(*mesos.FrameworkInfo)(nil), // 34: mesos.v1.FrameworkInfo
-	(*mesos.Task)(nil),          // 35: mesos.v1.Task
-	(*mesos.FrameworkID)(nil),   // 36: mesos.v1.FrameworkID
-	(*mesos.ExecutorInfo)(nil),  // 37: mesos.v1.ExecutorInfo
-	(*mesos.AgentID)(nil),       // 38: mesos.v1.AgentID
-	(*mesos.MasterInfo)(nil),    // 39: mesos.v1.MasterInfo
-	(*mesos.TaskInfo)(nil),      // 40: mesos.v1.TaskInfo
-	(*mesos.TaskID)(nil),        // 41: mesos.v1.TaskID
-	(*mesos.KillPolicy)(nil),    // 42: mesos.v1.KillPolicy
-	(*mesos.ExecutorID)(nil),    // 43: mesos.v1.ExecutorID
-	(*mesos.TaskStatus)(nil),    // 44: mesos.v1.TaskStatus
-	(*mesos.ContainerID)(nil),   // 45: mesos.v1.ContainerID
-	(*mesos.CommandInfo)(nil),   // 46: mesos.v1.CommandInfo
-	(*mesos.ContainerInfo)(nil), // 47: mesos.v1.ContainerInfo
-	(*mesos.Resource)(nil),      // 48: mesos.v1.Resource
-	(*mesos.Value_Scalar)(nil),  // 49: mesos.v1.Value.Scalar
+	(*Explain)(nil),             // 12: stoa.wire.v1.Explain
+	(*Explanation)(nil),         // 13: stoa.wire.v1.Explanation
+	(*OperatorDone)(nil),        // 14: stoa.wire.v1.OperatorDone
+	(*FrameworkMessage)(nil),    // 15: stoa.wire.v1.FrameworkMessage
+	(*TaskUpdate)(nil),          // 16: stoa.wire.v1.TaskUpdate
+	(*AcknowledgeUpdate)(nil),   // 17: stoa.wire.v1.AcknowledgeUpdate
+	(*ExecutorExited)(nil),      // 18: stoa.wire.v1.ExecutorExited
+	(*ListPeers)(nil),           // 19: stoa.wire.v1.ListPeers
+	(*Peers)(nil),               // 20: stoa.wire.v1.Peers
+	(*Peer)(nil),                // 21: stoa.wire.v1.Peer
+	(*Refused)(nil),             // 22: stoa.wire.v1.Refused
+	(*RegisterHost)(nil),        // 23: stoa.wire.v1.RegisterHost
+	(*HostRegistered)(nil),      // 24: stoa.wire.v1.HostRegistered
+	(*LaunchExecutor)(nil),      // 25: stoa.wire.v1.LaunchExecutor
+	(*ExecutorStarted)(nil),     // 26: stoa.wire.v1.ExecutorStarted
+	(*ExecutorEnded)(nil),       // 27: stoa.wire.v1.ExecutorEnded
+	(*KillExecutor)(nil),        // 28: stoa.wire.v1.KillExecutor
+	(*StartContainer)(nil),      // 29: stoa.wire.v1.StartContainer
+	(*ContainerStarted)(nil),    // 30: stoa.wire.v1.ContainerStarted
+	(*ContainerExited)(nil),     // 31: stoa.wire.v1.ContainerExited
+	(*SignalContainer)(nil),     // 32: stoa.wire.v1.SignalContainer
+	(*KillContainer)(nil),       // 33: stoa.wire.v1.KillContainer
+	(*ContainerExit)(nil),       // 34: stoa.wire.v1.ContainerExit
+	nil,                         // 35: stoa.wire.v1.Explain.NeedEntry
+	(*Explanation_Waiting)(nil), // 36: stoa.wire.v1.Explanation.Waiting
+	(*Explanation_Slave)(nil),   // 37: stoa.wire.v1.Explanation.Slave
+	nil,                         // 38: stoa.wire.v1.LaunchExecutor.EnvironmentEntry
+	nil,                         // 39: stoa.wire.v1.StartContainer.EnvironmentEntry
+	nil,                         // 40: stoa.wire.v1.StartContainer.LimitsEntry
+	(*mesos.AgentInfo)(nil),     // 41: mesos.v1.AgentInfo
+	(*mesos.FrameworkInfo)(nil), // 42: mesos.v1.FrameworkInfo
+	(*mesos.Task)(nil),          // 43: mesos.v1.Task
+	(*mesos.FrameworkID)(nil),   // 44: mesos.v1.FrameworkID
+	(*mesos.ExecutorInfo)(nil),  // 45: mesos.v1.ExecutorInfo
+	(*mesos.AgentID)(nil),       // 46: mesos.v1.AgentID
+	(*mesos.MasterInfo)(nil),    // 47: mesos.v1.MasterInfo
+	(*mesos.TaskInfo)(nil),      // 48: mesos.v1.TaskInfo
+	(*mesos.TaskID)(nil),        // 49: mesos.v1.TaskID
+	(*mesos.KillPolicy)(nil),    // 50: mesos.v1.KillPolicy
+	(*mesos.ExecutorID)(nil),    // 51: mesos.v1.ExecutorID
+	(*mesos.TaskStatus)(nil),    // 52: mesos.v1.TaskStatus
+	(*mesos.ContainerID)(nil),   // 53: mesos.v1.ContainerID
+	(*mesos.CommandInfo)(nil),   // 54: mesos.v1.CommandInfo
+	(*mesos.ContainerInfo)(nil), // 55: mesos.v1.ContainerInfo
+	(*mesos.Resource)(nil),      // 56: mesos.v1.Resource
+	(*mesos.Value_Scalar)(nil),  // 57: mesos.v1.Value.Scalar
 }
 var file_proto_wire_wire_proto_depIdxs = []int32{
-	33, // 0: stoa.wire.v1.RegisterSlave.slave:type_name -> mesos.v1.AgentInfo
-	33, // 1: stoa.wire.v1.ReregisterSlave.slave:type_name -> mesos.v1.AgentInfo
-	34, // 2: stoa.wire.v1.ReregisterSlave.frameworks:type_name -> mesos.v1.FrameworkInfo
+	41, // 0: stoa.wire.v1.RegisterSlave.slave:type_name -> mesos.v1.AgentInfo
+	41, // 1: stoa.wire.v1.ReregisterSlave.slave:type_name -> mesos.v1.AgentInfo
+	42, // 2: stoa.wire.v1.ReregisterSlave.frameworks:type_name -> mesos.v1.FrameworkInfo
 	3,  // 3: stoa.wire.v1.ReregisterSlave.executors:type_name -> stoa.wire.v1.SlaveExecutor
-	35, // 4: stoa.wire.v1.ReregisterSlave.tasks:type_name -> mesos.v1.Task
-	36, // 5: stoa.wire.v1.SlaveExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	37, // 6: stoa.wire.v1.SlaveExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	38, // 7: stoa.wire.v1.SlaveRegistered.slave_id:type_name -> mesos.v1.AgentID
-	39, // 8: stoa.wire.v1.SlaveRegistered.master:type_name -> mesos.v1.MasterInfo
-	38, // 9: stoa.wire.v1.SlaveReregistered.slave_id:type_name -> mesos.v1.AgentID
-	39, // 10: stoa.wire.v1.SlaveReregistered.master:type_name -> mesos.v1.MasterInfo
-	38, // 11: stoa.wire.v1.UnregisterSlave.slave_id:type_name -> mesos.v1.AgentID
-	34, // 12: stoa.wire.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
-	40, // 13: stoa.wire.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
-	36, // 14: stoa.wire.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	41, // 15: stoa.wire.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
-	42, // 16: stoa.wire.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
-	36, // 17: stoa.wire.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	43, // 18: stoa.wire.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	36, // 19: stoa.wire.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	36, // 20: stoa.wire.v1.OperatorKillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	41, // 21: stoa.wire.v1.OperatorKillTask.task_id:type_name -> mesos.v1.TaskID
-	36, // 22: stoa.wire.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	43, // 23: stoa.wire.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	36, // 24: stoa.wire.v1.TaskUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	44, // 25: stoa.wire.v1.TaskUpdate.status:type_name -> mesos.v1.TaskStatus
-	44, // 26: stoa.wire.v1.TaskUpdate.latest:type_name -> mesos.v1.TaskStatus
-	36, // 27: stoa.wire.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	41, // 28: stoa.wire.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
-	36, // 29: stoa.wire.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
-	43, // 30: stoa.wire.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
-	38, // 31: stoa.wire.v1.HostRegistered.slave_id:type_name -> mesos.v1.AgentID
-	34, // 32: stoa.wire.v1.LaunchExecutor.framework:type_name -> mesos.v1.FrameworkInfo
-	37, // 33: stoa.wire.v1.LaunchExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	45, // 34: stoa.wire.v1.LaunchExecutor.container_id:type_name -> mesos.v1.ContainerID
-	33, // 35: stoa.wire.v1.LaunchExecutor.slave:type_name -> mesos.v1.AgentInfo
-	30, // 36: stoa.wire.v1.LaunchExecutor.environment:type_name -> stoa.wire.v1.LaunchExecutor.EnvironmentEntry
-	45, // 37: stoa.wire.v1.ExecutorStarted.container_id:type_name -> mesos.v1.ContainerID
-	45, // 38: stoa.wire.v1.ExecutorEnded.container_id:type_name -> mesos.v1.ContainerID
-	29, // 39: stoa.wire.v1.ExecutorEnded.exit:type_name -> stoa.wire.v1.ContainerExit
-	45, // 40: stoa.wire.v1.KillExecutor.container_id:type_name -> mesos.v1.ContainerID
-	45, // 41: stoa.wire.v1.StartContainer.container_id:type_name -> mesos.v1.ContainerID
-	46, // 42: stoa.wire.v1.StartContainer.command:type_name -> mesos.v1.CommandInfo
-	47, // 43: stoa.wire.v1.StartContainer.container:type_name -> mesos.v1.ContainerInfo
-	48, // 44: stoa.wire.v1.StartContainer.resources:type_name -> mesos.v1.Resource
-	31, // 45: stoa.wire.v1.StartContainer.environment:type_name -> stoa.wire.v1.StartContainer.EnvironmentEntry
-	32, // 46: stoa.wire.v1.StartContainer.limits:type_name -> stoa.wire.v1.StartContainer.LimitsEntry
-	45, // 47: stoa.wire.v1.ContainerStarted.container_id:type_name -> mesos.v1.ContainerID
-	45, // 48: stoa.wire.v1.ContainerExited.container_id:type_name -> mesos.v1.ContainerID
-	29, // 49: stoa.wire.v1.ContainerExited.exit:type_name -> stoa.wire.v1.ContainerExit
-	45, // 50: stoa.wire.v1.SignalContainer.container_id:type_name -> mesos.v1.ContainerID
-	45, // 51: stoa.wire.v1.KillContainer.container_id:type_name -> mesos.v1.ContainerID
-	0,  // 52: stoa.wire.v1.ContainerExit.cause:type_name -> stoa.wire.v1.ContainerExit.Cause
-	49, // 53: stoa.wire.v1.StartContainer.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	43, // 4: stoa.wire.v1.ReregisterSlave.tasks:type_name -> mesos.v1.Task
+	44, // 5: stoa.wire.v1.SlaveExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	45, // 6: stoa.wire.v1.SlaveExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	46, // 7: stoa.wire.v1.SlaveRegistered.slave_id:type_name -> mesos.v1.AgentID
+	47, // 8: stoa.wire.v1.SlaveRegistered.master:type_name -> mesos.v1.MasterInfo
+	46, // 9: stoa.wire.v1.SlaveReregistered.slave_id:type_name -> mesos.v1.AgentID
+	47, // 10: stoa.wire.v1.SlaveReregistered.master:type_name -> mesos.v1.MasterInfo
+	46, // 11: stoa.wire.v1.UnregisterSlave.slave_id:type_name -> mesos.v1.AgentID
+	42, // 12: stoa.wire.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
+	48, // 13: stoa.wire.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
+	44, // 14: stoa.wire.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	49, // 15: stoa.wire.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
+	50, // 16: stoa.wire.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
+	44, // 17: stoa.wire.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	51, // 18: stoa.wire.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	44, // 19: stoa.wire.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	44, // 20: stoa.wire.v1.OperatorKillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	49, // 21: stoa.wire.v1.OperatorKillTask.task_id:type_name -> mesos.v1.TaskID
+	44, // 22: stoa.wire.v1.Explain.framework_id:type_name -> mesos.v1.FrameworkID
+	35, // 23: stoa.wire.v1.Explain.need:type_name -> stoa.wire.v1.Explain.NeedEntry
+	36, // 24: stoa.wire.v1.Explanation.waiting:type_name -> stoa.wire.v1.Explanation.Waiting
+	44, // 25: stoa.wire.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	51, // 26: stoa.wire.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	44, // 27: stoa.wire.v1.TaskUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	52, // 28: stoa.wire.v1.TaskUpdate.status:type_name -> mesos.v1.TaskStatus
+	52, // 29: stoa.wire.v1.TaskUpdate.latest:type_name -> mesos.v1.TaskStatus
+	44, // 30: stoa.wire.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	49, // 31: stoa.wire.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
+	44, // 32: stoa.wire.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
+	51, // 33: stoa.wire.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
+	21, // 34: stoa.wire.v1.Peers.peers:type_name -> stoa.wire.v1.Peer
+	46, // 35: stoa.wire.v1.HostRegistered.slave_id:type_name -> mesos.v1.AgentID
+	42, // 36: stoa.wire.v1.LaunchExecutor.framework:type_name -> mesos.v1.FrameworkInfo
+	45, // 37: stoa.wire.v1.LaunchExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	53, // 38: stoa.wire.v1.LaunchExecutor.container_id:type_name -> mesos.v1.ContainerID
+	41, // 39: stoa.wire.v1.LaunchExecutor.slave:type_name -> mesos.v1.AgentInfo
+	38, // 40: stoa.wire.v1.LaunchExecutor.environment:type_name -> stoa.wire.v1.LaunchExecutor.EnvironmentEntry
+	53, // 41: stoa.wire.v1.ExecutorStarted.container_id:type_name -> mesos.v1.ContainerID
+	53, // 42: stoa.wire.v1.ExecutorEnded.container_id:type_name -> mesos.v1.ContainerID
+	34, // 43: stoa.wire.v1.ExecutorEnded.exit:type_name -> stoa.wire.v1.ContainerExit
+	53, // 44: stoa.wire.v1.KillExecutor.container_id:type_name -> mesos.v1.ContainerID
+	53, // 45: stoa.wire.v1.StartContainer.container_id:type_name -> mesos.v1.ContainerID
+	54, // 46: stoa.wire.v1.StartContainer.command:type_name -> mesos.v1.CommandInfo
+	55, // 47: stoa.wire.v1.StartContainer.container:type_name -> mesos.v1.ContainerInfo
+	56, // 48: stoa.wire.v1.StartContainer.resources:type_name -> mesos.v1.Resource
+	39, // 49: stoa.wire.v1.StartContainer.environment:type_name -> stoa.wire.v1.StartContainer.EnvironmentEntry
+	40, // 50: stoa.wire.v1.StartContainer.limits:type_name -> stoa.wire.v1.StartContainer.LimitsEntry
+	53, // 51: stoa.wire.v1.ContainerStarted.container_id:type_name -> mesos.v1.ContainerID
+	53, // 52: stoa.wire.v1.ContainerExited.container_id:type_name -> mesos.v1.ContainerID
+	34, // 53: stoa.wire.v1.ContainerExited.exit:type_name -> stoa.wire.v1.ContainerExit
+	53, // 54: stoa.wire.v1.SignalContainer.container_id:type_name -> mesos.v1.ContainerID
+	53, // 55: stoa.wire.v1.KillContainer.container_id:type_name -> mesos.v1.ContainerID
+	0,  // 56: stoa.wire.v1.ContainerExit.cause:type_name -> stoa.wire.v1.ContainerExit.Cause
+	44, // 57: stoa.wire.v1.Explanation.Waiting.framework_id:type_name -> mesos.v1.FrameworkID
+	37, // 58: stoa.wire.v1.Explanation.Waiting.slaves:type_name -> stoa.wire.v1.Explanation.Slave
+	46, // 59: stoa.wire.v1.Explanation.Slave.slave_id:type_name -> mesos.v1.AgentID
+	57, // 60: stoa.wire.v1.StartContainer.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
+	61, // [61:61] is the sub-list for method output_type
+	61, // [61:61] is the sub-list for method input_type
+	61, // [61:61] is the sub-list for extension type_name
+	61, // [61:61] is the sub-list for extension extendee
+	0,  // [0:61] is the sub-list for field type_name
 }
 
 func init() { file_proto_wire_wire_proto_init() }
@@ -2145,7 +2756,7 @@ func file_proto_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_wire_wire_proto_rawDesc), len(file_proto_wire_wire_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   32,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

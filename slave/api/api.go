@@ -21,6 +21,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/stoa-project/stoa/slave/core"
@@ -34,6 +35,8 @@ type Options struct {
 	WorkDir string
 	// Version of the program: digits and dots.
 	Version string
+	// Collectors have further figures for /metrics.
+	Collectors []prometheus.Collector
 }
 
 // New returns the handler of a slave's API.
@@ -50,7 +53,7 @@ func New(o Options) http.Handler {
 	handle("/version", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, map[string]string{"version": o.Version})
 	}))
-	handle("/metrics", promhttp.HandlerFor(newRegistry(o.View), promhttp.HandlerOpts{}))
+	handle("/metrics", promhttp.HandlerFor(newRegistry(o.View, o.Collectors...), promhttp.HandlerOpts{}))
 	f := &files{view: o.View, workDir: o.WorkDir}
 	handle("/files/browse", answer(f.browse))
 	handle("/files/read", answer(f.read))

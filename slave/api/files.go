@@ -221,6 +221,9 @@ func (f *files) download(w http.ResponseWriter, r *http.Request) error {
 	if info.IsDir() {
 		return badRequest("path %.256q: it is a folder: browse it", text)
 	}
+	if err := f.identify(w, r, text, file, info); err != nil {
+		return err
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	http.ServeContent(w, r, "", info.ModTime(), file)
 	return nil

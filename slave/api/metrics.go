@@ -12,9 +12,10 @@ import (
 )
 
 // newRegistry returns the figures of one slave and of its process.
-func newRegistry(view func() *core.View) *prometheus.Registry {
+func newRegistry(view func() *core.View, more ...prometheus.Collector) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(&collector{view}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(more...)
 	return r
 }
 

@@ -156,7 +156,7 @@ func (b *bench) do(verb string, a arguments) []Output {
 		return b.masterCommand(a)
 	case "sandbox":
 		event := SandboxReady{ContainerID: b.container(a.name(0)), Err: a.args["error"]}
-		if event.Err == "" {
+		if event.Err == "" || a.has("half") {
 			event.Directory = "/sandboxes/" + shortID(event.ContainerID)
 		}
 		return b.steps(event)
@@ -338,6 +338,9 @@ func (b *bench) runTask(frameworkID, id string, a arguments) *wire.RunTask {
 	command := &mesos.CommandInfo{Value: proto.String("sleep 1000")}
 	if a.args["user"] != "" {
 		command.User = proto.String(a.args["user"])
+	}
+	if a.args["uri"] != "" {
+		command.Uris = []*mesos.CommandInfo_URI{{Value: proto.String(a.args["uri"])}}
 	}
 	if a.args["executor"] == "" {
 		t.Command = command

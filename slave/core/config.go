@@ -3,6 +3,7 @@ package core
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stoa-project/stoa/proto/mesos"
@@ -16,6 +17,10 @@ const (
 	DefaultRecoveryTimeout               = 15 * time.Minute
 	DefaultGCDelay                       = 7 * 24 * time.Hour
 )
+
+// MaxFetchTime bounds what is fetched for an executor. Only then is it awaited; servers that fall silent are given up
+// long before.
+const MaxFetchTime = time.Hour
 
 // How an unacknowledged update is repeated: Mesos's figures.
 const (
@@ -58,7 +63,8 @@ type Config struct {
 	Incarnation uint64           // of this life, drawn at random: ids made by this Core contain it
 	Slave       *mesos.AgentInfo // without id
 	Version     string           // of the program
-	IP          string           // where executors reach the slave, together with Slave.Port
+	IP          string           // where others reach the slave, together with Slave.Port
+	Near        string           // where executors do, as "ip:port"; empty: there too
 	SwitchUser  bool             // run tasks as the user that they ask for; else as the slave's
 
 	ExecutorRegistrationTimeout   time.Duration // from RunTask to the executor's SUBSCRIBE
@@ -78,5 +84,13 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// endpoint returns "ip:port" of the slave.
-func (c Config) endpoint() string { return fmt.Sprintf("%s:%d", c.IP, c.Slave.GetPort()) }
+// endpoint returns "ip:port" of the slave, as RFC 3986 writes those of IPv6.
+func (c Config) endpoint() string {
+	if strings.Contains(c.IP, ":") {
+		return fmt.Sprintf("[%s]:%d", c.IP, c.Slave.GetPort())
+	}
+	return fmt.Sprintf("%s:%d", c.IP, c.Slave.GetPort())
+}
+
+// near is where executors reach the slave.
+func (c Config) near() string { return cmp.Or(c.Near, c.endpoint()) }

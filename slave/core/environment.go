@@ -15,7 +15,7 @@ func (c *Core) environment(ex *executor) map[string]string {
 		"MESOS_SANDBOX":                        ex.directory,
 		"MESOS_SLAVE_ID":                       c.slaveID,
 		"MESOS_SLAVE_PID":                      "slave(1)@" + c.config.endpoint(),
-		"MESOS_AGENT_ENDPOINT":                 c.config.endpoint(),
+		"MESOS_AGENT_ENDPOINT":                 c.config.near(),
 		"MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD": stoutDuration(c.grace(ex)),
 		"MESOS_HTTP_COMMAND_EXECUTOR":          "0",
 		"LIBPROCESS_IP":                        c.config.IP,

@@ -3,6 +3,7 @@ package core
 import (
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -52,7 +53,8 @@ type Received struct {
 // Persisted answers Persist: the changes are on the disk. The answers come in the order of the questions.
 type Persisted struct{ ID uint64 }
 
-// SandboxReady answers PrepareSandbox: the directory exists, or Err says in one line why it does not.
+// SandboxReady answers PrepareSandbox: the directory exists and has all that was to be fetched, or Err says in one line
+// why not. Directory is set as soon as there is one.
 type SandboxReady struct {
 	ContainerID string
 	Directory   string // absolute
@@ -114,12 +116,17 @@ type Persist struct {
 	Changes []Change
 }
 
-// PrepareSandbox asks to make an executor's sandbox. SandboxReady answers it.
+// PrepareSandbox asks to make an executor's sandbox and to fetch its files. SandboxReady answers it.
 type PrepareSandbox struct {
 	SlaveID, FrameworkID, ExecutorID, ContainerID string
 
 	User string // who owns it; empty: the user of the slave
+	URIs []*mesos.CommandInfo_URI
 }
+
+// AbandonSandbox tells that nobody waits for a sandbox any more: what is still being fetched for it need not come.
+// SandboxReady answers PrepareSandbox all the same.
+type AbandonSandbox struct{ ContainerID string }
 
 // RemoveSandbox asks to delete a sandbox whose time has come. Nothing answers it.
 type RemoveSandbox struct{ Directory string }
@@ -156,6 +163,7 @@ func (ForgetSecret) output()   {}
 func (CloseSession) output()   {}
 func (Persist) output()        {}
 func (PrepareSandbox) output() {}
+func (AbandonSandbox) output() {}
 func (RemoveSandbox) output()  {}
 func (StartHost) output()      {}
 func (KillHost) output()       {}

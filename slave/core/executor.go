@@ -79,22 +79,35 @@ func (c *Core) addExecutor(f *framework, info *mesos.ExecutorInfo, command bool)
 	}
 	f.executors[ex.id] = ex
 	c.containers[ex.containerID] = ex
-	timeout := c.config.ExecutorRegistrationTimeout
-	ex.deadline = c.timers.after(c.now.Add(timeout), func() {
-		c.killOrEnd(ex, &verdict{
-			state:   mesos.TaskState_TASK_FAILED,
-			reason:  mesos.TaskStatus_REASON_EXECUTOR_REGISTRATION_TIMEOUT,
-			message: "the executor did not register within " + stoutDuration(timeout),
-		})
-	})
+	if ex.fetches() {
+		c.mustWithin(ex, MaxFetchTime, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, "what the executor's command asks for was not fetched within ")
+	} else {
+		c.awaitRegistration(ex)
+	}
 	return ex
+}
+
+// fetches says whether the executor's sandbox needs more than to be made.
+func (ex *executor) fetches() bool { return len(ex.info.GetCommand().GetUris()) > 0 }
+
+// awaitRegistration bounds the time until an executor registers.
+func (c *Core) awaitRegistration(ex *executor) {
+	c.mustWithin(ex, c.config.ExecutorRegistrationTimeout, mesos.TaskStatus_REASON_EXECUTOR_REGISTRATION_TIMEOUT, "the executor did not register within ")
+}
+
+// mustWithin ends an executor that is no further by then. The message ends with the time.
+func (c *Core) mustWithin(ex *executor, timeout time.Duration, reason mesos.TaskStatus_Reason, message string) {
+	c.timers.stop(ex.deadline)
+	ex.deadline = c.timers.after(c.now.Add(timeout), func() {
+		c.killOrEnd(ex, &verdict{state: mesos.TaskState_TASK_FAILED, reason: reason, message: message + stoutDuration(timeout)})
+	})
 }
 
 // prepare has the sandbox made.
 func (c *Core) prepare(ex *executor) {
 	c.emit(PrepareSandbox{
 		SlaveID: c.slaveID, FrameworkID: ex.framework.id, ExecutorID: ex.id, ContainerID: ex.containerID,
-		User: c.user(ex),
+		User: c.user(ex), URIs: ex.info.GetCommand().GetUris(),
 	})
 }
 
@@ -113,17 +126,18 @@ func (c *Core) user(ex *executor) string {
 func (c *Core) sandboxReady(e SandboxReady) {
 	ex := c.containers[e.ContainerID]
 	if ex == nil || ex.state != preparing {
-		if e.Err == "" {
-			c.collect(e.Directory) // its executor did not live to see it
-		}
+		c.collect(e.Directory) // its executor did not live to see it
 		return
 	}
+	ex.directory = e.Directory
 	if e.Err != "" {
 		c.endExecutor(ex, &wire.ContainerExit{Cause: wire.ContainerExit_LAUNCH_FAILED, Message: e.Err})
 		return
 	}
-	ex.directory = e.Directory
 	ex.state = launching
+	if ex.fetches() { // else it has been awaited since its creation
+		c.awaitRegistration(ex)
+	}
 	if c.host.session != 0 {
 		c.launch(ex)
 	}
@@ -347,7 +361,10 @@ func (c *Core) endExecutor(ex *executor, exit *wire.ContainerExit) {
 	c.timers.stop(ex.deadline)
 	delete(f.executors, ex.id)
 	delete(c.containers, ex.containerID)
-	if ex.state >= registering && !ex.command {
+	switch {
+	case ex.state == preparing && exit == nil && ex.fetches():
+		c.emit(AbandonSandbox{ex.containerID})
+	case ex.state >= registering && !ex.command:
 		c.emit(ForgetSecret{ex.containerID})
 	}
 	if ex.session != 0 {

@@ -37,7 +37,13 @@ func (b *bench) show(o Output) string {
 		}
 		return "persist " + strings.Join(parts, "; ")
 	case PrepareSandbox:
-		return fmt.Sprintf("prepare sandbox %s/%s/%s/%s user=%s", o.SlaveID, o.FrameworkID, o.ExecutorID, shortID(o.ContainerID), o.User)
+		line := fmt.Sprintf("prepare sandbox %s/%s/%s/%s user=%s", o.SlaveID, o.FrameworkID, o.ExecutorID, shortID(o.ContainerID), o.User)
+		for _, uri := range o.URIs {
+			line += " uri=" + uri.GetValue()
+		}
+		return line
+	case AbandonSandbox:
+		return "abandon the sandbox of " + shortID(o.ContainerID)
 	case RemoveSandbox:
 		return "remove sandbox " + o.Directory
 	case StartHost:

@@ -72,6 +72,8 @@ type Config struct {
 	DirectOutput bool
 	// CFS makes the cpus of a container a ceiling as well, not only its share (Mesos: --cgroups_enable_cfs).
 	CFS bool
+	// Logs bounds the files of commands' output.
+	Logs Rotation
 }
 
 // Terminate, sent to a host, ends it and everything in it.
@@ -95,6 +97,7 @@ func New(config Config) func() actor.Actor {
 				buffers:       &buffers{},
 				directOutput:  config.DirectOutput,
 				cfs:           config.CFS,
+				rotation:      config.Logs,
 			},
 			executors: make(map[string]*executor),
 			children:  make(map[actor.PID]*executor),

@@ -22,6 +22,7 @@ type means struct {
 	starts        chan struct{} // a place for each container that may be starting
 	buffers       *buffers
 	directOutput  bool
+	rotation      Rotation
 	cfs           bool // cpus are a ceiling, too
 }
 
@@ -81,6 +82,9 @@ func (l *life) run() error {
 	if err != nil {
 		return err
 	}
+	if err := withinOwn(spec.Rlimits); err != nil {
+		return err
+	}
 	l.command = l.start.GetCommand().GetValue()
 	select {
 	case l.means.starts <- struct{}{}:
@@ -88,7 +92,7 @@ func (l *life) run() error {
 	case <-l.ctx.Done():
 		return errKilled
 	}
-	streams, err := openStdio(spec.Sandbox, scratch, l.start.GetStdin(), l.means.directOutput, l.means.buffers)
+	streams, err := openStdio(spec.Sandbox, scratch, l.start.GetStdin(), l.means)
 	if err != nil {
 		return err
 	}

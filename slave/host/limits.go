@@ -15,7 +15,7 @@ import (
 	"github.com/stoa-project/stoa/slave/containerizer"
 )
 
-// This file is pure: the limits of a container.
+// The limits of a container. All here is pure, but for the look at the host's own.
 //
 //	                 by default            if asked for
 //	cpu              no ceiling            limits.cpus, or its cpus where the slave says so (--cgroups_enable_cfs)
@@ -90,6 +90,37 @@ func rlimits(info *mesos.RLimitInfo) ([]containerizer.Rlimit, error) {
 		}
 	}
 	return all, nil
+}
+
+// withinOwn says which limit is above what the host has itself and so can't give: to raise a hard limit takes a
+// privilege that commands don't have.
+func withinOwn(limits []containerizer.Rlimit) error {
+	for _, limit := range limits {
+		var own unix.Rlimit
+		if err := unix.Getrlimit(limit.Resource, &own); err != nil {
+			return fmt.Errorf("rlimit %s: %w", rlimitName(limit.Resource), err)
+		}
+		if most := uint64(own.Max); limit.Hard > most {
+			return fmt.Errorf("rlimit %s: its hard limit %s must be at most %d, the slave's own", rlimitName(limit.Resource), amount(limit.Hard), most)
+		}
+	}
+	return nil
+}
+
+func rlimitName(number int) string {
+	for kind, n := range rlimitNumbers() {
+		if n == number {
+			return strings.ToLower(strings.TrimPrefix(kind.String(), "RLMT_"))
+		}
+	}
+	return fmt.Sprint(number)
+}
+
+func amount(limit uint64) string {
+	if limit == containerizer.RlimitInfinity {
+		return "infinity"
+	}
+	return fmt.Sprint(limit)
 }
 
 // rlimitNumbers are the kernel's numbers of Mesos's limits: those of Linux on every architecture that has the generic

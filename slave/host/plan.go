@@ -15,7 +15,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/proto/mesos"
-	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
 	"github.com/stoa-project/stoa/slave/containerizer"
 )
@@ -225,7 +224,6 @@ func exitOf(e ending) *wire.ContainerExit {
 		return notStarted(e)
 	}
 	exit := &wire.ContainerExit{
-		PidsLimit:        uint64(max(0, e.exit.PIDsLimit)),
 		WaitStatus:       int32(e.exit.Status),
 		MemoryLimitBytes: uint64(max(0, e.exit.MemoryLimitBytes)),
 		MemoryPeakBytes:  uint64(max(0, e.exit.MemoryPeakBytes)),
@@ -242,7 +240,7 @@ func exitOf(e ending) *wire.ContainerExit {
 	case e.exit.Killed && bySIGKILL:
 		exit.Cause, exit.Message = wire.ContainerExit_HOST_LOST, "the host ended and took the container with it"
 	case e.exit.OutOfPIDs:
-		exit.Cause = wire.ContainerExit_PIDS
+		exit.Cause, exit.PidsLimit = wire.ContainerExit_PIDS, uint64(e.exit.PIDsLimit)
 	default:
 		exit.Cause = wire.ContainerExit_EXITED // also if it was quicker than the kill
 	}

@@ -2,12 +2,14 @@ package host
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
@@ -46,26 +48,26 @@ func mesosContainer(volumes ...*mesos.Volume) *mesos.ContainerInfo {
 
 func TestARequestBecomesASpec(t *testing.T) {
 	plain := containerizer.Spec{
-		ID: "c1", Args: []string{"/bin/sh", "-c", "echo hello"}, Sandbox: "/work/s/c1",
+		ID: "c1", Executable: "/bin/sh", Args: []string{"sh", "-c", "echo hello"}, Sandbox: "/work/s/c1",
 		Env:       []string{"HOME=/work/s/c1", "MESOS_SANDBOX=/work/s/c1", "PATH=" + DefaultPath, "STOA_BINARY=/run/stoa", "USER=daemon"},
-		MilliCPUs: 1500, MemoryBytes: 64 << 20,
+		MilliCPUs: 1500, MemoryBytes: 64 << 20, PIDs: DefaultPIDs,
 	}
 	for name, test := range map[string]struct {
 		change func(*wire.StartContainer)
 		want   func(*containerizer.Spec)
 	}{
 		"a line for the shell runs under sh -c": {},
-		"without shell the value is the executable and arguments its argv": {
+		"without shell the value is the executable and arguments all of its argv": {
 			change: func(s *wire.StartContainer) {
 				s.Command = &mesos.CommandInfo{Shell: proto.Bool(false), Value: proto.String("/bin/ls"), Arguments: []string{"ls", "-l", "a b"}}
 			},
-			want: func(s *containerizer.Spec) { s.Args = []string{"/bin/ls", "-l", "a b"} },
+			want: func(s *containerizer.Spec) { s.Executable, s.Args = "/bin/ls", []string{"ls", "-l", "a b"} },
 		},
 		"without shell and arguments the executable stands alone": {
 			change: func(s *wire.StartContainer) {
 				s.Command = &mesos.CommandInfo{Shell: proto.Bool(false), Value: proto.String("/bin/true")}
 			},
-			want: func(s *containerizer.Spec) { s.Args = []string{"/bin/true"} },
+			want: func(s *containerizer.Spec) { s.Executable, s.Args = "/bin/true", []string{"/bin/true"} },
 		},
 		"a user of its own runs it and is its USER": {
 			change: func(s *wire.StartContainer) { s.User = "nobody" },
@@ -112,6 +114,33 @@ func TestARequestBecomesASpec(t *testing.T) {
 			change: func(s *wire.StartContainer) { s.Resources = nil },
 			want:   func(s *containerizer.Spec) { s.MilliCPUs, s.MemoryBytes = 0, 0 },
 		},
+		"as many processes as are asked for": {
+			change: func(s *wire.StartContainer) { s.Pids = 7 },
+			want:   func(s *containerizer.Spec) { s.PIDs = 7 },
+		},
+		"limits of cpus and mem are the ceilings, its resources the share": {
+			change: func(s *wire.StartContainer) { s.Limits = limits("cpus", 2.5, "mem", 128) },
+			want:   func(s *containerizer.Spec) { s.MilliCPULimit, s.MemoryBytes = 2500, 128<<20 },
+		},
+		"an infinite limit is none": {
+			change: func(s *wire.StartContainer) { s.Limits = limits("cpus", math.Inf(1), "mem", math.Inf(1)) },
+			want:   func(s *containerizer.Spec) { s.MemoryBytes = 0 },
+		},
+		"limits of its processes are soft and hard, or none at all": {
+			change: func(s *wire.StartContainer) {
+				s.Container = mesosContainer()
+				s.Container.RlimitInfo = &mesos.RLimitInfo{Rlimits: []*mesos.RLimitInfo_RLimit{
+					{Type: mesos.RLimitInfo_RLimit_RLMT_NOFILE.Enum(), Soft: proto.Uint64(64), Hard: proto.Uint64(128)},
+					{Type: mesos.RLimitInfo_RLimit_RLMT_CORE.Enum()},
+				}}
+			},
+			want: func(s *containerizer.Spec) {
+				s.Rlimits = []containerizer.Rlimit{
+					{Resource: unix.RLIMIT_NOFILE, Soft: 64, Hard: 128},
+					{Resource: unix.RLIMIT_CORE, Soft: containerizer.RlimitInfinity, Hard: containerizer.RlimitInfinity},
+				}
+			},
+		},
 		"resources of one name are added up": {
 			change: func(s *wire.StartContainer) { s.Resources = resource.MustParse("mem:64;mem(web):0.5").ToProto() },
 			want:   func(s *containerizer.Spec) { s.MilliCPUs, s.MemoryBytes = 0, 64<<20+512<<10 },
@@ -133,6 +162,52 @@ func TestARequestBecomesASpec(t *testing.T) {
 	}
 }
 
+// limits makes limits of names and values in turn.
+func limits(pairs ...any) map[string]*mesos.Value_Scalar {
+	all := map[string]*mesos.Value_Scalar{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		value, isFloat := pairs[i+1].(float64)
+		if !isFloat {
+			value = float64(pairs[i+1].(int))
+		}
+		all[pairs[i].(string)] = &mesos.Value_Scalar{Value: &value}
+	}
+	return all
+}
+
+func TestCpusAreACeilingWhereTheSlaveSaysSo(t *testing.T) {
+	for name, test := range map[string]struct {
+		limits map[string]*mesos.Value_Scalar
+		want   int64
+	}{
+		"its cpus":                     {want: 1500},
+		"its own limit, if it has one": {limits: limits("cpus", 2), want: 2000},
+		"none, if it asks for none":    {limits: limits("cpus", math.Inf(1))},
+	} {
+		spec, err := specFor(request(func(s *wire.StartContainer) { s.Limits = test.limits }), surroundings{cfs: true})
+		if err != nil || spec.MilliCPULimit != test.want || spec.MilliCPUs != 1500 {
+			t.Errorf("%s: got a share of %d and a ceiling of %d, %v; want %d", name, spec.MilliCPUs, spec.MilliCPULimit, err, test.want)
+		}
+	}
+}
+
+func TestALimitAboveTheSlavesOwnIsRefused(t *testing.T) {
+	var own unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err != nil {
+		t.Fatal(err)
+	}
+	within := containerizer.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: 1, Hard: own.Max}
+	if err := withinOwn([]containerizer.Rlimit{within}); err != nil {
+		t.Error(err)
+	}
+	above := within
+	above.Hard = containerizer.RlimitInfinity
+	if err := withinOwn([]containerizer.Rlimit{within, above}); own.Max != above.Hard &&
+		(err == nil || !strings.Contains(err.Error(), "rlimit nofile: its hard limit infinity")) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestWhatCanNotBeIsSaidWithItsValue(t *testing.T) {
 	volume := func(v *mesos.Volume) func(*wire.StartContainer) {
 		return func(s *wire.StartContainer) {
@@ -145,6 +220,11 @@ func TestWhatCanNotBeIsSaidWithItsValue(t *testing.T) {
 			s.Container = mesosContainer()
 			change(s.Container)
 		}
+	}
+	rlimit := func(kind mesos.RLimitInfo_RLimit_Type, soft, hard *uint64) func(*wire.StartContainer) {
+		return container(func(c *mesos.ContainerInfo) {
+			c.RlimitInfo = &mesos.RLimitInfo{Rlimits: []*mesos.RLimitInfo_RLimit{{Type: kind.Enum(), Soft: soft, Hard: hard}}}
+		})
 	}
 	for name, test := range map[string]struct {
 		change func(*wire.StartContainer)
@@ -175,6 +255,13 @@ func TestWhatCanNotBeIsSaidWithItsValue(t *testing.T) {
 				c.NetworkInfos = []*mesos.NetworkInfo{{Name: proto.String("dmz")}}
 			}), `"dmz"`,
 		},
+		"a limit of something else":       {func(s *wire.StartContainer) { s.Limits = limits("disk", 1) }, `"disk"`},
+		"a ceiling below its cpus":        {func(s *wire.StartContainer) { s.Limits = limits("cpus", 1) }, "cpus 1: it must be at least the 1.5"},
+		"a limit below its mem":           {func(s *wire.StartContainer) { s.Limits = limits("mem", 63.5) }, "mem 63.5"},
+		"a limit that is no number":       {func(s *wire.StartContainer) { s.Limits = limits("mem", math.NaN()) }, "mem NaN"},
+		"a soft limit above the hard one": {rlimit(mesos.RLimitInfo_RLimit_RLMT_CPU, proto.Uint64(2), proto.Uint64(1)), "rlimit cpu: its soft limit 2"},
+		"half a limit":                    {rlimit(mesos.RLimitInfo_RLimit_RLMT_CPU, proto.Uint64(2), nil), "rlimit cpu"},
+		"a limit that nobody knows":       {rlimit(mesos.RLimitInfo_RLimit_UNKNOWN, nil, nil), "UNKNOWN"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := specFor(request(test.change), surroundings{user: "daemon", binary: "/run/stoa"})

@@ -20,6 +20,9 @@ const (
 	stderrName = "stderr"
 )
 
+// outputMode is that of their files: everybody on the machine who may enter the sandbox may read them.
+const outputMode = 0o644
+
 const (
 	// drainBytes is how much of a command's output is moved at a time: what a pipe of Linux holds.
 	drainBytes = 64 << 10
@@ -47,9 +50,9 @@ type stdio struct {
 }
 
 // openStdio makes the standard streams of a container: its output goes through pipes into files of its sandbox, or,
-// with direct, right into them; its input comes from a file without a name. scratch is a folder that only the host can
+// with direct output, right into them; its input comes from a file without a name. scratch is a folder that only the host can
 // reach.
-func openStdio(sandbox, scratch string, input []byte, direct bool, b *buffers) (*stdio, error) {
+func openStdio(sandbox, scratch string, input []byte, m *means) (*stdio, error) {
 	root, err := os.OpenRoot(sandbox)
 	if err != nil {
 		return nil, fmt.Errorf("open sandbox: %w", err)
@@ -60,16 +63,16 @@ func openStdio(sandbox, scratch string, input []byte, direct bool, b *buffers) (
 		name string
 		end  **os.File
 	}{{stdoutName, &s.ends.Stdout}, {stderrName, &s.ends.Stderr}} {
-		file, err := openOutput(root, output.name)
+		file, err := openLog(root, sandbox, output.name, m.rotation)
 		if err != nil {
 			s.abandon()
 			return nil, fmt.Errorf("open %s in sandbox: %w", output.name, err)
 		}
-		if direct {
-			*output.end = file
+		if m.directOutput {
+			*output.end = file.file
 			continue
 		}
-		d, end, err := newDrain(output.name, file, b)
+		d, end, err := newDrain(output.name, file, m.buffers)
 		if err != nil {
 			s.abandon()
 			return nil, err
@@ -147,12 +150,11 @@ func inputFile(scratch string, input []byte) (*os.File, error) {
 	return reader, nil
 }
 
-// drain moves one stream of output from its pipe into its file. The file is opened once, before the command runs:
-// whatever the command does with the name afterwards, the bytes go into that file.
+// drain moves one stream of output from its pipe into its file.
 type drain struct {
 	name    string
 	pipe    *os.File // read end
-	file    *os.File
+	file    *logFile
 	buffers *buffers
 	done    chan struct{} // closed when everything is moved and closed
 	err     error         // the first failed write; what comes after it is lost
@@ -160,7 +162,7 @@ type drain struct {
 
 // newDrain returns a drain into file and the end of its pipe that the command writes into. It owns file, also if it
 // fails.
-func newDrain(name string, file *os.File, b *buffers) (*drain, *os.File, error) {
+func newDrain(name string, file *logFile, b *buffers) (*drain, *os.File, error) {
 	reader, writer, err := newPipe()
 	if err != nil {
 		file.Close()
@@ -176,16 +178,16 @@ func openOutput(root *os.Root, name string) (*os.File, error) {
 	info, err := root.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return root.OpenFile(name, flags|os.O_EXCL, 0o644)
+		return root.OpenFile(name, flags|os.O_EXCL, outputMode)
 	case err != nil:
 		return nil, err
 	case info.Mode().IsRegular():
-		return root.OpenFile(name, flags|syscall.O_NOFOLLOW, 0o644)
+		return root.OpenFile(name, flags|syscall.O_NOFOLLOW, outputMode)
 	}
 	if err := root.Remove(name); err != nil {
 		return nil, err
 	}
-	return root.OpenFile(name, flags|os.O_EXCL, 0o644)
+	return root.OpenFile(name, flags|os.O_EXCL, outputMode)
 }
 
 // newPipe makes a pipe whose read end the Go runtime waits for, and whose write end blocks, as commands expect.

@@ -12,7 +12,7 @@ func TestOutputThatCanNotBeWrittenIsReportedAndStopsNobody(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no /dev/full here: ", err)
 	}
-	d, end, err := newDrain("stdout", full, &buffers{})
+	d, end, err := newDrain("stdout", &logFile{file: full}, &buffers{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,9 +25,9 @@ const shell = "/bin/sh"
 // shownCommandBytes is how much of a command is quoted in an error.
 const shownCommandBytes = 200
 
-// CommandError says how a mapper or reducer failed.
+// CommandError says how a mapper, combiner or reducer failed.
 type CommandError struct {
-	What    string // mapper or reducer
+	What    string // mapper, combiner or reducer
 	Command string
 	Status  syscall.WaitStatus
 }
@@ -65,16 +65,21 @@ func (w stdinWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// command is a mapper or reducer that runs.
+// stderrPatience is how long a command's standard error is read on when the command has ended and a child of its still
+// holds it open.
+const stderrPatience = time.Second
+
+// command is a mapper, combiner or reducer that runs.
 type command struct {
 	what, text string
 	cmd        *exec.Cmd
+	stderr     *reportWriter
 	cancel     context.CancelFunc
 	stdin      *os.File
 	stdout     *os.File
 }
 
-func startCommand(ctx context.Context, what, text string, env Env, variables []string) (*command, error) {
+func startCommand(ctx context.Context, what, text string, env Env, variables []string, r *reports) (*command, error) {
 	childIn, in, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start the %s: %w", what, err)
@@ -87,11 +92,12 @@ func startCommand(ctx context.Context, what, text string, env Env, variables []s
 	widen(in)
 	widen(out)
 	ctx, cancel := context.WithCancel(ctx)
-	c := &command{what: what, text: text, cancel: cancel, stdin: in, stdout: out}
+	c := &command{what: what, text: text, cancel: cancel, stdin: in, stdout: out, stderr: &reportWriter{reports: r, rest: env.Stderr}}
 	c.cmd = exec.CommandContext(ctx, shell, "-c", text)
 	c.cmd.Dir = env.Sandbox
 	c.cmd.Env = withBinary(append(append([]string{}, env.Environ...), variables...))
-	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = childIn, childOut, env.Stderr
+	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = childIn, childOut, c.stderr
+	c.cmd.WaitDelay = stderrPatience
 	err = c.cmd.Start()
 	closeAll(childIn, childOut)
 	if err != nil {
@@ -136,6 +142,12 @@ func (c *command) run(feed func(io.Writer) error, read func(io.Reader) error) er
 	}
 	feedErr := <-fed
 	waitErr := c.cmd.Wait()
+	if errors.Is(waitErr, exec.ErrWaitDelay) {
+		waitErr = nil // the command is well, only its child goes on
+	}
+	if err := c.stderr.end(); waitErr == nil {
+		waitErr = err
+	}
 	if readErr != nil && errors.Is(feedErr, os.ErrDeadlineExceeded) {
 		feedErr = nil
 	}

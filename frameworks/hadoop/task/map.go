@@ -10,42 +10,116 @@ import (
 )
 
 // Map streams the order's chunks to its mapper and keeps what the mapper prints as one sorted file of records for each
-// partition, and a summary, below the sandbox. Errors: *CommandError when the mapper fails; else what names the input
-// file or the sandbox's file that could not be read or written. A mapper that ends with status 0 before it has read
-// all its input is no error.
+// partition, or as it is if the job has no reduces, and a summary, below the sandbox. Errors: *CommandError when the
+// mapper or the combiner fails; else what names the input file or the sandbox's file that could not be read or written.
+// A mapper that ends with status 0 before it has read all its input is no error.
 func Map(ctx context.Context, order *taskpb.MapTask, env Env) (*taskpb.MapSummary, error) {
 	dir, err := env.freshDir("map")
 	if err != nil {
 		return nil, err
 	}
-	mapper, err := startCommand(ctx, "mapper", order.GetMapper(), env, mapVariables(order))
+	m := &mapRun{
+		order: order, env: env, bufferBytes: sortBuffer(order.GetSortBufferBytes()), input: newSplitWriter(order),
+		variables: mapVariables(order), reports: newReports(),
+	}
+	if m.keys, err = newKeyRules(order.GetKeys()); err != nil {
+		return nil, err
+	}
+	if m.env, err = env.withKit(order.GetKit()); err != nil {
+		return nil, err
+	}
+	var summary *taskpb.MapSummary
+	if order.GetMapOnly() {
+		summary, err = m.only(ctx)
+	} else {
+		summary, err = m.sorted(ctx, dir)
+	}
 	if err != nil {
 		return nil, err
 	}
-	var input *splitWriter
-	partitions := max(1, int(order.GetPartitions()))
-	sorted := newSorter(dir, partitions, sortBuffer(order.GetSortBufferBytes()))
-	err = mapper.run(func(stdin io.Writer) error {
-		input = newSplitWriter(stdin)
-		return input.all(order.GetChunks())
-	}, sorted.readFrom)
-	if err != nil {
+	summary.InputFiles, summary.InputBytes, summary.InputRecords = m.input.files, m.input.bytes, m.input.lines
+	summary.CombineInputRecords, summary.CombineOutputRecords = m.combineInput, m.combineOutput
+	if summary.Reports, err = m.reports.summary(); err != nil {
 		return nil, err
-	}
-	parts, err := sorted.finish(func(p int) string { return env.path(MapPartFile(p)) })
-	if err != nil {
-		return nil, err
-	}
-	summary := &taskpb.MapSummary{
-		Parts:          parts,
-		InputFiles:     input.files,
-		InputBytes:     input.bytes,
-		InputRecords:   input.lines,
-		OutputRecords:  sorted.records,
-		OutputBytes:    sorted.bytes,
-		SpilledRecords: sorted.spilled,
 	}
 	return summary, writeMessage(filepath.Join(env.Sandbox, MapSummaryFile), summary)
+}
+
+// mapRun is a map that runs.
+type mapRun struct {
+	order       *taskpb.MapTask
+	env         Env
+	keys        *keyRules
+	bufferBytes int64
+	variables   []string
+	reports     *reports
+	input       *splitWriter
+
+	combineInput, combineOutput, spilled int64
+}
+
+// only keeps what the mapper prints.
+func (m *mapRun) only(ctx context.Context) (*taskpb.MapSummary, error) {
+	out, err := createLines(m.env.path(MapPartFile(0)))
+	if err != nil {
+		return nil, err
+	}
+	defer out.file.Close()
+	if err := m.mapAll(ctx, out.readFrom); err != nil {
+		return nil, err
+	}
+	part, err := out.close()
+	if err != nil {
+		return nil, err
+	}
+	return &taskpb.MapSummary{Parts: []*taskpb.Part{part}, OutputRecords: part.GetRecords(), OutputBytes: part.GetBytes()}, nil
+}
+
+// sorted keeps what the mapper prints as sorted records, combined if there is a combiner.
+func (m *mapRun) sorted(ctx context.Context, dir string) (*taskpb.MapSummary, error) {
+	combines := m.order.GetCombiner() != ""
+	if combines {
+		m.bufferBytes /= 2 // the other half is for what the combiner prints
+	}
+	sorted := newSorter(dir, max(1, int(m.order.GetPartitions())), m.bufferBytes, m.keys)
+	if err := m.mapAll(ctx, sorted.readFrom); err != nil {
+		return nil, err
+	}
+	var parts []*taskpb.Part
+	var err error
+	if combines {
+		parts, err = m.combineParts(ctx, sorted)
+	} else {
+		parts, err = sorted.finish(func(p int) string { return m.env.path(MapPartFile(p)) })
+	}
+	return &taskpb.MapSummary{
+		Parts: parts, OutputRecords: sorted.records, OutputBytes: sorted.bytes, SpilledRecords: sorted.spilled + m.spilled,
+	}, err
+}
+
+// mapAll runs the mapper over all chunks, or one for each file if files are given whole.
+func (m *mapRun) mapAll(ctx context.Context, read func(io.Reader) error) error {
+	if m.order.GetInputFormat() != taskpb.InputFormat_INPUT_FORMAT_WHOLE_FILE {
+		return m.mapper(ctx, m.order.GetChunks(), m.variables, read)
+	}
+	for _, c := range m.order.GetChunks() {
+		variables := append(attemptVariables(m.order.GetAttempt(), true), chunkVariables(c)...)
+		if err := m.mapper(ctx, []*taskpb.Chunk{c}, variables, read); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *mapRun) mapper(ctx context.Context, chunks []*taskpb.Chunk, variables []string, read func(io.Reader) error) error {
+	mapper, err := startCommand(ctx, "mapper", m.order.GetMapper(), m.env, variables, m.reports)
+	if err != nil {
+		return err
+	}
+	return mapper.run(func(stdin io.Writer) error {
+		m.input.to(stdin)
+		return m.input.all(chunks)
+	}, read)
 }
 
 // all writes every chunk.
@@ -61,11 +135,15 @@ func (s *splitWriter) all(chunks []*taskpb.Chunk) error {
 func mapVariables(order *taskpb.MapTask) []string {
 	var more []string
 	if chunks := order.GetChunks(); len(chunks) == 1 {
-		more = []string{
-			"mapreduce_map_input_file=" + string(chunks[0].GetPath()),
-			"mapreduce_map_input_start=" + strconv.FormatInt(chunks[0].GetOffset(), 10),
-			"mapreduce_map_input_length=" + strconv.FormatInt(chunks[0].GetLength(), 10),
-		}
+		more = chunkVariables(chunks[0])
 	}
 	return attemptVariables(order.GetAttempt(), true, more...)
+}
+
+func chunkVariables(c *taskpb.Chunk) []string {
+	return []string{
+		"mapreduce_map_input_file=" + string(c.GetPath()),
+		"mapreduce_map_input_start=" + strconv.FormatInt(c.GetOffset(), 10),
+		"mapreduce_map_input_length=" + strconv.FormatInt(c.GetLength(), 10),
+	}
 }

@@ -1,7 +1,6 @@
 package task
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -44,8 +43,8 @@ func (s sortedRun) remove() error {
 }
 
 // mergePartition gives all records of a partition to emit in order: by key, then by run, then as in the run.
-func mergePartition(runs []sortedRun, partition int, emit func(record) error) (err error) {
-	heap := make(mergeHeap, 0, len(runs))
+func mergePartition(runs []sortedRun, partition int, compare func(a, b []byte) int, emit func(record) error) (err error) {
+	heap := mergeHeap{compare: compare}
 	for rank, run := range runs {
 		r, closer, err := run.open(partition, rank)
 		if err != nil {
@@ -59,14 +58,14 @@ func mergePartition(runs []sortedRun, partition int, emit func(record) error) (e
 			return err
 		}
 		if more {
-			heap = append(heap, r)
+			heap.runs = append(heap.runs, r)
 		}
 	}
-	for i := len(heap)/2 - 1; i >= 0; i-- {
+	for i := len(heap.runs)/2 - 1; i >= 0; i-- {
 		heap.sink(i)
 	}
-	for len(heap) > 0 {
-		least := heap[0]
+	for len(heap.runs) > 0 {
+		least := heap.runs[0]
 		if err := emit(least.rec); err != nil {
 			return err
 		}
@@ -75,8 +74,8 @@ func mergePartition(runs []sortedRun, partition int, emit func(record) error) (e
 			return err
 		}
 		if !more {
-			heap[0] = heap[len(heap)-1]
-			heap = heap[:len(heap)-1]
+			heap.runs[0] = heap.runs[len(heap.runs)-1]
+			heap.runs = heap.runs[:len(heap.runs)-1]
 		}
 		heap.sink(0)
 	}
@@ -84,40 +83,44 @@ func mergePartition(runs []sortedRun, partition int, emit func(record) error) (e
 }
 
 // mergeHeap is a heap of runs by their current record.
-type mergeHeap []*runReader
-
-func (h mergeHeap) less(i, j int) bool {
-	if c := bytes.Compare(h[i].rec.key, h[j].rec.key); c != 0 {
-		return c < 0
-	}
-	return h[i].rank < h[j].rank
+type mergeHeap struct {
+	runs    []*runReader
+	compare func(a, b []byte) int
 }
 
-func (h mergeHeap) sink(i int) {
+func (h *mergeHeap) less(i, j int) bool {
+	a, b := h.runs[i], h.runs[j]
+	if c := h.compare(a.rec.key, b.rec.key); c != 0 {
+		return c < 0
+	}
+	return a.rank < b.rank
+}
+
+func (h *mergeHeap) sink(i int) {
 	for {
 		child := 2*i + 1
-		if child >= len(h) {
+		if child >= len(h.runs) {
 			return
 		}
-		if child+1 < len(h) && h.less(child+1, child) {
+		if child+1 < len(h.runs) && h.less(child+1, child) {
 			child++
 		}
 		if !h.less(child, i) {
 			return
 		}
-		h[i], h[child] = h[child], h[i]
+		h.runs[i], h.runs[child] = h.runs[child], h.runs[i]
 		i = child
 	}
 }
 
 // compact merges runs that follow each other into files until at most MergeFactor are left: in their order, because equal keys keep
 // the order of their runs.
-func compact(runs []sortedRun, partitions int, dir string) ([]sortedRun, error) {
+func compact(runs []sortedRun, partitions int, dir string, compare func(a, b []byte) int) ([]sortedRun, error) {
 	for round := 0; len(runs) > MergeFactor; round++ {
 		var merged []sortedRun
 		for i := 0; i < len(runs); i += MergeFactor {
 			group := runs[i:min(i+MergeFactor, len(runs))]
-			run, err := mergeToFile(group, partitions, filepath.Join(dir, fmt.Sprintf("merge-%d-%05d", round, len(merged))))
+			run, err := mergeToFile(group, partitions, filepath.Join(dir, fmt.Sprintf("merge-%d-%05d", round, len(merged))), compare)
 			if err != nil {
 				return nil, err
 			}
@@ -128,14 +131,14 @@ func compact(runs []sortedRun, partitions int, dir string) ([]sortedRun, error) 
 	return runs, nil
 }
 
-func mergeToFile(runs []sortedRun, partitions int, path string) (sortedRun, error) {
+func mergeToFile(runs []sortedRun, partitions int, path string, compare func(a, b []byte) int) (sortedRun, error) {
 	w, err := createRun(path)
 	if err != nil {
 		return sortedRun{}, err
 	}
 	out := sortedRun{path: path}
 	for p := range partitions {
-		if err := mergePartition(runs, p, w.write); err != nil {
+		if err := mergePartition(runs, p, compare, w.write); err != nil {
 			return sortedRun{}, errors.Join(err, w.file.Close())
 		}
 		out.ends = append(out.ends, w.offset())

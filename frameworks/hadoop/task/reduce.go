@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -39,15 +38,18 @@ func Reduce(ctx context.Context, order *taskpb.ReduceTask, env Env) (*taskpb.Red
 	if err != nil {
 		return nil, err
 	}
+	keys, err := newKeyRules(order.GetKeys())
+	if err != nil {
+		return nil, err
+	}
+	if env, err = env.withKit(order.GetKit()); err != nil {
+		return nil, err
+	}
 	runs, err := fetchRuns(ctx, order, env, dir)
 	if err != nil {
 		return nil, noteLost(env, err)
 	}
-	if runs, err = compact(runs, 1, dir); err != nil {
-		return nil, err
-	}
-	reducer, err := startCommand(ctx, "reducer", order.GetReducer(), env, attemptVariables(order.GetAttempt(), false))
-	if err != nil {
+	if runs, err = compact(runs, 1, dir, keys.compare); err != nil {
 		return nil, err
 	}
 	summary := &taskpb.ReduceSummary{}
@@ -55,15 +57,27 @@ func Reduce(ctx context.Context, order *taskpb.ReduceTask, env Env) (*taskpb.Red
 		summary.InputBytes += in.GetPart().GetBytes()
 		summary.InputRecords += in.GetPart().GetRecords()
 	}
-	out := env.path(ReducePartFile(int(order.GetAttempt().GetTask())))
-	err = reducer.run(func(stdin io.Writer) (err error) {
-		summary.InputGroups, err = feedMerged(stdin, runs)
-		return err
-	}, func(stdout io.Reader) (err error) {
-		summary.Part, err = keepOutput(stdout, out)
-		return err
-	})
+	out, err := createLines(env.path(ReducePartFile(int(order.GetAttempt().GetTask()))))
 	if err != nil {
+		return nil, err
+	}
+	defer out.file.Close()
+	reports := newReports()
+	reducer, err := startCommand(ctx, "reducer", order.GetReducer(), env, attemptVariables(order.GetAttempt(), false), reports)
+	if err != nil {
+		return nil, err
+	}
+	err = reducer.run(func(stdin io.Writer) (err error) {
+		summary.InputGroups, err = feedMerged(stdin, runs, keys)
+		return err
+	}, out.readFrom)
+	if err != nil {
+		return nil, err
+	}
+	if summary.Part, err = out.close(); err != nil {
+		return nil, err
+	}
+	if summary.Reports, err = reports.summary(); err != nil {
 		return nil, err
 	}
 	if err := removeRuns(runs); err != nil {
@@ -178,50 +192,24 @@ func fetchRun(ctx context.Context, f Fetcher, in *taskpb.MapOutput, path string,
 	return run, nil
 }
 
-// feedMerged writes the merged records as lines and counts the distinct keys that it wrote.
-func feedMerged(stdin io.Writer, runs []sortedRun) (groups int64, err error) {
+// feedMerged writes the merged records as lines and counts the distinct keys that it wrote: those that the order of keys
+// tells apart.
+func feedMerged(stdin io.Writer, runs []sortedRun, keys *keyRules) (groups int64, err error) {
 	w := bufio.NewWriterSize(stdin, blockBytes)
-	var key []byte
-	err = mergePartition(runs, 0, func(r record) error {
-		if groups == 0 || !bytes.Equal(key, r.key) {
+	var key, line []byte
+	err = mergePartition(runs, 0, keys.compare, func(r record) error {
+		if groups == 0 || keys.compare(key, r.key) != 0 {
 			groups++
 			key = append(key[:0], r.key...)
 		}
-		w.Write(r.key) // a bufio.Writer keeps its first error for the last call
-		if r.hasValue {
-			w.WriteByte('\t')
-			w.Write(r.value)
-		}
-		return w.WriteByte('\n')
+		line = appendLine(line[:0], r, keys.reducer)
+		_, err := w.Write(line)
+		return err
 	})
 	if err != nil {
 		return groups, err
 	}
 	return groups, w.Flush()
-}
-
-// keepOutput writes what the reducer prints to a file and gives an unfinished last line its end.
-func keepOutput(stdout io.Reader, path string) (*taskpb.Part, error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, fmt.Errorf("keep the reducer's output: %w", err)
-	}
-	defer f.Close()
-	sums := checksumWriter{w: f}
-	lines := lineCounter{last: '\n'}
-	if _, err := io.CopyBuffer(io.MultiWriter(&sums, &lines), struct{ io.Reader }{stdout}, make([]byte, blockBytes)); err != nil {
-		return nil, fmt.Errorf("keep the reducer's output: %w", err)
-	}
-	if lines.last != '\n' {
-		lines.lines++
-		if _, err := sums.Write(newline); err != nil {
-			return nil, fmt.Errorf("keep the reducer's output: %w", err)
-		}
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("keep the reducer's output: %w", err)
-	}
-	return &taskpb.Part{Bytes: sums.bytes, Records: lines.lines, Crc32C: sums.sum}, nil
 }
 
 type lineCounter struct {

@@ -21,6 +21,7 @@ import (
 type sorter struct {
 	dir        string
 	partitions int
+	keys       *keyRules
 
 	buf       []byte
 	fill      int // buf[:fill] has been read
@@ -35,10 +36,10 @@ type sorter struct {
 
 // entry is a line in the buffer.
 type entry struct {
-	prefix    uint64 // the key's first eight bytes, so that most comparisons look nowhere else
+	prefix    uint64 // the key's first eight bytes, so that most comparisons look nowhere else; 0 if the order is not bytewise
 	offset    uint32
 	length    uint32 // of the line without its \n
-	keyLength uint32 // equal to length: there is no tab
+	keyLength uint32 // equal to length: there is no value
 	partition uint32
 }
 
@@ -48,11 +49,12 @@ const entryBytes = 24
 // maxSortBufferBytes keeps offsets within 32 bits.
 const maxSortBufferBytes = 4 << 30
 
-func newSorter(dir string, partitions int, bufferBytes int64) *sorter {
+func newSorter(dir string, partitions int, bufferBytes int64, keys *keyRules) *sorter {
 	half := min(bufferBytes, maxSortBufferBytes) / 2
 	return &sorter{
 		dir:        dir,
 		partitions: partitions,
+		keys:       keys,
 		buf:        make([]byte, half),
 		entries:    make([]entry, 0, half/entryBytes),
 	}
@@ -113,17 +115,18 @@ func (s *sorter) add(start, end int) error {
 		}
 	}
 	line := s.buf[start:end]
-	key := line
-	if tab := bytes.IndexByte(line, '\t'); tab >= 0 {
-		key = line[:tab]
+	key := line[:s.keys.keyEnd(line)]
+	prefix := uint64(0)
+	if s.keys.bytewise {
+		prefix = keyPrefix(key)
 	}
 	s.records++
 	s.entries = append(s.entries, entry{
-		prefix:    keyPrefix(key),
+		prefix:    prefix,
 		offset:    uint32(start),
 		length:    uint32(len(line)),
 		keyLength: uint32(len(key)),
-		partition: uint32(Partition(key, s.partitions)),
+		partition: uint32(s.keys.partition(key, s.partitions)),
 	})
 	return nil
 }
@@ -157,7 +160,7 @@ func (s *sorter) record(e entry) record {
 	if e.keyLength == e.length {
 		return record{key: line}
 	}
-	return record{key: line[:e.keyLength], value: line[e.keyLength+1:], hasValue: true}
+	return record{key: line[:e.keyLength], value: line[int(e.keyLength)+len(s.keys.separator):], hasValue: true}
 }
 
 // sort orders the entries by partition, key and arrival, and notes where each partition ends.
@@ -169,7 +172,7 @@ func (s *sorter) sort() {
 		if a.prefix != b.prefix {
 			return cmp.Compare(a.prefix, b.prefix)
 		}
-		if c := bytes.Compare(s.key(a), s.key(b)); c != 0 {
+		if c := s.keys.compare(s.key(a), s.key(b)); c != 0 {
 			return c
 		}
 		return cmp.Compare(a.offset, b.offset)
@@ -221,13 +224,7 @@ func (s *sorter) spill() error {
 
 // finish writes each partition's records to the file that name gives and removes the spills.
 func (s *sorter) finish(name func(partition int) string) ([]*taskpb.Part, error) {
-	if len(s.spills) > 0 && len(s.entries) > 0 {
-		if err := s.spill(); err != nil {
-			return nil, err
-		}
-	}
-	s.sort()
-	runs, err := compact(s.spills, s.partitions, s.dir)
+	runs, err := s.settle()
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +234,7 @@ func (s *sorter) finish(name func(partition int) string) ([]*taskpb.Part, error)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.writePartition(w, runs, p); err != nil {
+		if err := s.eachSorted(runs, p, w.write); err != nil {
 			w.file.Close()
 			return nil, err
 		}
@@ -248,14 +245,31 @@ func (s *sorter) finish(name func(partition int) string) ([]*taskpb.Part, error)
 	return parts, removeRuns(runs)
 }
 
-func (s *sorter) writePartition(w *runWriter, runs []sortedRun, partition int) error {
+// settle ends the taking of lines: all are in memory, sorted, or all are in few enough runs.
+func (s *sorter) settle() ([]sortedRun, error) {
+	if len(s.spills) > 0 && len(s.entries) > 0 {
+		if err := s.spill(); err != nil {
+			return nil, err
+		}
+	}
+	s.sort()
+	return compact(s.spills, s.partitions, s.dir, s.keys.compare)
+}
+
+// eachSorted gives the records of a partition in order, after settle.
+func (s *sorter) eachSorted(runs []sortedRun, partition int, emit func(record) error) error {
 	if len(runs) > 0 {
-		return mergePartition(runs, partition, w.write)
+		return mergePartition(runs, partition, s.keys.compare, emit)
 	}
 	for _, e := range s.sortedEntries(partition) {
-		if err := w.write(s.record(e)); err != nil {
+		if err := emit(s.record(e)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// reset makes the sorter ready for other lines, in the same memory.
+func (s *sorter) reset() {
+	s.fill, s.lineStart, s.entries, s.spills = 0, 0, s.entries[:0], nil
 }

@@ -16,14 +16,51 @@ const blockBytes = 256 << 10
 // splitWriter streams chunks of files into w as whole lines. Small files share a block, so that thousands of them
 // cost few writes.
 type splitWriter struct {
-	w   io.Writer
-	buf []byte // its capacity is the block
+	w         io.Writer
+	buf       []byte // its capacity is the block
+	whole     bool   // files are given as they are, and an unfinished last line stays so
+	separator byte   // the first of a line becomes a tab; a tab changes nothing
 
 	files, bytes, lines int64 // what was read
 }
 
-func newSplitWriter(w io.Writer) *splitWriter {
-	return &splitWriter{w: w, buf: make([]byte, 0, blockBytes)}
+func newSplitWriter(order *taskpb.MapTask) *splitWriter {
+	s := &splitWriter{
+		buf: make([]byte, 0, blockBytes), separator: '\t',
+		whole: order.GetInputFormat() == taskpb.InputFormat_INPUT_FORMAT_WHOLE_FILE,
+	}
+	if text := order.GetInputSeparator(); text != "" && order.GetInputFormat() == taskpb.InputFormat_INPUT_FORMAT_KEY_VALUE {
+		s.separator = text[0]
+	}
+	return s
+}
+
+// to makes w the next command's standard input.
+func (s *splitWriter) to(w io.Writer) {
+	s.buf = s.buf[:0]
+	if s.separator != '\t' {
+		w = &tabber{w: w, separator: s.separator}
+	}
+	s.w = w
+}
+
+// tabber turns the first separator of each line into a tab.
+type tabber struct {
+	w         io.Writer
+	separator byte
+	done      bool // with the current line
+}
+
+func (t *tabber) Write(b []byte) (int, error) {
+	for i, c := range b {
+		switch {
+		case c == '\n':
+			t.done = false
+		case c == t.separator && !t.done:
+			b[i], t.done = '\t', true // the block is the splitWriter's own and is not read again
+		}
+	}
+	return t.w.Write(b)
 }
 
 func (s *splitWriter) flush() error {
@@ -51,6 +88,9 @@ func (s *splitWriter) chunk(c *taskpb.Chunk) error {
 		return fmt.Errorf("input file: %w", err)
 	}
 	defer f.Close()
+	if c.GetCodec() != taskpb.Codec_CODEC_NONE {
+		return s.unpacked(f, c)
+	}
 	return s.stream(f, c)
 }
 
@@ -114,7 +154,7 @@ var newline = []byte{'\n'}
 
 // finishLine gives an unfinished last line of a file its end, so that the next file begins a line of its own.
 func (s *splitWriter) finishLine(last byte) error {
-	if last == '\n' {
+	if last == '\n' || s.whole {
 		return nil
 	}
 	if len(s.buf) == cap(s.buf) {

@@ -84,7 +84,12 @@ func Main(ctx context.Context, kind string, stdin io.Reader, stderr io.Writer) i
 		fmt.Fprintf(stderr, "hadoop task: %v\n", err)
 		return ExitBadOrder
 	}
-	env := Env{Stderr: stderr, Environ: os.Environ()}
+	fetcher, err := newFetcher(os.Getenv(AuthorityVariable))
+	if err != nil {
+		fmt.Fprintf(stderr, "hadoop task: %v\n", err)
+		return ExitBadOrder
+	}
+	env := Env{Stderr: stderr, Environ: os.Environ(), Fetcher: fetcher}
 	runtime.GOMAXPROCS(max(1, int(order.GetCpus())))
 	switch order := order.(type) {
 	case *taskpb.MapTask:

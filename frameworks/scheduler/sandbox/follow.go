@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -15,18 +16,21 @@ const (
 	LastReadTimeout = 10 * time.Second
 )
 
-// Follow writes a file to w as it grows: each byte once, in order. When ended is closed the file grows no more: it is read to
+// ErrRotatedAway is the error of Follow if something was removed, by the rotation of logs, before it was read.
+var ErrRotatedAway = errors.New("the oldest of it was removed before it was read")
+
+// Follow writes a file to w as it grows: each byte once, in order. If the slave rotates it the predecessors that are still
+// there come first, and each successor follows; what was removed too early is ErrRotatedAway after all the rest. When ended is closed the file grows no more: it is read to
 // its end at once, and Follow returns how many bytes were written. Until then errors of the network are tried again and a
 // file that is not there yet is waited for; afterwards LastReadTimeout bounds the tries, and a file that is not there is
 // ErrNotFound at once.
 func (c Client) Follow(ctx context.Context, w io.Writer, place Place, file string, ended <-chan struct{}) (int64, error) {
-	var offset int64
+	f := follower{client: c, w: w, place: place, file: file}
 	wait := PollShortest
 	for !closed(ended) {
-		n, err := c.Copy(ctx, w, place, file, offset)
-		offset += n
+		n, err := f.read(ctx)
 		if fatal(ctx, err) {
-			return offset, err
+			return f.written, err
 		}
 		if n > 0 {
 			wait = PollShortest
@@ -34,18 +38,20 @@ func (c Client) Follow(ctx context.Context, w io.Writer, place Place, file strin
 		pause(ctx, wait, ended)
 		wait = min(wait*3/2, PollLongest)
 	}
-	n, err := c.copyRest(ctx, w, place, file, offset)
-	return offset + n, err
+	err := f.readRest(ctx)
+	if err == nil && f.lost {
+		err = fmt.Errorf("%s: %w", place.URL(file), ErrRotatedAway)
+	}
+	return f.written, err
 }
 
-// copyRest reads a file that grows no more to its end, by several tries if need be.
-func (c Client) copyRest(ctx context.Context, w io.Writer, place Place, file string, offset int64) (written int64, err error) {
+// readRest reads a file that grows no more to its end, by several tries if need be.
+func (f *follower) readRest(ctx context.Context) error {
 	giveUp := time.Now().Add(LastReadTimeout)
 	for {
-		n, err := c.Copy(ctx, w, place, file, offset+written)
-		written += n
+		n, err := f.read(ctx)
 		if err == nil || fatal(ctx, err) || errors.Is(err, ErrNotFound) || (n == 0 && time.Now().After(giveUp)) {
-			return written, err
+			return err
 		}
 		pause(ctx, PollLongest, nil)
 	}

@@ -87,6 +87,20 @@ func (e *WriteError) Unwrap() error { return e.Err }
 // Copy writes what a file has from offset on to w, and returns how many bytes were written, also with an error: a later call
 // goes on at offset plus that. Errors wrap ErrNotFound or are a *WriteError, or else of the network or of the slave.
 func (c Client) Copy(ctx context.Context, w io.Writer, place Place, file string, offset int64) (int64, error) {
+	var n int64
+	err := c.guard(ctx, place, func(ctx context.Context, clock func(reading bool)) error {
+		a, err := c.open(ctx, place, file, offset, "")
+		if err != nil {
+			return err
+		}
+		n, err = a.pump(w, clock)
+		return err
+	})
+	return n, err
+}
+
+// guard gives up a conversation with a slave that falls silent.
+func (c Client) guard(ctx context.Context, place Place, talk func(ctx context.Context, clock func(reading bool)) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stall := c.Stall
@@ -95,39 +109,63 @@ func (c Client) Copy(ctx context.Context, w io.Writer, place Place, file string,
 	}
 	silence := time.AfterFunc(stall, func() { cancel(fmt.Errorf("%s was silent for %s", place.Slave, stall)) })
 	defer silence.Stop()
-	n, err := c.copy(ctx, w, place, file, offset, func(reading bool) {
+	err := talk(ctx, func(reading bool) {
 		if reading {
 			silence.Reset(stall)
 		} else {
-			silence.Stop() // what w needs is not the slave's time
+			silence.Stop() // what the reader needs is not the slave's time
 		}
 	})
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return n, err
+	return err
 }
 
-func (c Client) copy(ctx context.Context, w io.Writer, place Place, file string, offset int64, clock func(reading bool)) (int64, error) {
+// How slaves name a file whatever its name, and tell that it has a predecessor: see the slave's API.
+const (
+	fileHeader    = "X-Stoa-File"
+	rotatedHeader = "X-Stoa-Rotated"
+)
+
+// errOther says that a name is that of another file than the wanted one.
+var errOther = errors.New("it is another file now")
+
+// content is a part of a file that a slave is about to send.
+type content struct {
+	id      string // of the file; "" if the slave names none
+	rotated bool   // it has a predecessor
+	skip    int64  // bytes of body that come before the part; less than 0: there is nothing of it
+	body    io.ReadCloser
+}
+
+// open asks for what a file has from offset on; with an id it must be that file, or the error is errOther. Who gets
+// content has it pumped or closed.
+func (c Client) open(ctx context.Context, place Place, file string, offset int64, id string) (*content, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, place.URL(file), nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	request.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	if id != "" {
+		request.Header.Set(fileHeader, id)
+	}
 	client := c.HTTP
 	if client == nil {
 		client = http.DefaultClient
 	}
 	answer, err := client.Do(request)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	defer answer.Body.Close()
 	skip, err := check(answer, place, file, offset)
-	if err != nil || skip < 0 {
-		return 0, err
+	if err != nil {
+		answer.Body.Close()
+		return nil, err
 	}
-	return pump(w, answer.Body, skip, clock)
+	return &content{
+		id: answer.Header.Get(fileHeader), rotated: answer.Header.Get(rotatedHeader) != "", skip: skip, body: answer.Body,
+	}, nil
 }
 
 // check says how many bytes of an answer's body come before the offset; less than 0 if there is nothing from it on.
@@ -143,6 +181,8 @@ func check(answer *http.Response, place Place, file string, offset int64) (skip 
 		return offset, nil
 	case http.StatusRequestedRangeNotSatisfiable:
 		return -1, nil
+	case http.StatusPreconditionFailed:
+		return 0, errOther
 	}
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBytes)) // whatever came of it helps
 	err = fmt.Errorf("%s: %s %s", place.URL(file), answer.Status, strings.TrimSpace(string(text)))
@@ -155,11 +195,17 @@ func check(answer *http.Response, place Place, file string, offset int64) (skip 
 // pumpBytes is how much is read at once.
 const pumpBytes = 64 << 10
 
-func pump(w io.Writer, body io.Reader, skip int64, clock func(reading bool)) (written int64, err error) {
+// pump writes the part to w.
+func (a *content) pump(w io.Writer, clock func(reading bool)) (written int64, err error) {
+	defer a.body.Close()
+	if a.skip < 0 {
+		return 0, nil
+	}
+	skip := a.skip
 	buffer := make([]byte, pumpBytes)
 	for {
 		clock(true)
-		n, readErr := body.Read(buffer)
+		n, readErr := a.body.Read(buffer)
 		clock(false)
 		dropped := min(skip, int64(n))
 		skip -= dropped

@@ -41,30 +41,46 @@ type Client struct {
 	remote  *remote.Remote
 }
 
-// Dial connects to the master at address ("host:port"). The error names the address and what was wrong with it.
-func Dial(ctx context.Context, address string) (*Client, error) {
-	return DialNetwork(ctx, nil, address)
+// Options say how a master is reached. The zero value is TCP, in the clear.
+type Options struct {
+	// Network replaces TCP; nil is TCP.
+	Network remote.Network
+	// TLS secures the connection; nil: it is in the clear.
+	TLS *remote.TLS
 }
 
-// DialNetwork is Dial over a network other than TCP.
-func DialNetwork(ctx context.Context, network remote.Network, address string) (*Client, error) {
-	if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
-		return nil, fmt.Errorf("master address %q is not HOST:PORT; for example 127.0.0.1:5050", address)
-	}
-	system := actor.NewSystem(actor.SystemOptions{Role: wire.RoleOperator})
-	connection, err := remote.Start(remote.Options{
-		System: system, Network: network,
-		May: func(role actor.Role, message protoreflect.FullName) bool { return wire.May(string(role), message) },
-	})
+// Dial connects to the master at address ("host:port"). The error names the address and what was wrong with it.
+func Dial(ctx context.Context, address string) (*Client, error) {
+	return DialWith(ctx, Options{}, address)
+}
+
+// DialWith is Dial with options.
+func DialWith(ctx context.Context, o Options, address string) (*Client, error) {
+	c, err := Connect(o, address)
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{address: address, system: system, remote: connection}
 	if _, err := c.Call(ctx, &masterpb.Call{Type: masterpb.Call_GET_HEALTH.Enum()}); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// Connect makes a client without asking whether a master is there: it is connected with the first question.
+func Connect(o Options, address string) (*Client, error) {
+	if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
+		return nil, fmt.Errorf("master address %q is not HOST:PORT; for example 127.0.0.1:5050", address)
+	}
+	system := actor.NewSystem(actor.SystemOptions{Role: wire.RoleOperator})
+	connection, err := remote.Start(remote.Options{
+		System: system, Network: o.Network, TLS: o.TLS,
+		May: func(role actor.Role, message protoreflect.FullName) bool { return wire.May(string(role), message) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Client{address: address, system: system, remote: connection}, nil
 }
 
 // Close ends the connection.
@@ -91,10 +107,36 @@ func (c *Client) Call(ctx context.Context, call *masterpb.Call) (*masterpb.Respo
 	}
 }
 
+// Peers lists the connections of the daemon at the client's address, which may be a slave too.
+func (c *Client) Peers(ctx context.Context) (*wire.Peers, error) {
+	answer, err := c.system.Ask(ctx, actor.At(c.address, wire.PeersName), &wire.ListPeers{})
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	peers, ok := answer.(*wire.Peers)
+	if !ok {
+		return nil, fmt.Errorf("%s answered with %T", c.address, answer)
+	}
+	return peers, nil
+}
+
 // KillTask ends a task of a framework; the framework is told by the task's update.
 func (c *Client) KillTask(ctx context.Context, framework *mesos.FrameworkID, task *mesos.TaskID) error {
 	_, err := c.ask(ctx, &wire.OperatorKillTask{FrameworkId: framework, TaskId: task})
 	return err
+}
+
+// Explain asks why somebody is not offered what is needed.
+func (c *Client) Explain(ctx context.Context, question *wire.Explain) (*wire.Explanation, error) {
+	answer, err := c.ask(ctx, question)
+	if err != nil {
+		return nil, err
+	}
+	explanation, ok := answer.(*wire.Explanation)
+	if !ok {
+		return nil, fmt.Errorf("the master at %s answered with %T", c.address, answer)
+	}
+	return explanation, nil
 }
 
 func (c *Client) ask(ctx context.Context, message proto.Message) (any, error) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
 )
@@ -30,6 +31,8 @@ func Conform(t *testing.T, make func(t testing.TB, w *Watch) containerizer.Conta
 		{"a command that can't be executed says why", notExecuted},
 		{"a bad spec is refused with the value seen", refused},
 		{"arguments, environment and directory arrive as given", asGiven},
+		{"what is executed need not be the first argument", executable},
+		{"limits of processes are those that were asked for", rlimits},
 		{"a large environment arrives whole", largeEnvironment},
 		{"a missing stream is empty", noStreams},
 		{"standard input arrives", standardInput},
@@ -154,6 +157,38 @@ func asGiven(t *testing.T, w *Watch, c containerizer.Containerizer) {
 	}
 	if diff := cmp.Diff(want, strings.Split(strings.TrimSpace(got.Stdout), "\n")); diff != "" {
 		t.Errorf("(-want +got)\n%s\n%s", diff, got.Stderr)
+	}
+}
+
+func executable(t *testing.T, w *Watch, c containerizer.Containerizer) {
+	spec := w.Spec("executable", "")
+	spec.Executable, spec.Args = "sh", []string{"a name of its own", "-c", `tr '\0' '\n' < /proc/$$/cmdline | head -1; echo "$0"`, "zero"}
+	if got := Run(t, c, spec); got.Stdout != "a name of its own\nzero\n" {
+		t.Errorf("got %q %s", got.Stdout, got.Stderr)
+	}
+	spec.Executable = "no-such-command-anywhere"
+	_, err := c.Start(context.Background(), spec, containerizer.Stdio{})
+	var failed *containerizer.ExecError
+	if !errors.As(err, &failed) || failed.Path != spec.Executable || !failed.NotFound() {
+		t.Errorf("got %v", err)
+	}
+}
+
+func rlimits(t *testing.T, w *Watch, c containerizer.Containerizer) {
+	spec := w.Spec("rlimits", "ulimit -Sn; ulimit -Hn; ulimit -c; (head -c 20000 /dev/zero > large); echo $?")
+	spec.Rlimits = []containerizer.Rlimit{
+		{Resource: unix.RLIMIT_NOFILE, Soft: 50, Hard: 60}, {Resource: unix.RLIMIT_CORE}, {Resource: unix.RLIMIT_FSIZE, Soft: 10_240, Hard: 10_240},
+	}
+	if got := Run(t, c, spec); got.Stdout != fmt.Sprintf("50\n60\n0\n%d\n", 128+int(syscall.SIGXFSZ)) {
+		t.Errorf("got %q %s", got.Stdout, got.Stderr)
+	}
+	var own unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err != nil {
+		t.Fatal(err)
+	}
+	spec.Rlimits = []containerizer.Rlimit{{Resource: unix.RLIMIT_NOFILE, Soft: 50, Hard: own.Max}}
+	if got := Run(t, c, spec); !strings.HasPrefix(got.Stdout, "50\n") {
+		t.Errorf("the host's own limit: got %q %s", got.Stdout, got.Stderr)
 	}
 }
 

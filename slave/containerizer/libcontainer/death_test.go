@@ -256,17 +256,14 @@ func TestAHostMayBeKilledAtAnyMomentOfAStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = host.Wait()
-		next := open(t, w, "next")
-		if err := next.Sweep(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		if err := next.Close(); err != nil {
-			t.Fatal(err)
-		}
-		containertest.Poll(t, "nothing of the killed host runs", gone, func() bool { return len(w.Processes()) == 0 })
-		if left := w.Cgroups(); len(left) > 0 {
-			t.Fatalf("killed in round %d, it left %v", i, left)
-		}
+		// A process that it was about to start may hold the host's lock a moment longer than the host lived.
+		containertest.Poll(t, fmt.Sprintf("nothing of the host killed in round %d is left", i), gone, func() bool {
+			next := open(t, w, "next")
+			if err := errors.Join(next.Sweep(context.Background()), next.Close()); err != nil {
+				t.Fatal(err)
+			}
+			return len(w.Processes()) == 0 && len(w.Cgroups()) == 0
+		})
 	}
 }
 

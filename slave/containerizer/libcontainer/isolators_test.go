@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/fs2"
 	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
 
@@ -24,7 +26,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func someFacts() facts {
 	return facts{
 		spec: containerizer.Spec{
-			ID: "c1", Sandbox: "/var/lib/stoa/run s:1", MilliCPUs: 1500, MemoryBytes: 256 << 20, PIDs: 100,
+			ID: "c1", Sandbox: "/var/lib/stoa/run s:1", MilliCPUs: 1500, MilliCPULimit: 2500, MemoryBytes: 256 << 20, PIDs: 100,
 		},
 		user:   identity{uid: 0, gid: 0},
 		rootfs: "/state/host/roots/c1",
@@ -87,6 +89,37 @@ func TestWithoutLimitsNoneIsWritten(t *testing.T) {
 	if r := config.Cgroups.Resources; r.Memory != 64<<20 || r.MemorySwap != 0 {
 		t.Errorf("the kernel has no swap limit, and got %+v", r)
 	}
+}
+
+// This machine may have the first version of cgroups, so what the second would be
+// told is written into a folder, by what writes it in earnest.
+func TestTheSecondVersionOfCgroupsIsToldAsItsGoldenFileShows(t *testing.T) {
+	cgroups.TestMode = true
+	defer func() { cgroups.TestMode = false }()
+	folder := t.TempDir()
+	write(t, filepath.Join(folder, "cgroup.controllers"), "cpuset cpu io memory pids")
+	config := configure(someFacts())
+	config.Cgroups.SkipDevices = true // a program of the kernel's there, and no file
+	made, err := fs2.NewManager(config.Cgroups, folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := made.Set(config.Cgroups.Resources); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, entry := range entries {
+		data, err := os.ReadFile(filepath.Join(folder, entry.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&text, "%s: %s\n", entry.Name(), data)
+	}
+	golden(t, "unified", text.String())
 }
 
 func golden(t *testing.T, name, got string) {

@@ -17,6 +17,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(hostVariable) != "" {
 		beHost() // never returns
 	}
+	if what := os.Getenv(hostileVariable); what != "" {
+		beHostile(what) // never returns
+	}
 	if os.Geteuid() == 0 {
 		if err := Seal(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

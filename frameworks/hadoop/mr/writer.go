@@ -1,0 +1,126 @@
+package mr
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// Bounds of what a mapper holds to combine: when one is reached, all goes out and it begins anew.
+const (
+	maxHeldKeys   = 1 << 17
+	maxHeldBytes  = 16 << 20 // of keys
+	maxHeldValues = 1 << 19
+	// combineAt is how many values of one key are combined at once.
+	combineAt = 64
+)
+
+// recordWriter writes records as lines, combined if the job combines, and keeps its first error.
+type recordWriter[K, V any] struct {
+	job        Job[K, V]
+	out        *bufio.Writer
+	part, text []byte // of the record that is written
+	err        error
+
+	held       map[string]*heldKey[V] // by the key's bytes; nil: the job does not combine
+	heldBytes  int
+	heldValues int
+}
+
+// heldKey is a key's values that have not been written yet.
+type heldKey[V any] struct{ values, combined []V }
+
+func (j Job[K, V]) writer(out io.Writer) *recordWriter[K, V] {
+	w := &recordWriter[K, V]{job: j, out: bufio.NewWriterSize(out, bufferBytes)}
+	if j.Combine != nil {
+		w.held = map[string]*heldKey[V]{}
+	}
+	return w
+}
+
+// emit takes a record of Map.
+func (w *recordWriter[K, V]) emit(key K, value V) {
+	w.part = w.job.Key.Append(w.part[:0], key)
+	if w.held == nil {
+		w.write(w.part, value)
+		return
+	}
+	h := w.held[string(w.part)]
+	if h == nil {
+		if len(w.held) == maxHeldKeys || w.heldBytes >= maxHeldBytes || w.heldValues >= maxHeldValues {
+			w.release()
+		}
+		h = &heldKey[V]{}
+		w.held[string(w.part)] = h
+		w.heldBytes += len(w.part)
+	}
+	h.values = append(h.values, value)
+	w.heldValues++
+	if len(h.values) >= combineAt {
+		w.combine(string(w.part), h)
+		if len(h.values) > combineAt/2 { // they do not become fewer
+			w.writeAll(string(w.part), h)
+		}
+	}
+}
+
+// combine replaces a key's values by what Combine makes of them.
+func (w *recordWriter[K, V]) combine(part string, h *heldKey[V]) {
+	key, err := w.job.Key.Parse([]byte(part))
+	if err != nil {
+		w.fail(fmt.Errorf("read a key: %w", err))
+		return
+	}
+	h.combined = h.combined[:0]
+	if err := w.job.Combine(key, slices.Values(h.values), func(v V) { h.combined = append(h.combined, v) }); err != nil {
+		w.fail(fmt.Errorf("combine: %w", err))
+		return
+	}
+	w.heldValues += len(h.combined) - len(h.values)
+	h.values, h.combined = h.combined, h.values
+}
+
+// release writes all that is held. Records of a key stay in their order, that of keys does not matter.
+func (w *recordWriter[K, V]) release() {
+	for part, h := range w.held {
+		if len(h.values) > 1 {
+			w.combine(part, h)
+		}
+		w.writeAll(part, h)
+	}
+	clear(w.held)
+	w.heldBytes = 0
+}
+
+func (w *recordWriter[K, V]) writeAll(part string, h *heldKey[V]) {
+	for _, value := range h.values {
+		w.write([]byte(part), value)
+	}
+	w.heldValues -= len(h.values)
+	h.values = h.values[:0]
+}
+
+// write writes a record whose key's bytes are given.
+func (w *recordWriter[K, V]) write(part []byte, value V) {
+	line := append(escape(w.out.AvailableBuffer(), part), '\t')
+	w.text = w.job.Value.Append(w.text[:0], value)
+	line = append(escape(line, w.text), '\n')
+	if _, err := w.out.Write(line); err != nil {
+		w.fail(fmt.Errorf("write a record: %w", err))
+	}
+}
+
+func (w *recordWriter[K, V]) fail(err error) {
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+func (w *recordWriter[K, V]) flush() error {
+	w.release()
+	if err := w.out.Flush(); err != nil {
+		w.fail(fmt.Errorf("write a record: %w", err))
+	}
+	return w.err
+}

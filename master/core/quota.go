@@ -1,0 +1,160 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/master/allocator"
+	"github.com/stoa-project/stoa/master/registry"
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+	"github.com/stoa-project/stoa/proto/mesos/quotapb"
+	"github.com/stoa-project/stoa/proto/resource"
+	"github.com/stoa-project/stoa/proto/wire"
+)
+
+// updateQuota has new quotas of roles persisted, all or none.
+func (c *Core) updateQuota(r Request, m *masterpb.Call_UpdateQuota) {
+	quotas := map[string]registry.Quota{}
+	for _, q := range m.GetQuotaConfigs() {
+		quota, err := readQuota(q)
+		if err == nil && !m.GetForce() {
+			err = c.checkQuota(q.GetRole(), quota)
+		}
+		if _, twice := quotas[q.GetRole()]; err == nil && twice {
+			err = fmt.Errorf("it is given two quotas")
+		}
+		if err != nil {
+			c.refuseRequest(r, "quota of role %q: %v", q.GetRole(), err)
+			return
+		}
+		quotas[q.GetRole()] = quota
+	}
+	c.persist(registry.SetQuotas{Quotas: quotas}, func(failure string) { c.quotaUpdated(r, quotas, failure) })
+}
+
+func (c *Core) quotaUpdated(r Request, quotas map[string]registry.Quota, failure string) {
+	if failure != "" {
+		c.refuseRequest(r, "quotas could not be set: %s", failure)
+		return
+	}
+	for _, role := range slices.Sorted(maps.Keys(quotas)) {
+		c.allocator.SetQuota(role, allocator.Quota(quotas[role]))
+		c.note("quota of role %s is %v", role, quotas[role])
+	}
+	c.rescindForQuota(quotas)
+	c.reply(r, &wire.OperatorDone{})
+}
+
+// readQuota reads what an operator wants.
+func readQuota(m *quotapb.QuotaConfig) (registry.Quota, error) {
+	var q registry.Quota
+	if err := mesos.ValidateRole(m.GetRole()); err != nil {
+		return q, err
+	}
+	if m.GetRole() == mesos.DefaultRole {
+		return q, fmt.Errorf("the default role can have none: its frameworks are to have a role of their own")
+	}
+	var err error
+	if q.Guarantees, err = readAmounts("guarantee", m.GetGuarantees()); err != nil {
+		return q, err
+	}
+	if q.Limits, err = readAmounts("limit", m.GetLimits()); err != nil {
+		return q, err
+	}
+	for _, guarantee := range q.Guarantees {
+		i := slices.IndexFunc(q.Limits, func(l resource.Quantity) bool { return l.Name == guarantee.Name })
+		if i >= 0 && q.Limits[i].Thousandths < guarantee.Thousandths {
+			return q, fmt.Errorf("the guarantee of %s is %s, and its limit %s: a limit must not be below the guarantee", guarantee.Name,
+				resource.FormatThousandths(guarantee.Thousandths), resource.FormatThousandths(q.Limits[i].Thousandths))
+		}
+	}
+	return q, nil
+}
+
+func readAmounts(what string, amounts map[string]*mesos.Value_Scalar) (resource.Quantities, error) {
+	var q resource.Quantities
+	for _, name := range slices.Sorted(maps.Keys(amounts)) {
+		value := amounts[name].GetValue()
+		if name == "" || !(value >= 0) || value > resource.Float(math.MaxInt64/2) {
+			return nil, fmt.Errorf("%s of %q is %v: allowed are amounts of a named scalar resource, 0 or above", what, name, value)
+		}
+		if what == "guarantee" && value == 0 {
+			continue
+		}
+		q = append(q, resource.Quantity{Name: name, Thousandths: resource.Thousandths(value)})
+	}
+	return q, nil
+}
+
+// checkQuota reports why a quota makes no sense now: the role has more already, or the cluster does not have as much.
+// What is only offered does not count, it can be taken back.
+func (c *Core) checkQuota(role string, q registry.Quota) error {
+	used := c.allocator.Consumption(role)
+	for _, o := range c.offers {
+		if isWithin(o.role, role) {
+			used = used.Sub(o.resources.Unreserved().Nonrevocable().Quantities())
+		}
+	}
+	for _, limit := range q.Limits {
+		if got := used.Get(limit.Name); got > limit.Thousandths {
+			return fmt.Errorf("it uses %s of %s, more than the limit of %s: end some of it, or use force",
+				resource.FormatThousandths(got), limit.Name, resource.FormatThousandths(limit.Thousandths))
+		}
+	}
+	total, _, _ := c.allocator.Quantities()
+	for _, guarantee := range q.Guarantees {
+		if got := total.Get(guarantee.Name); got < guarantee.Thousandths {
+			return fmt.Errorf("%s of %s cannot be guaranteed, the cluster has %s: guarantee less, or use force",
+				resource.FormatThousandths(guarantee.Thousandths), guarantee.Name, resource.FormatThousandths(got))
+		}
+	}
+	return nil
+}
+
+// rescindForQuota takes offers back until no role with a new quota is offered more than its limit, and what guarantees
+// need is free.
+func (c *Core) rescindForQuota(quotas map[string]registry.Quota) {
+	for _, o := range sortedOffers(c.offers) {
+		for role := range quotas {
+			over := c.allocator.OverLimit(role)
+			if isWithin(o.role, role) && o.holdsAny(over) || !isWithin(o.role, role) && o.holdsAny(c.allocator.LacksHeadroom()) {
+				c.withdraw(o)
+				c.tellRescinded(o)
+				break
+			}
+		}
+	}
+}
+
+// holdsAny reports whether the offer holds something of what is lacking.
+func (o *offer) holdsAny(lacking resource.Quantities) bool {
+	plain := o.resources.Unreserved().Nonrevocable()
+	return slices.ContainsFunc(lacking, func(q resource.Quantity) bool { return plain.Get(q.Name) > 0 })
+}
+
+// isWithin reports whether a role is another or lies below it.
+func isWithin(role, parent string) bool { return role == parent || mesos.IsSubrole(role, parent) }
+
+func (c *Core) getQuota() *masterpb.Response_GetQuota {
+	status := &quotapb.QuotaStatus{}
+	for _, role := range slices.Sorted(maps.Keys(c.registry.Quotas)) {
+		q := c.registry.Quotas[role]
+		status.Configs = append(status.Configs, &quotapb.QuotaConfig{
+			Role: proto.String(role), Guarantees: shownAmounts(q.Guarantees), Limits: shownAmounts(q.Limits),
+		})
+	}
+	return &masterpb.Response_GetQuota{Status: status}
+}
+
+func shownAmounts(q resource.Quantities) map[string]*mesos.Value_Scalar {
+	amounts := map[string]*mesos.Value_Scalar{}
+	for _, x := range q {
+		amounts[x.Name] = &mesos.Value_Scalar{Value: proto.Float64(resource.Float(x.Thousandths))}
+	}
+	return amounts
+}

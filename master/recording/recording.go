@@ -1,0 +1,201 @@
+// Package recording writes down what happens to a master's core, from its birth on, and lets it happen to another one: a
+// recording is a test case. It holds every message that the master got, with whatever secrets are in them.
+//
+//	header  event outputs  event outputs  …  event
+//
+// Each entry is a record.Entry behind its length. An event is written before it is handled and the digest of its outputs
+// after it, so the recording of a master that ended in an event ends with that event. Config is in it as JSON.
+package recording
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protodelim"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/master/core"
+	"github.com/stoa-project/stoa/proto/record"
+)
+
+// MaxEntry is the largest entry that is read, in bytes: a message of the greatest size, and some room.
+const MaxEntry = 80 << 20
+
+// Writer writes a recording.
+type Writer struct{ to io.Writer }
+
+// NewWriter begins a recording by this version of Stoa.
+func NewWriter(to io.Writer, version string) (*Writer, error) {
+	w := &Writer{to}
+	return w, w.write(&record.Entry{Entry: &record.Entry_Header{Header: &record.Header{Version: version}}})
+}
+
+// Event writes down what is about to happen to the core.
+func (w *Writer) Event(now time.Time, event core.Event) error {
+	e, err := encode(event)
+	if err != nil {
+		return err
+	}
+	e.Now = now.UnixNano()
+	return w.write(&record.Entry{Entry: &record.Entry_Event{Event: e}})
+}
+
+// Outputs writes down what it led to.
+func (w *Writer) Outputs(outputs []core.Output) error {
+	o, err := digest(outputs)
+	if err != nil {
+		return err
+	}
+	return w.write(&record.Entry{Entry: &record.Entry_Outputs{Outputs: o}})
+}
+
+func (w *Writer) write(entry *record.Entry) error {
+	if _, err := protodelim.MarshalTo(w.to, entry); err != nil {
+		return fmt.Errorf("recording: %w", err)
+	}
+	return nil
+}
+
+// digest makes outputs comparable: the same outputs of the same program have the same digest.
+func digest(outputs []core.Output) (*record.Outputs, error) {
+	h := fnv.New64a()
+	number := func(n uint64) { _ = binary.Write(h, binary.LittleEndian, n) }
+	for _, output := range outputs {
+		var message proto.Message
+		switch o := output.(type) {
+		case core.Send:
+			number(uint64(o.Session))
+			message = o.Message
+		case core.Reply:
+			number(uint64(o.Request))
+			message = o.Message
+		case core.Persist:
+			fmt.Fprintf(h, "%T%d%v", o, o.ID, o.Change)
+			continue
+		default:
+			fmt.Fprintf(h, "%T%v", o, o)
+			continue
+		}
+		wire, err := proto.MarshalOptions{Deterministic: true}.Marshal(message)
+		if err != nil {
+			return nil, fmt.Errorf("recording: output %T: %w", output, err)
+		}
+		fmt.Fprintf(h, "%T%T", output, message)
+		_, _ = h.Write(wire)
+	}
+	return &record.Outputs{Count: uint32(len(outputs)), Digest: h.Sum64()}, nil
+}
+
+// Reader reads a recording.
+type Reader struct {
+	from    protodelim.Reader
+	Version string // of the Stoa that recorded
+	ahead   *record.Entry
+}
+
+// NewReader begins to read a recording.
+func NewReader(from protodelim.Reader) (*Reader, error) {
+	r := &Reader{from: from}
+	entry, err := r.read()
+	if err != nil {
+		return nil, fmt.Errorf("this is no recording of a master: %w", err)
+	}
+	if entry.GetHeader() == nil {
+		return nil, errors.New("this is no recording of a master: it does not begin with a header")
+	}
+	r.Version = entry.GetHeader().GetVersion()
+	return r, nil
+}
+
+// Step is an event of a recording and what it led to.
+type Step struct {
+	Now     time.Time
+	Event   core.Event
+	Outputs *record.Outputs // nil: the recording ends in the event
+}
+
+// Next returns the next step; io.EOF after the last one. A last entry that has not been written whole is left out.
+func (r *Reader) Next() (Step, error) {
+	entry, err := r.read()
+	if err != nil {
+		return Step{}, err
+	}
+	if entry.GetEvent() == nil {
+		return Step{}, fmt.Errorf("recording: %T where an event was expected", entry.GetEntry())
+	}
+	event, err := decode(entry.GetEvent())
+	if err != nil {
+		return Step{}, err
+	}
+	step := Step{Now: time.Unix(0, entry.GetEvent().GetNow()), Event: event}
+	entry, err = r.read()
+	switch {
+	case errors.Is(err, io.EOF):
+		return step, nil
+	case err != nil:
+		return Step{}, err
+	}
+	if step.Outputs = entry.GetOutputs(); step.Outputs == nil {
+		r.ahead = entry // It was not told what this event led to.
+	}
+	return step, nil
+}
+
+func (r *Reader) read() (*record.Entry, error) {
+	if entry := r.ahead; entry != nil {
+		r.ahead = nil
+		return entry, nil
+	}
+	entry := &record.Entry{}
+	err := protodelim.UnmarshalOptions{MaxSize: MaxEntry}.UnmarshalFrom(r.from, entry)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, io.EOF
+	}
+	if err != nil {
+		return nil, fmt.Errorf("recording: %w", err)
+	}
+	return entry, nil
+}
+
+// Difference is an event that leads to something else now.
+type Difference struct {
+	Number    int // of the event, from 1
+	Step      Step
+	Got, Want *record.Outputs
+}
+
+// Error says what differs.
+func (d *Difference) Error() string {
+	return fmt.Sprintf("event %d (%s at %s) led to %d outputs with the digest %016x, and leads to %d with %016x now", d.Number, Name(d.Step.Event),
+		d.Step.Now.UTC().Format(time.RFC3339Nano), d.Want.GetCount(), d.Want.GetDigest(), d.Got.GetCount(), d.Got.GetDigest())
+}
+
+// Replay lets a recording happen to a fresh core. It calls before and after around every step, which are numbered from 1,
+// and returns how many there were, and a *Difference at the first one whose outputs are others than were recorded. What
+// the core panics with, it panics with.
+func Replay(r *Reader, before func(number int, step Step), after func(number int, step Step, outputs []core.Output)) (int, error) {
+	c := core.New()
+	for number := 1; ; number++ {
+		step, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return number - 1, nil
+		}
+		if err != nil {
+			return number - 1, err
+		}
+		before(number, step)
+		outputs := c.Step(step.Now, step.Event)
+		after(number, step, outputs)
+		got, err := digest(outputs)
+		if err != nil {
+			return number, err
+		}
+		if step.Outputs != nil && (got.GetDigest() != step.Outputs.GetDigest() || got.GetCount() != step.Outputs.GetCount()) {
+			return number, &Difference{number, step, got, step.Outputs}
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package recording
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/stoa-project/stoa/master/core"
+	"github.com/stoa-project/stoa/master/registry"
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
+	"github.com/stoa-project/stoa/proto/resource"
+	"github.com/stoa-project/stoa/proto/wire"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func state() registry.State {
+	grace := 5 * time.Second
+	return registry.State{
+		ClusterID:   "C",
+		Slaves:      map[string]*mesos.AgentInfo{"C-S0": {Id: mesos.NewAgentID("C-S0"), Hostname: proto.String("s0"), Port: proto.Int32(5051)}},
+		Unreachable: map[string]time.Time{"C-S1": noon},
+		Deactivated: map[string]bool{"C-S0": true},
+		Draining:    map[string]registry.Drain{"C-S0": {Since: noon, Grace: &grace, MarkGone: true}, "C-S1": {Since: noon}},
+		Gone:        map[string]time.Time{"C-S2": noon},
+		Weights:     map[string]float64{"web": 2},
+		Quotas:      map[string]registry.Quota{"web": {Guarantees: resource.MustParse("cpus:1").Quantities(), Limits: resource.MustParse("cpus:2;mem:64").Quantities()}},
+	}
+}
+
+// events is a short life of a master with an event of each kind.
+func events() []core.Event {
+	total := resource.MustParse("cpus:4;mem:512").ToProto()
+	return []core.Event{
+		core.Born{Incarnation: "M", Master: &mesos.MasterInfo{Id: proto.String("M"), Ip: proto.Uint32(1), Port: proto.Uint32(5050)},
+			Config: core.Config{OfferTimeout: time.Minute, Unfair: []string{"gpus"}, Flags: []core.Flag{{Name: "port", Value: "5050"}}}},
+		core.Seed{Value: 1 << 63},
+		core.Recovered{State: state(), Durable: true},
+		core.Opened{Session: 1, Address: "10.0.0.1:5051"},
+		core.Received{Session: 1, Message: &wire.RegisterSlave{Slave: &mesos.AgentInfo{Hostname: proto.String("s1"), Port: proto.Int32(5051), Resources: total}}},
+		core.Persisted{ID: 1},
+		core.Opened{Session: 2},
+		core.Received{Session: 2, Message: &schedulerpb.Call{Type: schedulerpb.Call_SUBSCRIBE.Enum(), Subscribe: &schedulerpb.Call_Subscribe{
+			FrameworkInfo: &mesos.FrameworkInfo{User: proto.String("u"), Name: proto.String("f")},
+		}}},
+		core.Tick{},
+		core.Asked{Request: 1, Message: &masterpb.Call{Type: masterpb.Call_GET_STATE.Enum()}},
+		core.SessionClosed{Session: 1, Reason: "connection lost"},
+	}
+}
+
+// recorded is a recording of these events, and how often the core offered something.
+func recorded(t *testing.T, events []core.Event) (text []byte, outputs int) {
+	var b bytes.Buffer
+	w, err := NewWriter(&b, "1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := core.New()
+	for i, e := range events {
+		now := noon.Add(time.Duration(i) * time.Second)
+		if err := w.Event(now, e); err != nil {
+			t.Fatal(err)
+		}
+		out := c.Step(now, e)
+		outputs += len(out)
+		if err := w.Outputs(out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Bytes(), outputs
+}
+
+func replay(t *testing.T, text []byte) (int, int, error) {
+	r, err := NewReader(bufio.NewReader(bytes.NewReader(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	outputs := 0
+	steps, err := Replay(r, func(int, Step) {}, func(_ int, _ Step, out []core.Output) { outputs += len(out) })
+	return steps, outputs, err
+}
+
+func TestARecordingFedToAFreshCoreGivesTheSameOutputs(t *testing.T) {
+	text, want := recorded(t, events())
+	steps, outputs, err := replay(t, text)
+	if err != nil || steps != len(events()) || outputs != want || want < 10 {
+		t.Errorf("%d steps with %d outputs: %v, want %d with %d", steps, outputs, err, len(events()), want)
+	}
+}
+
+func TestEventsAreReadAsTheyWereWritten(t *testing.T) {
+	for _, e := range events() {
+		written, err := encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := decode(written)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(e, read, protocmp.Transform()); diff != "" {
+			t.Errorf("%T: %s", e, diff)
+		}
+		if Name(e) == "" {
+			t.Errorf("%T has no name", e)
+		}
+	}
+}
+
+func TestAnEventThatLeadsToSomethingElseIsNamed(t *testing.T) {
+	var b bytes.Buffer
+	w, _ := NewWriter(&b, "1.2.3")
+	c := core.New()
+	for i, e := range events() {
+		_ = w.Event(noon, e)
+		out := c.Step(noon, e)
+		if i == 7 {
+			out = out[1:] // As if the core had not said the first thing then.
+		}
+		_ = w.Outputs(out)
+	}
+	steps, _, err := replay(t, b.Bytes())
+	var d *Difference
+	if !errors.As(err, &d) || steps != 8 || d.Number != 8 || !strings.Contains(err.Error(), "event 8 (SUBSCRIBE from session 2 at 2026-03-01T12:00:00Z) led to") {
+		t.Errorf("after %d steps: %v", steps, err)
+	}
+}
+
+func TestARecordingEndsWhereItsMasterDid(t *testing.T) {
+	text, _ := recorded(t, events())
+	for cut, want := range map[int]int{0: 11, 1: 11, 40: 10} {
+		steps, _, err := replay(t, text[:len(text)-cut])
+		if err != nil || steps != want {
+			t.Errorf("without the last %d bytes: %d steps, %v, want %d", cut, steps, err, want)
+		}
+	}
+	// The event that a master panicked in is the last one, and the core panics in it again.
+	var b bytes.Buffer
+	w, _ := NewWriter(&b, "1.2.3")
+	_ = w.Event(noon, events()[0])
+	_ = w.Event(noon, core.Persisted{ID: 7})
+	defer func() {
+		if got := recover(); got == nil || !strings.Contains(got.(string), "persisted 7") {
+			t.Errorf("panic is %v, want that of the recorded master", got)
+		}
+	}()
+	replay(t, b.Bytes())
+}
+
+func TestWhatIsNoRecordingIsRefused(t *testing.T) {
+	for _, text := range []string{"", "hello", "\x02\x12\x00"} {
+		if _, err := NewReader(bufio.NewReader(strings.NewReader(text))); err == nil || !strings.Contains(err.Error(), "no recording of a master") {
+			t.Errorf("%q: error is %v", text, err)
+		}
+	}
+}

@@ -1,0 +1,295 @@
+package fetcher
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bufio"
+	"compress/bzip2"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+)
+
+// format is how an archive is written. Its name says it, as with Mesos.
+type format int
+
+const (
+	plain format = iota // no archive
+	tarPlain
+	tarGzip
+	tarBzip2
+	tarXz
+	tarZstd
+	zipped
+	gzipped // one file
+)
+
+// maxLinkBytes bounds the target of a link in a zip file: PATH_MAX of Linux.
+const maxLinkBytes = 4096
+
+// maxZstdMemory bounds what a zstd stream may have a reader keep: what its own program allows, 128 MiB.
+const maxZstdMemory = 128 << 20
+
+func formatOf(name string) format {
+	name = strings.ToLower(name)
+	for _, known := range []struct {
+		suffix string
+		format format
+	}{
+		{".tar", tarPlain}, {".tgz", tarGzip}, {".tar.gz", tarGzip}, {".tbz2", tarBzip2}, {".tar.bz2", tarBzip2},
+		{".txz", tarXz}, {".tar.xz", tarXz}, {".tzst", tarZstd}, {".tar.zst", tarZstd}, {".zip", zipped}, {".gz", gzipped},
+	} {
+		if strings.HasSuffix(name, known.suffix) {
+			return known.format
+		}
+	}
+	return plain
+}
+
+// unpack unpacks an archive into the sandbox or, with an output file, into the folder of that name's place.
+func (t target) unpack(ctx context.Context, source *os.File, w wanted) error {
+	u := &unpacker{target: t, ctx: ctx, under: filepath.Dir(w.output), bytesLeft: t.options.MaxBytes, entriesLeft: t.options.MaxEntries}
+	if err := t.folders(u.under); err != nil {
+		return err
+	}
+	var err error
+	switch w.format {
+	case zipped:
+		err = u.zip(source)
+	case gzipped:
+		var r *gzip.Reader
+		if r, err = gzip.NewReader(bufio.NewReader(source)); err == nil {
+			w.output = withoutSuffix(w.output, ".gz")
+			err = t.place(ctx, r, w)
+		}
+	default:
+		err = u.compressedTar(source, w.format)
+	}
+	if err != nil {
+		return fmt.Errorf("unpack: %w", err)
+	}
+	return nil
+}
+
+// withoutSuffix cuts the suffix off a path, if a name is left then.
+func withoutSuffix(path, suffix string) string {
+	if at := len(path) - len(suffix); at > 0 && strings.EqualFold(path[at:], suffix) && path[at-1] != '/' {
+		return path[:at]
+	}
+	return path
+}
+
+// unpacker unpacks one archive.
+type unpacker struct {
+	target
+	ctx         context.Context
+	under       string // the folder in the sandbox
+	bytesLeft   int64
+	entriesLeft int
+}
+
+func (u *unpacker) compressedTar(source io.Reader, as format) error {
+	buffered := bufio.NewReaderSize(source, 64<<10)
+	switch as {
+	case tarGzip:
+		r, err := gzip.NewReader(buffered)
+		if err != nil {
+			return err
+		}
+		return u.tar(r)
+	case tarBzip2:
+		return u.tar(bzip2.NewReader(buffered))
+	case tarXz:
+		r, err := xz.NewReader(buffered)
+		if err != nil {
+			return err
+		}
+		return u.tar(r)
+	case tarZstd:
+		r, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxZstdMemory))
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		return u.tar(r)
+	}
+	return u.tar(buffered)
+}
+
+func (u *unpacker) tar(source io.Reader) error {
+	// What is skipped counts too: headers and entries that are nothing.
+	limited := &io.LimitedReader{R: source, N: 2*u.options.MaxBytes + 1}
+	reader := tar.NewReader(limited)
+	for {
+		header, err := reader.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if limited.N <= 0 {
+			err = tooLarge(u.options.MaxBytes)
+		}
+		if err != nil {
+			return err
+		}
+		if err := u.tarEntry(header, reader); err != nil {
+			return fmt.Errorf("entry %.256q: %w", header.Name, err)
+		}
+	}
+}
+
+func (u *unpacker) tarEntry(header *tar.Header, content io.Reader) error {
+	mode := fs.FileMode(header.Mode) & fs.ModePerm
+	switch header.Typeflag {
+	case tar.TypeReg:
+		return u.file(header.Name, mode, content)
+	case tar.TypeDir:
+		return u.folder(header.Name, mode)
+	case tar.TypeSymlink:
+		return u.symlink(header.Name, header.Linkname)
+	case tar.TypeLink:
+		return u.hardLink(header.Name, header.Linkname)
+	case tar.TypeXGlobalHeader:
+		return nil // a remark, as git's archives have it
+	}
+	return fmt.Errorf("it is of type %q: only files, folders and links are unpacked", header.Typeflag)
+}
+
+func (u *unpacker) zip(source *os.File) error {
+	info, err := source.Stat()
+	if err != nil {
+		return err
+	}
+	reader, err := zip.NewReader(source, info.Size())
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // each name is looked at here
+		return err
+	}
+	for _, entry := range reader.File {
+		if err := u.zipEntry(entry); err != nil {
+			return fmt.Errorf("entry %.256q: %w", entry.Name, err)
+		}
+	}
+	return nil
+}
+
+func (u *unpacker) zipEntry(entry *zip.File) error {
+	mode := entry.Mode()
+	if mode.IsDir() {
+		return u.folder(strings.TrimSuffix(entry.Name, "/"), mode.Perm())
+	}
+	if !mode.IsRegular() && mode.Type() != fs.ModeSymlink {
+		return fmt.Errorf("it is of type %s: only files, folders and links are unpacked", mode.Type())
+	}
+	content, err := entry.Open()
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	if mode.IsRegular() {
+		return u.file(entry.Name, mode.Perm(), content)
+	}
+	link, err := io.ReadAll(io.LimitReader(content, maxLinkBytes+1))
+	if err != nil {
+		return err
+	}
+	return u.symlink(entry.Name, string(link))
+}
+
+// locate gives an entry's name its place in the sandbox, with the folders above it, and counts it.
+func (u *unpacker) locate(name string) (string, error) {
+	if u.entriesLeft--; u.entriesLeft < 0 {
+		return "", fmt.Errorf("the archive has more than the allowed %d entries", u.options.MaxEntries)
+	}
+	local := filepath.FromSlash(name)
+	if !filepath.IsLocal(local) {
+		return "", errors.New("its name leads out of the archive")
+	}
+	local = filepath.Join(u.under, local)
+	return local, u.folders(filepath.Dir(local))
+}
+
+func (u *unpacker) file(name string, mode fs.FileMode, content io.Reader) error {
+	at, err := u.locate(name)
+	if err != nil {
+		return err
+	}
+	n, err := u.write(u.ctx, at, mode, content, u.bytesLeft)
+	u.bytesLeft -= n
+	return err
+}
+
+func (u *unpacker) folder(name string, mode fs.FileMode) error {
+	at, err := u.locate(name)
+	if err != nil {
+		return err
+	}
+	if err := u.folders(at); err != nil {
+		return err
+	}
+	if at == u.under {
+		return nil // the sandbox has its own mode
+	}
+	return u.root.Chmod(at, mode|0o700) // or nothing could be written into it
+}
+
+func (u *unpacker) symlink(name, to string) error {
+	at, err := u.locate(name)
+	if err != nil {
+		return err
+	}
+	below, err := filepath.Rel(u.under, filepath.Dir(at))
+	if err != nil {
+		return err
+	}
+	if to == "" || len(to) > maxLinkBytes || filepath.IsAbs(to) || !filepath.IsLocal(filepath.Join(below, to)) || climbsLater(to) {
+		return fmt.Errorf("its link to %.256q leads out of the archive", to)
+	}
+	if err := u.clear(at); err != nil {
+		return err
+	}
+	if err := u.root.Symlink(to, at); err != nil {
+		return err
+	}
+	return u.own(at)
+}
+
+// climbsLater reports whether a path goes up after it went down: through another link that may lead anywhere, so that
+// nobody can tell from the path alone where it ends.
+func climbsLater(path string) bool {
+	down := false
+	for part := range strings.SplitSeq(path, "/") {
+		if part == ".." && down {
+			return true
+		}
+		down = down || part != ".." && part != "." && part != ""
+	}
+	return false
+}
+
+func (u *unpacker) hardLink(name, to string) error {
+	at, err := u.locate(name)
+	if err != nil {
+		return err
+	}
+	local := filepath.FromSlash(to)
+	if !filepath.IsLocal(local) {
+		return fmt.Errorf("its link to %.256q leads out of the archive", to)
+	}
+	local = filepath.Join(u.under, local)
+	// A symbolic link would mean something else in another folder.
+	if info, err := u.root.Lstat(local); err != nil || !info.Mode().IsRegular() {
+		return fmt.Errorf("its link to %.256q leads to no file of the archive", to)
+	}
+	if err := u.clear(at); err != nil {
+		return err
+	}
+	return u.root.Link(local, at)
+}

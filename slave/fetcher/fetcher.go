@@ -1,0 +1,234 @@
+// Package fetcher puts the files that a task asks for into its sandbox before it starts: CommandInfo.uris.
+//
+//	URI ──▶ source ──────────────────────▶ place in the sandbox
+//	        file      read as the task's user      plain: copied under its name
+//	        http(s)   store: once per URI,         archive: unpacked (archive.go)
+//	                  kept if asked for
+//
+// # What may be asked for
+//
+//	file:///path, /path       a file that the task's user may read; nothing of the slave's own
+//	http://…, https://…       up to MaxRedirects redirects, never from https to http
+//	…#sha256=HEX              of either: what comes must have this checksum. A server never sees that part.
+//
+// With extract, what the name says is an archive (.tar, .tgz, .tar.gz, .tbz2, .tar.bz2, .txz, .tar.xz, .tzst, .tar.zst,
+// .zip, .gz) is unpacked in place of being copied; other files are just copied. With cache, the download is kept for
+// others who ask for the same URI, as far as CacheBytes go; those who ask for it while it is under way share it in any
+// case. output_file names where it goes, relative to the sandbox.
+//
+// # What can't happen
+//
+// Everything is written through an os.Root of the sandbox, so that no name and no link leads out of it; an archive with
+// an absolute name, a "..", a link that points out of it, a device, or more than the limits is refused with the name of
+// the entry. Setuid and setgid bits are dropped. What is written belongs to the task's user.
+package fetcher
+
+import (
+	"cmp"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/stoa-project/stoa/proto/mesos"
+)
+
+const (
+	// DefaultCacheBytes is how much is kept of what was fetched with cache: Mesos's 2 GB.
+	DefaultCacheBytes = 2 << 30
+	// DefaultStallTimeout is how long a server may send nothing: Mesos's 1 min.
+	DefaultStallTimeout = time.Minute
+	// DefaultMaxBytes bounds one file, and all that comes out of one archive.
+	DefaultMaxBytes = 16 << 30
+	// DefaultMaxEntries bounds the files, folders and links of one archive.
+	DefaultMaxEntries = 1_000_000
+	// MaxRedirects is how many redirects are followed for one URI: what browsers follow, more or less.
+	MaxRedirects = 10
+	// MaxURIs bounds what one command asks for.
+	MaxURIs = 256
+)
+
+// Options says how files are fetched. All but Directory may be zero.
+type Options struct {
+	// Directory is where downloads are kept: the fetcher's own, made when it is first needed and emptied then.
+	Directory string
+	// Forbidden are folders and files that no file URI may read, whoever asks: the slave's own.
+	Forbidden []string
+	// Roots are the authorities that servers are checked by; nil is the machine's.
+	Roots *x509.CertPool
+
+	CacheBytes   int64 // 0 is DefaultCacheBytes, less keeps nothing
+	StallTimeout time.Duration
+	MaxBytes     int64
+	MaxEntries   int
+}
+
+// Fetcher fetches for all tasks of a slave. Its methods may be called by many goroutines at the same time.
+type Fetcher struct {
+	options Options
+	client  *http.Client
+	store   *store
+}
+
+// New makes a fetcher. Nothing is done on disk before the first download.
+func New(o Options) *Fetcher {
+	o.CacheBytes = cmp.Or(o.CacheBytes, DefaultCacheBytes)
+	o.StallTimeout = cmp.Or(o.StallTimeout, DefaultStallTimeout)
+	o.MaxBytes = cmp.Or(o.MaxBytes, DefaultMaxBytes)
+	o.MaxEntries = cmp.Or(o.MaxEntries, DefaultMaxEntries)
+	f := &Fetcher{options: o, client: newClient(o.Roots, o.StallTimeout)}
+	f.store = &store{directory: o.Directory, capacity: o.CacheBytes, download: f.download}
+	return f
+}
+
+// Request is what one command asks for.
+type Request struct {
+	// Sandbox is the absolute path of a folder that nobody else writes into while it is filled.
+	Sandbox string
+	// User is who reads files of the machine and owns what is fetched; "" is the slave's own.
+	User string
+	URIs []*mesos.CommandInfo_URI
+}
+
+// Error says which URI could not be fetched, and why.
+type Error struct {
+	URI string // without a password
+	Err error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("fetch %s: %v", e.URI, e.Err) }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Fetch fetches everything, one after the other, in order. The error is an *Error for the first that failed; what came
+// before it stays in the sandbox.
+func (f *Fetcher) Fetch(ctx context.Context, r Request) error {
+	if len(r.URIs) == 0 {
+		return nil
+	}
+	if len(r.URIs) > MaxURIs {
+		return fmt.Errorf("fetch %d URIs: at most %d are allowed", len(r.URIs), MaxURIs)
+	}
+	owner, err := identify(r.User)
+	if err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(r.Sandbox)
+	if err != nil {
+		return fmt.Errorf("fetch into %s: %w", r.Sandbox, err)
+	}
+	defer root.Close()
+	for _, uri := range r.URIs {
+		wanted, err := understand(uri)
+		if err == nil {
+			err = f.fetch(ctx, target{root: root, owner: owner, options: &f.options}, wanted)
+		}
+		if err != nil {
+			return &Error{URI: presentable(uri.GetValue()), Err: err}
+		}
+	}
+	return nil
+}
+
+// wanted is a URI that makes sense.
+type wanted struct {
+	url        *url.URL // without fragment; of a file: only its path
+	output     string   // relative and local
+	format     format   // to be unpacked as; plain: not at all
+	executable bool
+	cache      bool
+	sha256     string // in lower-case hexadecimal digits, or ""
+}
+
+// understand says what a URI means, or what is wrong with it.
+func understand(uri *mesos.CommandInfo_URI) (wanted, error) {
+	parsed, err := url.Parse(uri.GetValue())
+	if err != nil {
+		return wanted{}, errors.New("it is not a URI")
+	}
+	w := wanted{url: parsed, executable: uri.GetExecutable(), cache: uri.GetCache()}
+	if w.sha256, err = checksum(parsed.Fragment); err != nil {
+		return wanted{}, err
+	}
+	parsed.Fragment, parsed.RawFragment = "", ""
+	switch {
+	case parsed.Scheme == "http" || parsed.Scheme == "https":
+		if parsed.Host == "" {
+			return wanted{}, errors.New("it names no server")
+		}
+	case parsed.Scheme == "file" && (parsed.Host == "" || parsed.Host == "localhost"), parsed.Scheme == "" && parsed.Host == "":
+		if parsed.Scheme == "" { // a path as it is: nothing in it is an escape, or a query
+			parsed.Path, _, _ = strings.Cut(uri.GetValue(), "#sha256=")
+		}
+		if !path.IsAbs(parsed.Path) {
+			return wanted{}, errors.New("the path of a file must be absolute")
+		}
+	default:
+		return wanted{}, fmt.Errorf("scheme %q: allowed are file, http and https", parsed.Scheme)
+	}
+	name := path.Base(parsed.Path)
+	if w.output = cmp.Or(uri.GetOutputFile(), name); !filepath.IsLocal(w.output) || filepath.Clean(w.output) == "." {
+		return wanted{}, fmt.Errorf("output file %q: it must be a path in the sandbox; name one with output_file", w.output)
+	}
+	if uri.GetExtract() && !w.executable {
+		w.format = formatOf(name)
+	}
+	return w, nil
+}
+
+const sha256Digits = 64
+
+func checksum(fragment string) (string, error) {
+	digits, found := strings.CutPrefix(fragment, "sha256=")
+	if !found {
+		return "", nil
+	}
+	digits = strings.ToLower(digits)
+	if len(digits) != sha256Digits || strings.Trim(digits, "0123456789abcdef") != "" {
+		return "", fmt.Errorf("checksum %q: it must be %d hexadecimal digits", digits, sha256Digits)
+	}
+	return digits, nil
+}
+
+// presentable is a URI as errors show it.
+func presentable(text string) string {
+	if parsed, err := url.Parse(text); err == nil {
+		return parsed.Redacted()
+	}
+	return fmt.Sprintf("%.256q", text)
+}
+
+// fetch gets one file and puts it where it belongs.
+func (f *Fetcher) fetch(ctx context.Context, to target, w wanted) error {
+	var source *os.File
+	var err error
+	if w.url.Scheme == "http" || w.url.Scheme == "https" {
+		var done func()
+		if source, done, err = f.store.get(ctx, w.url.String(), w.cache, w.sha256); err == nil {
+			defer done()
+		}
+	} else {
+		source, err = f.openLocal(to.owner, w.url.Path)
+		if err == nil && w.sha256 != "" {
+			err = verify(source, w.sha256)
+		}
+	}
+	if source != nil {
+		defer source.Close()
+	}
+	if err != nil {
+		return err
+	}
+	if w.format == plain {
+		return to.place(ctx, source, w)
+	}
+	return to.unpack(ctx, source, w)
+}

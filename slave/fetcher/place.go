@@ -1,0 +1,118 @@
+package fetcher
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Modes of what is fetched, before the umask of nobody: they are set as they are.
+const (
+	fileMode       = 0o644
+	executableMode = 0o755
+	folderMode     = 0o755
+)
+
+// target is a sandbox that is being filled.
+type target struct {
+	root    *os.Root
+	owner   identity
+	options *Options
+}
+
+// place copies a file under its name.
+func (t target) place(ctx context.Context, source io.Reader, w wanted) error {
+	if err := t.folders(filepath.Dir(w.output)); err != nil {
+		return err
+	}
+	mode := fs.FileMode(fileMode)
+	if w.executable {
+		mode = executableMode
+	}
+	_, err := t.write(ctx, w.output, mode, source, t.options.MaxBytes)
+	return err
+}
+
+// write writes one new file, replacing whatever has its name, and returns its size.
+func (t target) write(ctx context.Context, name string, mode fs.FileMode, source io.Reader, most int64) (int64, error) {
+	if err := t.clear(name); err != nil {
+		return 0, err
+	}
+	file, err := t.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	n, err := io.Copy(file, io.LimitReader(&endingReader{ctx, source}, most+1))
+	switch {
+	case err != nil:
+		return n, err
+	case n > most:
+		return n, tooLarge(t.options.MaxBytes)
+	}
+	if t.owner.other {
+		if err := file.Chown(t.owner.uid, t.owner.gid); err != nil {
+			return n, err
+		}
+	}
+	if err := file.Chmod(mode & fs.ModePerm); err != nil {
+		return n, err
+	}
+	return n, file.Close()
+}
+
+// clear removes a file or link of that name. A folder stays, and is in the way.
+func (t target) clear(name string) error {
+	info, err := t.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return t.root.Remove(name)
+}
+
+// folders makes a folder and those above it that are missing.
+func (t target) folders(name string) error {
+	if name == "." {
+		return nil
+	}
+	if info, err := t.root.Lstat(name); err == nil && info.IsDir() {
+		return nil
+	}
+	if err := t.folders(filepath.Dir(name)); err != nil {
+		return err
+	}
+	if err := t.root.Mkdir(name, folderMode); err != nil {
+		return err
+	}
+	if err := t.root.Chmod(name, folderMode); err != nil {
+		return err
+	}
+	return t.own(name)
+}
+
+// own gives a folder or link to the task's user.
+func (t target) own(name string) error {
+	if !t.owner.other {
+		return nil
+	}
+	return t.root.Lchown(name, t.owner.uid, t.owner.gid)
+}
+
+// endingReader ends with its context.
+type endingReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r *endingReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.r.Read(p)
+}
