@@ -30,10 +30,7 @@ func TestCtrlCEndsALocalClusterWithAllThatRunsOnIt(t *testing.T) {
 		t.Errorf("of a task %v is left", p)
 	}
 	for _, run := range []*program{obedient, stubborn, runaway} {
-		if run.running() {
-			run.signal(syscall.SIGINT) // they look for their master in vain
-		}
-		run.wait()
+		run.end() // some look for their master in vain
 	}
 	g.expectClean()
 }

@@ -173,7 +173,7 @@ var theLibrary = sync.OnceValues(func() (goLibrary, error) {
 	return goLibrary{dir, counts}, err
 })
 
-func library(t *testing.T) goLibrary {
+func library(t testing.TB) goLibrary {
 	t.Helper()
 	lib, err := theLibrary()
 	if err != nil {

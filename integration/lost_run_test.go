@@ -62,8 +62,13 @@ func TestARunWhoseMasterStaysAwayGivesUp(t *testing.T) {
 	c := g.local("--slaves", "1")
 	run := g.start("run", "--master", c.master, "--reconnect_timeout", "1s", "--", "sleep", "1000")
 	g.await("its task runs", func() bool { return len(g.tasksNamed("sleep")) == 1 })
-	c.interrupt()
+	c.signal(syscall.SIGSTOP) // else it starts another master
+	for _, p := range g.daemons("master") {
+		g.kill(p)
+	}
 	run.expect(125, "lost the master at "+c.master)
+	c.signal(syscall.SIGCONT)
+	c.interrupt()
 }
 
 func TestAPausedSlaveIsMissedAndWelcomeAgain(t *testing.T) {

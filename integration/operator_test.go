@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -98,8 +97,12 @@ func TestDaemonsAnswerOverHTTPOnThePortOfTheirPeers(t *testing.T) {
 	}
 	slave := fmt.Sprintf("127.0.0.1:%d", nodes[0].Port)
 	for _, page := range []struct{ address, path, has string }{
-		{c.master, "/health", `"healthy"`}, {c.master, "/version", `"version"`}, {c.master, "/metrics", "stoa_master_"},
-		{slave, "/health", `"healthy"`}, {slave, "/version", `"version"`}, {slave, "/metrics", "stoa_slave_"},
+		{c.master, "/health", `"healthy"`},
+		{c.master, "/version", `"version"`},
+		{c.master, "/metrics", "stoa_master_"},
+		{slave, "/health", `"healthy"`},
+		{slave, "/version", `"version"`},
+		{slave, "/metrics", "stoa_slave_"},
 	} {
 		if status, body := get(t, page.address, page.path); status != 200 || !strings.Contains(body, page.has) {
 			t.Errorf("%s of %s: %d, %q; want %s in it", page.path, page.address, status, body, page.has)
@@ -142,6 +145,5 @@ func TestPlainProcessesDoNotOutliveTheirHostEither(t *testing.T) {
 	again := g.start("run", "--master", c.master, "--", "sh", "-c", runaway)
 	g.await("it runs", func() bool { return len(g.tasksNamed("sleep")) == 2 })
 	c.interrupt()
-	again.signal(syscall.SIGINT)
-	again.wait()
+	again.end()
 }

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -100,7 +101,7 @@ func TestADeadClustersRemainsAreSweptByTheNextStartAndALivingOnesAreNot(t *testi
 	}
 	victims.wait()
 	dead.wait()
-	g.await("all of the dead cluster has ended", func() bool { return len(own()) == 0 })
+	g.await("all of the dead cluster has ended", func() bool { return len(own()) == 0 && g.lockedFolders() == 1 })
 	remains := g.folders()
 	if len(remains) != 2 {
 		t.Errorf("there are the folders %v, want one of a living and one of a dead cluster", remains)
@@ -132,6 +133,24 @@ func (g *ground) folders() []string {
 		g.t.Fatal(err)
 	}
 	return found
+}
+
+// lockedFolders counts the clusters' folders that a process holds: one that is killed does so for a moment longer than it
+// is seen.
+func (g *ground) lockedFolders() int {
+	g.t.Helper()
+	locked := 0
+	for _, folder := range g.folders() {
+		lock, err := os.Open(filepath.Join(folder, "lock"))
+		if err != nil {
+			continue
+		}
+		if syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+			locked++
+		}
+		lock.Close()
+	}
+	return locked
 }
 
 func contains(list []runningProcess, p runningProcess) bool {

@@ -3,6 +3,7 @@ package integration_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -351,6 +352,15 @@ func (p *program) wait() int {
 		p.g.t.Fatalf("stoa %s does not end; it said\n%s%s", strings.Join(p.command.Args[1:], " "), p.out.String(), p.err.String())
 	}
 	return p.command.ProcessState.ExitCode()
+}
+
+// end has the program end, if it has not done so by itself.
+func (p *program) end() {
+	p.g.t.Helper()
+	if err := p.command.Process.Signal(syscall.SIGINT); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		p.g.t.Fatalf("signal: %v", err)
+	}
+	p.wait()
 }
 
 func (p *program) running() bool {

@@ -1,6 +1,7 @@
 package master_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/stoa-project/stoa/actor/actortest"
 	"github.com/stoa-project/stoa/master"
 	"github.com/stoa-project/stoa/master/core"
+	"github.com/stoa-project/stoa/master/recording"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
@@ -26,7 +28,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var masterPID = actor.At("", master.Name)
 
-// inCluster runs f in fake time, beside a master on a node of its own, which is shut down in the end.
+// inCluster runs f in fake time, beside a master on a node of its own, which is shut down in the end. What has happened to
+// it is recorded, and must lead to the same outputs when it happens to a fresh core.
 func inCluster(t *testing.T, f func(t *testing.T, sys *actor.System, published *master.Published)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -35,17 +38,30 @@ func inCluster(t *testing.T, f func(t *testing.T, sys *actor.System, published *
 			log = zerolog.New(zerolog.NewTestWriter(t))
 		}
 		sys := actor.NewSystem(actor.SystemOptions{Node: "test", Role: wire.RoleMaster, Log: log})
-		published := &master.Published{}
-		sys.Spawn(master.Name, master.New(master.Config{Incarnation: "M", Published: published}), actor.MailboxLimit(master.MailboxLimit))
+		published, record := &master.Published{}, &bytes.Buffer{}
+		sys.Spawn(master.Name, master.New(master.Config{Incarnation: "M", Published: published, Record: record}), actor.MailboxLimit(master.MailboxLimit))
 		t.Cleanup(func() {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 			defer cancel()
 			if err := sys.Shutdown(ctx); err != nil {
 				t.Error(err)
 			}
+			replay(t, record)
 		})
 		f(t, sys, published)
 	})
+}
+
+func replay(t *testing.T, record *bytes.Buffer) {
+	t.Helper()
+	r, err := recording.NewReader(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := recording.Replay(r, func(int, recording.Step) {}, func(int, recording.Step, []core.Output) {})
+	if err != nil || steps < 3 {
+		t.Errorf("replayed %d steps: %v", steps, err)
+	}
 }
 
 func registerSlave(name, resources string) *wire.RegisterSlave {

@@ -102,7 +102,9 @@ func TestWhatASecretProves(t *testing.T) {
 	hello := func(node string, incarnation uint64, role actor.Role, secret []byte) error {
 		return s.Verify(remote.Hello{Node: node, Incarnation: incarnation, Role: role, Credential: secret})
 	}
-	dialled := func(role actor.Role) error { return s.Verify(remote.Hello{Node: "m", Incarnation: 1, Role: role, Dialled: true}) }
+	dialled := func(role actor.Role) error {
+		return s.Verify(remote.Hello{Node: "m", Incarnation: 1, Role: role, Dialled: true})
+	}
 	tests := []struct {
 		name  string
 		err   error

@@ -25,10 +25,19 @@
 //
 // # One port
 //
-// The first byte of our protocol is one that no HTTP request starts with, so a listener serves both: [Options.HTTP] gets the rest.
+// The first byte of our protocol is one that no HTTP request starts with, so a listener serves both: [Options.HTTP] gets the rest. With
+// [TLS] ALPN tells them apart, and nothing is served without.
+//
+// # Who is who
+//
+// A node's id is a claim. Its role is too, unless a certificate ([TLS]) or a credential ([Options.Verify]) proves it. Certificates are
+// judged after the handshake of TLS and before anything is said over it. An id that is connected is only taken over by a node
+// of the same role and certificate's name.
+//
+// Connections that have not said who they are are bounded in time and number ([Options.Handshakes]): at a limit the oldest is closed.
 //
 // # Tests
 //
 // [MemoryNetwork] replaces dial and listen with connections in memory that can be cut, healed, broken and delayed, and that work in a
-// testing/synctest bubble. All else is the same code.
+// testing/synctest bubble. All else is the same code, TLS included.
 package remote

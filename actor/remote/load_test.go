@@ -115,7 +115,7 @@ func killUnderLoad(t *testing.T) {
 	l := &ledger{arrived: make(map[string]int64), exits: make(map[string]int)}
 	n := newNode(t, "n", nodeOptions{address: "127.0.0.1:0"})
 	probe := actortest.NewProbe(t, n.System)
-	process, echo := startPeer(t, n, probe)
+	process, echo := startPeer(t, n.address, probe)
 	receiver := n.Spawn("receiver", func() actor.Actor { return &loadReceiver{ledger: l} })
 	there := echo
 	there.Name = "receiver"

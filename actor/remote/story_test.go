@@ -20,6 +20,10 @@ func TestMain(m *testing.M) {
 		bePeer(address)
 		return
 	}
+	if address := os.Getenv(crowdEnv); address != "" {
+		beCrowd(address)
+		return
+	}
 	if os.Getenv(benchmarkPeerEnv) != "" {
 		beBenchmarkPeer()
 		return

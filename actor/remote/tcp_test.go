@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -49,11 +51,11 @@ func bePeer(address string) {
 	select {}
 }
 
-// startPeer runs a peer process and gives its echo actor, once it is connected.
-func startPeer(t *testing.T, n *node, probe *actortest.Probe) (*exec.Cmd, actor.PID) {
+// startPeer runs a peer process that connects to the address, and gives its echo actor, once it is connected.
+func startPeer(t *testing.T, address string, probe *actortest.Probe) (*exec.Cmd, actor.PID) {
 	t.Helper()
 	peer := exec.Command(os.Args[0])
-	peer.Env = append(os.Environ(), peerEnv+"="+n.address)
+	peer.Env = append(os.Environ(), peerEnv+"="+address)
 	peer.Stderr = os.Stderr
 	if err := peer.Start(); err != nil {
 		t.Fatal(err)
@@ -65,35 +67,105 @@ func startPeer(t *testing.T, n *node, probe *actortest.Probe) (*exec.Cmd, actor.
 	return peer, probe.Expect(t, text("ready")).From
 }
 
-func TestAProcessThatIsKilledOrStoppedIsNoticed(t *testing.T) {
+func TestAProcessThatIsKilledOrStoppedOrCutOffIsNoticedOnce(t *testing.T) {
 	const silence = 500 * time.Millisecond
 	for _, c := range []struct {
 		name   string
-		signal syscall.Signal
+		do     func(process *os.Process, w *wire) error
 		within time.Duration
 		want   actor.Reason
 	}{
-		{"kill -9", syscall.SIGKILL, 200 * time.Millisecond, actor.Disconnected},
-		{"SIGSTOP", syscall.SIGSTOP, silence + 300*time.Millisecond, actor.Unreachable},
+		{"kill -9", func(p *os.Process, _ *wire) error { return p.Kill() }, 200 * time.Millisecond, actor.Disconnected},
+		{"SIGSTOP", func(p *os.Process, _ *wire) error { return p.Signal(syscall.SIGSTOP) }, silence + 300*time.Millisecond, actor.Unreachable},
+		{"a connection that is closed between the two", func(_ *os.Process, w *wire) error { return w.close() }, 200 * time.Millisecond, actor.Disconnected},
+		{"a connection that carries nothing any more", func(_ *os.Process, w *wire) error { w.silent.Store(true); return nil }, silence + 300*time.Millisecond, actor.Unreachable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNode(t, "n", nodeOptions{address: "127.0.0.1:0", change: func(o *Options) { o.SilenceTimeout = silence }})
 			probe := actortest.NewProbe(t, n.System)
-			process, pid := startPeer(t, n, probe)
+			w := newWire(t, n.address)
+			process, pid := startPeer(t, w.address, probe)
 			probe.Link(pid)
 			probe.Send(pid, text("hello"))
 			probe.Expect(t, text("hello"))
 			start := time.Now()
-			if err := process.Process.Signal(c.signal); err != nil {
+			if err := c.do(process.Process, w); err != nil {
 				t.Fatal(err)
 			}
 			exited := actortest.Await[actor.Exited](t, probe)
 			if took := time.Since(start); exited.Reason != c.want || took > 10*c.within {
 				t.Errorf("got %v: %v after %v, expected %v within %v", exited.Reason, exited.Err, took, c.want, c.within)
 			}
-			probe.ExpectNone(t)
 			n.shutDown(t)
+			probe.ExpectNone(t)
 		})
+	}
+}
+
+// wire is a connection between two processes that a test can cut: a relay to an address, for one connection.
+type wire struct {
+	address string
+	silent  atomic.Bool // what comes is thrown away
+	conns   chan net.Conn
+}
+
+func newWire(t *testing.T, to string) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{address: l.Addr().String(), conns: make(chan net.Conn, 2)}
+	var running sync.WaitGroup
+	running.Go(func() {
+		from, err := l.Accept()
+		if err != nil {
+			return
+		}
+		onward, err := net.Dial("tcp", to)
+		if err != nil {
+			_ = from.Close()
+			return
+		}
+		w.conns <- from
+		w.conns <- onward
+		running.Go(func() { w.carry(from, onward) })
+		w.carry(onward, from)
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		_ = w.close()
+		running.Wait()
+	})
+	return w
+}
+
+func (w *wire) carry(from, to net.Conn) {
+	defer to.Close()
+	buf := make([]byte, 4096)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		if w.silent.Load() {
+			continue
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// close ends the connection on both sides.
+func (w *wire) close() error {
+	for {
+		select {
+		case conn := <-w.conns:
+			_ = conn.Close()
+		default:
+			return nil
+		}
 	}
 }
 

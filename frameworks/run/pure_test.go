@@ -32,6 +32,7 @@ func TestWhatTheEndOfATaskMeans(t *testing.T) {
 		"not executable":               {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), []string{command.LabelCause, command.CauseNotExecutable}, 126, ReasonNotExecutable},
 		"a container that can't be":    {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), nil, 125, ReasonLaunchFailed},
 		"the same, with a label":       {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelCause, command.CauseLaunchFailed}, 125, ReasonLaunchFailed},
+		"out of processes":             {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelExitStatus, "2", command.LabelCause, command.CausePIDs}, 2, ReasonPIDs},
 		"out of memory":                {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelCause, command.CauseMemory}, 137, ReasonMemory},
 		"killed by an operator":        {mesos.TaskState_TASK_KILLED, nil, []string{command.LabelSignal, "9", command.LabelCause, command.CauseKilled}, 137, ReasonKilled},
 		"killed before it ran":         {mesos.TaskState_TASK_KILLED, nil, nil, 143, ReasonKilled},
@@ -128,6 +129,7 @@ func TestBadOptionsAreToldWithTheirValues(t *testing.T) {
 		"no command":                           {},
 		"-1 instances: allowed are 1 to 10000": {Command: []string{"a"}, Instances: -1},
 		"wants -1 cpus":                        {Command: []string{"a"}, CPUs: -1},
+		"-1 processes":                         {Command: []string{"a"}, PIDs: -1},
 		"timeout -1ns":                         {Command: []string{"a"}, Timeout: -1},
 		`name "a/b-1"`:                         {Command: []string{"a"}, Name: "a/b"},
 		`master address "x": wanted HOST:PORT`: {Command: []string{"a"}, Master: "x"},
@@ -136,6 +138,24 @@ func TestBadOptionsAreToldWithTheirValues(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || r.ExitCode != ExitFailed {
 			t.Errorf("error %v, result %+v; want %q", err, r, want)
 		}
+	}
+}
+
+func TestATaskSaysWhatTheOptionsAskFor(t *testing.T) {
+	grace := 10 * time.Second
+	uris := []*mesos.CommandInfo_URI{{Value: proto.String("/x")}}
+	p, offers := planned(t, Options{PIDs: 7, CFS: true, KillGrace: &grace, URIs: uris})
+	p.offers(time.Unix(0, 0), offers())
+	task := p.take()[0].(launch).placement.Tasks[0]
+	if len(task.GetCommand().GetUris()) != 1 || task.GetLimits()["cpus"].GetValue() != 1 || task.GetKillPolicy().GetGracePeriod().GetNanoseconds() != int64(grace) {
+		t.Errorf("got %v", task)
+	}
+	if l := task.GetLabels().GetLabels(); len(l) != 1 || l[0].GetKey() != command.LabelPIDs || l[0].GetValue() != "7" {
+		t.Errorf("labels %v", l)
+	}
+	p.interrupt(time.Unix(0, 0))
+	if want := time.Unix(0, 0).Add(InterruptTimeout + grace); !p.giveUpAt.Equal(want) {
+		t.Errorf("it gives up at %v, want %v", p.giveUpAt, want)
 	}
 }
 

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -104,6 +105,45 @@ func BenchmarkPlacement(b *testing.B) {
 			if c.counters.Launches != uint64(b.N) {
 				b.Fatalf("%d tasks were launched, want %d", c.counters.Launches, b.N)
 			}
+		})
+	}
+}
+
+// BenchmarkLoopStall measures the longest step of a cycle in which a framework declines everything and all is offered
+// again: how long the master does not answer anybody. What else the machine does is in it.
+func BenchmarkLoopStall(b *testing.B) {
+	for _, slaves := range []int{1000, 50000} {
+		b.Run(fmt.Sprintf("slaves=%d", slaves), func(b *testing.B) {
+			c, now, offers := benchCluster(b, slaves)
+			fid := mesos.NewFrameworkID("M-0000")
+			var stalls []time.Duration // the longest step of each cycle
+			longest := time.Duration(0)
+			step := func(e Event) {
+				begin := time.Now()
+				outputs := c.Step(now, e)
+				longest = max(longest, time.Since(begin))
+				for _, o := range outputs {
+					if s, ok := o.(Send); ok {
+						collectOffers(s, offers)
+					}
+				}
+			}
+			for b.Loop() {
+				longest = 0
+				for _, offer := range offers {
+					step(Received{1 << 30, &schedulerpb.Call{Type: schedulerpb.Call_DECLINE.Enum(), FrameworkId: fid, Decline: &schedulerpb.Call_Decline{
+						OfferIds: []*mesos.OfferID{offer.GetId()}, Filters: &mesos.Filters{RefuseSeconds: proto.Float64(0)},
+					}}})
+				}
+				now = now.Add(2 * time.Second)
+				for clear(offers); len(offers) < slaves; {
+					step(Tick{})
+				}
+				stalls = append(stalls, longest)
+			}
+			slices.Sort(stalls)
+			b.ReportMetric(float64(stalls[len(stalls)/2].Microseconds())/1000, "ms-longest-step-median")
+			b.ReportMetric(float64(stalls[0].Microseconds())/1000, "ms-longest-step-best")
 		})
 	}
 }

@@ -102,7 +102,10 @@ func Name(event core.Event) string {
 	case core.SessionClosed:
 		return fmt.Sprintf("session %d closed: %s", e.Session, e.Reason)
 	case core.Persisted:
-		return fmt.Sprintf("change %d persisted %s", e.ID, e.Failure)
+		if e.Failure != "" {
+			return fmt.Sprintf("change %d not persisted: %s", e.ID, e.Failure)
+		}
+		return fmt.Sprintf("change %d persisted", e.ID)
 	case core.Born:
 		return "birth of " + e.Incarnation
 	case core.Recovered:

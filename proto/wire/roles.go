@@ -51,6 +51,7 @@ var senders = map[protoreflect.FullName][]string{
 	"stoa.wire.v1.ExecutorEnded":   {RoleHost},
 	"stoa.wire.v1.HostRegistered":  {RoleSlave},
 	"stoa.wire.v1.LaunchExecutor":  {RoleSlave},
+	"stoa.wire.v1.ResizeExecutor":  {RoleSlave},
 	"stoa.wire.v1.KillExecutor":    {RoleSlave},
 
 	// Bodies of Mesos's HTTP API, and parts of them: between nodes they are nothing.

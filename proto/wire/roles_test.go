@@ -58,7 +58,7 @@ func TestWhoMaySendWhat(t *testing.T) {
 		wire.RoleMaster: `AcknowledgeUpdate Explanation FrameworkMessage KillTask OperatorDone Peers Refused RemoveFramework RunTask
 			ShutdownExecutor SlaveRegistered SlaveReregistered mesos.v1.master.Response mesos.v1.scheduler.Event`,
 		wire.RoleSlave: `ExecutorExited FrameworkMessage HostRegistered KillExecutor LaunchExecutor Peers Refused RegisterSlave
-			ReregisterSlave TaskUpdate UnregisterSlave mesos.v1.executor.Event`,
+			ReregisterSlave ResizeExecutor TaskUpdate UnregisterSlave mesos.v1.executor.Event`,
 		wire.RoleHost:      `ExecutorEnded ExecutorStarted RegisterHost mesos.v1.executor.Call`,
 		wire.RoleExecutor:  `mesos.v1.executor.Call`,
 		wire.RoleFramework: `Explain mesos.v1.master.Call mesos.v1.scheduler.Call`,

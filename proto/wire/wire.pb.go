@@ -86,7 +86,7 @@ func (x ContainerExit_Cause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ContainerExit_Cause.Descriptor instead.
 func (ContainerExit_Cause) EnumDescriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{33, 0}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{34, 0}
 }
 
 // RegisterSlave is what a slave without an id says first. SlaveRegistered or Refused answers it.
@@ -1546,7 +1546,8 @@ type LaunchExecutor struct {
 	User            string                 `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`                                                                                         // to run as; empty: as the host
 	Environment     map[string]string      `protobuf:"bytes,7,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // MESOS_* and what belongs to the executor
 	CommandExecutor bool                   `protobuf:"varint,8,opt,name=command_executor,json=commandExecutor,proto3" json:"command_executor,omitempty"`
-	Secret          []byte                 `protobuf:"bytes,9,opt,name=secret,proto3" json:"secret,omitempty"` // what the executor proves itself with
+	Secret          []byte                 `protobuf:"bytes,9,opt,name=secret,proto3" json:"secret,omitempty"`        // what the executor proves itself with
+	Resources       []*mesos.Resource      `protobuf:"bytes,10,rep,name=resources,proto3" json:"resources,omitempty"` // of its container: its own, and those of the tasks that it has
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1644,6 +1645,66 @@ func (x *LaunchExecutor) GetSecret() []byte {
 	return nil
 }
 
+func (x *LaunchExecutor) GetResources() []*mesos.Resource {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+// ResizeExecutor changes the limits of the container of a framework's own executor as tasks come and go.
+type ResizeExecutor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ContainerId   *mesos.ContainerID     `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Resources     []*mesos.Resource      `protobuf:"bytes,2,rep,name=resources,proto3" json:"resources,omitempty"` // as in LaunchExecutor
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResizeExecutor) Reset() {
+	*x = ResizeExecutor{}
+	mi := &file_proto_wire_wire_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResizeExecutor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResizeExecutor) ProtoMessage() {}
+
+func (x *ResizeExecutor) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResizeExecutor.ProtoReflect.Descriptor instead.
+func (*ResizeExecutor) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *ResizeExecutor) GetContainerId() *mesos.ContainerID {
+	if x != nil {
+		return x.ContainerId
+	}
+	return nil
+}
+
+func (x *ResizeExecutor) GetResources() []*mesos.Resource {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
 // ExecutorStarted tells that an executor's process (or actor) lives.
 type ExecutorStarted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1655,7 +1716,7 @@ type ExecutorStarted struct {
 
 func (x *ExecutorStarted) Reset() {
 	*x = ExecutorStarted{}
-	mi := &file_proto_wire_wire_proto_msgTypes[25]
+	mi := &file_proto_wire_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1667,7 +1728,7 @@ func (x *ExecutorStarted) String() string {
 func (*ExecutorStarted) ProtoMessage() {}
 
 func (x *ExecutorStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[25]
+	mi := &file_proto_wire_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1680,7 +1741,7 @@ func (x *ExecutorStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorStarted.ProtoReflect.Descriptor instead.
 func (*ExecutorStarted) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{25}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExecutorStarted) GetContainerId() *mesos.ContainerID {
@@ -1708,7 +1769,7 @@ type ExecutorEnded struct {
 
 func (x *ExecutorEnded) Reset() {
 	*x = ExecutorEnded{}
-	mi := &file_proto_wire_wire_proto_msgTypes[26]
+	mi := &file_proto_wire_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +1781,7 @@ func (x *ExecutorEnded) String() string {
 func (*ExecutorEnded) ProtoMessage() {}
 
 func (x *ExecutorEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[26]
+	mi := &file_proto_wire_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1733,7 +1794,7 @@ func (x *ExecutorEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorEnded.ProtoReflect.Descriptor instead.
 func (*ExecutorEnded) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{26}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExecutorEnded) GetContainerId() *mesos.ContainerID {
@@ -1760,7 +1821,7 @@ type KillExecutor struct {
 
 func (x *KillExecutor) Reset() {
 	*x = KillExecutor{}
-	mi := &file_proto_wire_wire_proto_msgTypes[27]
+	mi := &file_proto_wire_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1833,7 @@ func (x *KillExecutor) String() string {
 func (*KillExecutor) ProtoMessage() {}
 
 func (x *KillExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[27]
+	mi := &file_proto_wire_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1846,7 @@ func (x *KillExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillExecutor.ProtoReflect.Descriptor instead.
 func (*KillExecutor) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{27}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *KillExecutor) GetContainerId() *mesos.ContainerID {
@@ -1815,7 +1876,7 @@ type StartContainer struct {
 
 func (x *StartContainer) Reset() {
 	*x = StartContainer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[28]
+	mi := &file_proto_wire_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +1888,7 @@ func (x *StartContainer) String() string {
 func (*StartContainer) ProtoMessage() {}
 
 func (x *StartContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[28]
+	mi := &file_proto_wire_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +1901,7 @@ func (x *StartContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartContainer.ProtoReflect.Descriptor instead.
 func (*StartContainer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{28}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StartContainer) GetContainerId() *mesos.ContainerID {
@@ -1924,7 +1985,7 @@ type ContainerStarted struct {
 
 func (x *ContainerStarted) Reset() {
 	*x = ContainerStarted{}
-	mi := &file_proto_wire_wire_proto_msgTypes[29]
+	mi := &file_proto_wire_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1936,7 +1997,7 @@ func (x *ContainerStarted) String() string {
 func (*ContainerStarted) ProtoMessage() {}
 
 func (x *ContainerStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[29]
+	mi := &file_proto_wire_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1949,7 +2010,7 @@ func (x *ContainerStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStarted.ProtoReflect.Descriptor instead.
 func (*ContainerStarted) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{29}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ContainerStarted) GetContainerId() *mesos.ContainerID {
@@ -1978,7 +2039,7 @@ type ContainerExited struct {
 
 func (x *ContainerExited) Reset() {
 	*x = ContainerExited{}
-	mi := &file_proto_wire_wire_proto_msgTypes[30]
+	mi := &file_proto_wire_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1990,7 +2051,7 @@ func (x *ContainerExited) String() string {
 func (*ContainerExited) ProtoMessage() {}
 
 func (x *ContainerExited) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[30]
+	mi := &file_proto_wire_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2003,7 +2064,7 @@ func (x *ContainerExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerExited.ProtoReflect.Descriptor instead.
 func (*ContainerExited) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{30}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ContainerExited) GetContainerId() *mesos.ContainerID {
@@ -2031,7 +2092,7 @@ type SignalContainer struct {
 
 func (x *SignalContainer) Reset() {
 	*x = SignalContainer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[31]
+	mi := &file_proto_wire_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2104,7 @@ func (x *SignalContainer) String() string {
 func (*SignalContainer) ProtoMessage() {}
 
 func (x *SignalContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[31]
+	mi := &file_proto_wire_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2117,7 @@ func (x *SignalContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalContainer.ProtoReflect.Descriptor instead.
 func (*SignalContainer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{31}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SignalContainer) GetContainerId() *mesos.ContainerID {
@@ -2083,7 +2144,7 @@ type KillContainer struct {
 
 func (x *KillContainer) Reset() {
 	*x = KillContainer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[32]
+	mi := &file_proto_wire_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2095,7 +2156,7 @@ func (x *KillContainer) String() string {
 func (*KillContainer) ProtoMessage() {}
 
 func (x *KillContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[32]
+	mi := &file_proto_wire_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2108,7 +2169,7 @@ func (x *KillContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillContainer.ProtoReflect.Descriptor instead.
 func (*KillContainer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{32}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *KillContainer) GetContainerId() *mesos.ContainerID {
@@ -2136,7 +2197,7 @@ type ContainerExit struct {
 
 func (x *ContainerExit) Reset() {
 	*x = ContainerExit{}
-	mi := &file_proto_wire_wire_proto_msgTypes[33]
+	mi := &file_proto_wire_wire_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2209,7 @@ func (x *ContainerExit) String() string {
 func (*ContainerExit) ProtoMessage() {}
 
 func (x *ContainerExit) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[33]
+	mi := &file_proto_wire_wire_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2222,7 @@ func (x *ContainerExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerExit.ProtoReflect.Descriptor instead.
 func (*ContainerExit) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{33}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ContainerExit) GetCause() ContainerExit_Cause {
@@ -2243,7 +2304,7 @@ type Explanation_Waiting struct {
 
 func (x *Explanation_Waiting) Reset() {
 	*x = Explanation_Waiting{}
-	mi := &file_proto_wire_wire_proto_msgTypes[35]
+	mi := &file_proto_wire_wire_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2316,7 @@ func (x *Explanation_Waiting) String() string {
 func (*Explanation_Waiting) ProtoMessage() {}
 
 func (x *Explanation_Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[35]
+	mi := &file_proto_wire_wire_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2339,7 +2400,7 @@ type Explanation_Slave struct {
 
 func (x *Explanation_Slave) Reset() {
 	*x = Explanation_Slave{}
-	mi := &file_proto_wire_wire_proto_msgTypes[36]
+	mi := &file_proto_wire_wire_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2351,7 +2412,7 @@ func (x *Explanation_Slave) String() string {
 func (*Explanation_Slave) ProtoMessage() {}
 
 func (x *Explanation_Slave) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[36]
+	mi := &file_proto_wire_wire_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2525,7 +2586,7 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\x03pid\x18\x02 \x01(\rR\x03pid\x12\x1c\n" +
 	"\tisolation\x18\x03 \x01(\tR\tisolation\">\n" +
 	"\x0eHostRegistered\x12,\n" +
-	"\bslave_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aslaveId\"\xe6\x03\n" +
+	"\bslave_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aslaveId\"\x98\x04\n" +
 	"\x0eLaunchExecutor\x125\n" +
 	"\tframework\x18\x01 \x01(\v2\x17.mesos.v1.FrameworkInfoR\tframework\x122\n" +
 	"\bexecutor\x18\x02 \x01(\v2\x16.mesos.v1.ExecutorInfoR\bexecutor\x128\n" +
@@ -2535,10 +2596,15 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\x04user\x18\x06 \x01(\tR\x04user\x12O\n" +
 	"\venvironment\x18\a \x03(\v2-.stoa.wire.v1.LaunchExecutor.EnvironmentEntryR\venvironment\x12)\n" +
 	"\x10command_executor\x18\b \x01(\bR\x0fcommandExecutor\x12\x16\n" +
-	"\x06secret\x18\t \x01(\fR\x06secret\x1a>\n" +
+	"\x06secret\x18\t \x01(\fR\x06secret\x120\n" +
+	"\tresources\x18\n" +
+	" \x03(\v2\x12.mesos.v1.ResourceR\tresources\x1a>\n" +
 	"\x10EnvironmentEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"]\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"|\n" +
+	"\x0eResizeExecutor\x128\n" +
+	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x120\n" +
+	"\tresources\x18\x02 \x03(\v2\x12.mesos.v1.ResourceR\tresources\"]\n" +
 	"\x0fExecutorStarted\x128\n" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\rR\x03pid\"z\n" +
@@ -2615,7 +2681,7 @@ func file_proto_wire_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_proto_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_proto_wire_wire_proto_goTypes = []any{
 	(ContainerExit_Cause)(0),    // 0: stoa.wire.v1.ContainerExit.Cause
 	(*RegisterSlave)(nil),       // 1: stoa.wire.v1.RegisterSlave
@@ -2643,106 +2709,110 @@ var file_proto_wire_wire_proto_goTypes = []any{
 	(*RegisterHost)(nil),        // 23: stoa.wire.v1.RegisterHost
 	(*HostRegistered)(nil),      // 24: stoa.wire.v1.HostRegistered
 	(*LaunchExecutor)(nil),      // 25: stoa.wire.v1.LaunchExecutor
-	(*ExecutorStarted)(nil),     // 26: stoa.wire.v1.ExecutorStarted
-	(*ExecutorEnded)(nil),       // 27: stoa.wire.v1.ExecutorEnded
-	(*KillExecutor)(nil),        // 28: stoa.wire.v1.KillExecutor
-	(*StartContainer)(nil),      // 29: stoa.wire.v1.StartContainer
-	(*ContainerStarted)(nil),    // 30: stoa.wire.v1.ContainerStarted
-	(*ContainerExited)(nil),     // 31: stoa.wire.v1.ContainerExited
-	(*SignalContainer)(nil),     // 32: stoa.wire.v1.SignalContainer
-	(*KillContainer)(nil),       // 33: stoa.wire.v1.KillContainer
-	(*ContainerExit)(nil),       // 34: stoa.wire.v1.ContainerExit
-	nil,                         // 35: stoa.wire.v1.Explain.NeedEntry
-	(*Explanation_Waiting)(nil), // 36: stoa.wire.v1.Explanation.Waiting
-	(*Explanation_Slave)(nil),   // 37: stoa.wire.v1.Explanation.Slave
-	nil,                         // 38: stoa.wire.v1.LaunchExecutor.EnvironmentEntry
-	nil,                         // 39: stoa.wire.v1.StartContainer.EnvironmentEntry
-	nil,                         // 40: stoa.wire.v1.StartContainer.LimitsEntry
-	(*mesos.AgentInfo)(nil),     // 41: mesos.v1.AgentInfo
-	(*mesos.FrameworkInfo)(nil), // 42: mesos.v1.FrameworkInfo
-	(*mesos.Task)(nil),          // 43: mesos.v1.Task
-	(*mesos.FrameworkID)(nil),   // 44: mesos.v1.FrameworkID
-	(*mesos.ExecutorInfo)(nil),  // 45: mesos.v1.ExecutorInfo
-	(*mesos.AgentID)(nil),       // 46: mesos.v1.AgentID
-	(*mesos.MasterInfo)(nil),    // 47: mesos.v1.MasterInfo
-	(*mesos.TaskInfo)(nil),      // 48: mesos.v1.TaskInfo
-	(*mesos.TaskID)(nil),        // 49: mesos.v1.TaskID
-	(*mesos.KillPolicy)(nil),    // 50: mesos.v1.KillPolicy
-	(*mesos.ExecutorID)(nil),    // 51: mesos.v1.ExecutorID
-	(*mesos.TaskStatus)(nil),    // 52: mesos.v1.TaskStatus
-	(*mesos.ContainerID)(nil),   // 53: mesos.v1.ContainerID
-	(*mesos.CommandInfo)(nil),   // 54: mesos.v1.CommandInfo
-	(*mesos.ContainerInfo)(nil), // 55: mesos.v1.ContainerInfo
-	(*mesos.Resource)(nil),      // 56: mesos.v1.Resource
-	(*mesos.Value_Scalar)(nil),  // 57: mesos.v1.Value.Scalar
+	(*ResizeExecutor)(nil),      // 26: stoa.wire.v1.ResizeExecutor
+	(*ExecutorStarted)(nil),     // 27: stoa.wire.v1.ExecutorStarted
+	(*ExecutorEnded)(nil),       // 28: stoa.wire.v1.ExecutorEnded
+	(*KillExecutor)(nil),        // 29: stoa.wire.v1.KillExecutor
+	(*StartContainer)(nil),      // 30: stoa.wire.v1.StartContainer
+	(*ContainerStarted)(nil),    // 31: stoa.wire.v1.ContainerStarted
+	(*ContainerExited)(nil),     // 32: stoa.wire.v1.ContainerExited
+	(*SignalContainer)(nil),     // 33: stoa.wire.v1.SignalContainer
+	(*KillContainer)(nil),       // 34: stoa.wire.v1.KillContainer
+	(*ContainerExit)(nil),       // 35: stoa.wire.v1.ContainerExit
+	nil,                         // 36: stoa.wire.v1.Explain.NeedEntry
+	(*Explanation_Waiting)(nil), // 37: stoa.wire.v1.Explanation.Waiting
+	(*Explanation_Slave)(nil),   // 38: stoa.wire.v1.Explanation.Slave
+	nil,                         // 39: stoa.wire.v1.LaunchExecutor.EnvironmentEntry
+	nil,                         // 40: stoa.wire.v1.StartContainer.EnvironmentEntry
+	nil,                         // 41: stoa.wire.v1.StartContainer.LimitsEntry
+	(*mesos.AgentInfo)(nil),     // 42: mesos.v1.AgentInfo
+	(*mesos.FrameworkInfo)(nil), // 43: mesos.v1.FrameworkInfo
+	(*mesos.Task)(nil),          // 44: mesos.v1.Task
+	(*mesos.FrameworkID)(nil),   // 45: mesos.v1.FrameworkID
+	(*mesos.ExecutorInfo)(nil),  // 46: mesos.v1.ExecutorInfo
+	(*mesos.AgentID)(nil),       // 47: mesos.v1.AgentID
+	(*mesos.MasterInfo)(nil),    // 48: mesos.v1.MasterInfo
+	(*mesos.TaskInfo)(nil),      // 49: mesos.v1.TaskInfo
+	(*mesos.TaskID)(nil),        // 50: mesos.v1.TaskID
+	(*mesos.KillPolicy)(nil),    // 51: mesos.v1.KillPolicy
+	(*mesos.ExecutorID)(nil),    // 52: mesos.v1.ExecutorID
+	(*mesos.TaskStatus)(nil),    // 53: mesos.v1.TaskStatus
+	(*mesos.ContainerID)(nil),   // 54: mesos.v1.ContainerID
+	(*mesos.Resource)(nil),      // 55: mesos.v1.Resource
+	(*mesos.CommandInfo)(nil),   // 56: mesos.v1.CommandInfo
+	(*mesos.ContainerInfo)(nil), // 57: mesos.v1.ContainerInfo
+	(*mesos.Value_Scalar)(nil),  // 58: mesos.v1.Value.Scalar
 }
 var file_proto_wire_wire_proto_depIdxs = []int32{
-	41, // 0: stoa.wire.v1.RegisterSlave.slave:type_name -> mesos.v1.AgentInfo
-	41, // 1: stoa.wire.v1.ReregisterSlave.slave:type_name -> mesos.v1.AgentInfo
-	42, // 2: stoa.wire.v1.ReregisterSlave.frameworks:type_name -> mesos.v1.FrameworkInfo
+	42, // 0: stoa.wire.v1.RegisterSlave.slave:type_name -> mesos.v1.AgentInfo
+	42, // 1: stoa.wire.v1.ReregisterSlave.slave:type_name -> mesos.v1.AgentInfo
+	43, // 2: stoa.wire.v1.ReregisterSlave.frameworks:type_name -> mesos.v1.FrameworkInfo
 	3,  // 3: stoa.wire.v1.ReregisterSlave.executors:type_name -> stoa.wire.v1.SlaveExecutor
-	43, // 4: stoa.wire.v1.ReregisterSlave.tasks:type_name -> mesos.v1.Task
-	44, // 5: stoa.wire.v1.SlaveExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	45, // 6: stoa.wire.v1.SlaveExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	46, // 7: stoa.wire.v1.SlaveRegistered.slave_id:type_name -> mesos.v1.AgentID
-	47, // 8: stoa.wire.v1.SlaveRegistered.master:type_name -> mesos.v1.MasterInfo
-	46, // 9: stoa.wire.v1.SlaveReregistered.slave_id:type_name -> mesos.v1.AgentID
-	47, // 10: stoa.wire.v1.SlaveReregistered.master:type_name -> mesos.v1.MasterInfo
-	46, // 11: stoa.wire.v1.UnregisterSlave.slave_id:type_name -> mesos.v1.AgentID
-	42, // 12: stoa.wire.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
-	48, // 13: stoa.wire.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
-	44, // 14: stoa.wire.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	49, // 15: stoa.wire.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
-	50, // 16: stoa.wire.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
-	44, // 17: stoa.wire.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	51, // 18: stoa.wire.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	44, // 19: stoa.wire.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	44, // 20: stoa.wire.v1.OperatorKillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	49, // 21: stoa.wire.v1.OperatorKillTask.task_id:type_name -> mesos.v1.TaskID
-	44, // 22: stoa.wire.v1.Explain.framework_id:type_name -> mesos.v1.FrameworkID
-	35, // 23: stoa.wire.v1.Explain.need:type_name -> stoa.wire.v1.Explain.NeedEntry
-	36, // 24: stoa.wire.v1.Explanation.waiting:type_name -> stoa.wire.v1.Explanation.Waiting
-	44, // 25: stoa.wire.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	51, // 26: stoa.wire.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	44, // 27: stoa.wire.v1.TaskUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	52, // 28: stoa.wire.v1.TaskUpdate.status:type_name -> mesos.v1.TaskStatus
-	52, // 29: stoa.wire.v1.TaskUpdate.latest:type_name -> mesos.v1.TaskStatus
-	44, // 30: stoa.wire.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	49, // 31: stoa.wire.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
-	44, // 32: stoa.wire.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
-	51, // 33: stoa.wire.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
+	44, // 4: stoa.wire.v1.ReregisterSlave.tasks:type_name -> mesos.v1.Task
+	45, // 5: stoa.wire.v1.SlaveExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	46, // 6: stoa.wire.v1.SlaveExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	47, // 7: stoa.wire.v1.SlaveRegistered.slave_id:type_name -> mesos.v1.AgentID
+	48, // 8: stoa.wire.v1.SlaveRegistered.master:type_name -> mesos.v1.MasterInfo
+	47, // 9: stoa.wire.v1.SlaveReregistered.slave_id:type_name -> mesos.v1.AgentID
+	48, // 10: stoa.wire.v1.SlaveReregistered.master:type_name -> mesos.v1.MasterInfo
+	47, // 11: stoa.wire.v1.UnregisterSlave.slave_id:type_name -> mesos.v1.AgentID
+	43, // 12: stoa.wire.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
+	49, // 13: stoa.wire.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
+	45, // 14: stoa.wire.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	50, // 15: stoa.wire.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
+	51, // 16: stoa.wire.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
+	45, // 17: stoa.wire.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	52, // 18: stoa.wire.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	45, // 19: stoa.wire.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	45, // 20: stoa.wire.v1.OperatorKillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	50, // 21: stoa.wire.v1.OperatorKillTask.task_id:type_name -> mesos.v1.TaskID
+	45, // 22: stoa.wire.v1.Explain.framework_id:type_name -> mesos.v1.FrameworkID
+	36, // 23: stoa.wire.v1.Explain.need:type_name -> stoa.wire.v1.Explain.NeedEntry
+	37, // 24: stoa.wire.v1.Explanation.waiting:type_name -> stoa.wire.v1.Explanation.Waiting
+	45, // 25: stoa.wire.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	52, // 26: stoa.wire.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	45, // 27: stoa.wire.v1.TaskUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	53, // 28: stoa.wire.v1.TaskUpdate.status:type_name -> mesos.v1.TaskStatus
+	53, // 29: stoa.wire.v1.TaskUpdate.latest:type_name -> mesos.v1.TaskStatus
+	45, // 30: stoa.wire.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	50, // 31: stoa.wire.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
+	45, // 32: stoa.wire.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
+	52, // 33: stoa.wire.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
 	21, // 34: stoa.wire.v1.Peers.peers:type_name -> stoa.wire.v1.Peer
-	46, // 35: stoa.wire.v1.HostRegistered.slave_id:type_name -> mesos.v1.AgentID
-	42, // 36: stoa.wire.v1.LaunchExecutor.framework:type_name -> mesos.v1.FrameworkInfo
-	45, // 37: stoa.wire.v1.LaunchExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	53, // 38: stoa.wire.v1.LaunchExecutor.container_id:type_name -> mesos.v1.ContainerID
-	41, // 39: stoa.wire.v1.LaunchExecutor.slave:type_name -> mesos.v1.AgentInfo
-	38, // 40: stoa.wire.v1.LaunchExecutor.environment:type_name -> stoa.wire.v1.LaunchExecutor.EnvironmentEntry
-	53, // 41: stoa.wire.v1.ExecutorStarted.container_id:type_name -> mesos.v1.ContainerID
-	53, // 42: stoa.wire.v1.ExecutorEnded.container_id:type_name -> mesos.v1.ContainerID
-	34, // 43: stoa.wire.v1.ExecutorEnded.exit:type_name -> stoa.wire.v1.ContainerExit
-	53, // 44: stoa.wire.v1.KillExecutor.container_id:type_name -> mesos.v1.ContainerID
-	53, // 45: stoa.wire.v1.StartContainer.container_id:type_name -> mesos.v1.ContainerID
-	54, // 46: stoa.wire.v1.StartContainer.command:type_name -> mesos.v1.CommandInfo
-	55, // 47: stoa.wire.v1.StartContainer.container:type_name -> mesos.v1.ContainerInfo
-	56, // 48: stoa.wire.v1.StartContainer.resources:type_name -> mesos.v1.Resource
-	39, // 49: stoa.wire.v1.StartContainer.environment:type_name -> stoa.wire.v1.StartContainer.EnvironmentEntry
-	40, // 50: stoa.wire.v1.StartContainer.limits:type_name -> stoa.wire.v1.StartContainer.LimitsEntry
-	53, // 51: stoa.wire.v1.ContainerStarted.container_id:type_name -> mesos.v1.ContainerID
-	53, // 52: stoa.wire.v1.ContainerExited.container_id:type_name -> mesos.v1.ContainerID
-	34, // 53: stoa.wire.v1.ContainerExited.exit:type_name -> stoa.wire.v1.ContainerExit
-	53, // 54: stoa.wire.v1.SignalContainer.container_id:type_name -> mesos.v1.ContainerID
-	53, // 55: stoa.wire.v1.KillContainer.container_id:type_name -> mesos.v1.ContainerID
-	0,  // 56: stoa.wire.v1.ContainerExit.cause:type_name -> stoa.wire.v1.ContainerExit.Cause
-	44, // 57: stoa.wire.v1.Explanation.Waiting.framework_id:type_name -> mesos.v1.FrameworkID
-	37, // 58: stoa.wire.v1.Explanation.Waiting.slaves:type_name -> stoa.wire.v1.Explanation.Slave
-	46, // 59: stoa.wire.v1.Explanation.Slave.slave_id:type_name -> mesos.v1.AgentID
-	57, // 60: stoa.wire.v1.StartContainer.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
-	61, // [61:61] is the sub-list for method output_type
-	61, // [61:61] is the sub-list for method input_type
-	61, // [61:61] is the sub-list for extension type_name
-	61, // [61:61] is the sub-list for extension extendee
-	0,  // [0:61] is the sub-list for field type_name
+	47, // 35: stoa.wire.v1.HostRegistered.slave_id:type_name -> mesos.v1.AgentID
+	43, // 36: stoa.wire.v1.LaunchExecutor.framework:type_name -> mesos.v1.FrameworkInfo
+	46, // 37: stoa.wire.v1.LaunchExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	54, // 38: stoa.wire.v1.LaunchExecutor.container_id:type_name -> mesos.v1.ContainerID
+	42, // 39: stoa.wire.v1.LaunchExecutor.slave:type_name -> mesos.v1.AgentInfo
+	39, // 40: stoa.wire.v1.LaunchExecutor.environment:type_name -> stoa.wire.v1.LaunchExecutor.EnvironmentEntry
+	55, // 41: stoa.wire.v1.LaunchExecutor.resources:type_name -> mesos.v1.Resource
+	54, // 42: stoa.wire.v1.ResizeExecutor.container_id:type_name -> mesos.v1.ContainerID
+	55, // 43: stoa.wire.v1.ResizeExecutor.resources:type_name -> mesos.v1.Resource
+	54, // 44: stoa.wire.v1.ExecutorStarted.container_id:type_name -> mesos.v1.ContainerID
+	54, // 45: stoa.wire.v1.ExecutorEnded.container_id:type_name -> mesos.v1.ContainerID
+	35, // 46: stoa.wire.v1.ExecutorEnded.exit:type_name -> stoa.wire.v1.ContainerExit
+	54, // 47: stoa.wire.v1.KillExecutor.container_id:type_name -> mesos.v1.ContainerID
+	54, // 48: stoa.wire.v1.StartContainer.container_id:type_name -> mesos.v1.ContainerID
+	56, // 49: stoa.wire.v1.StartContainer.command:type_name -> mesos.v1.CommandInfo
+	57, // 50: stoa.wire.v1.StartContainer.container:type_name -> mesos.v1.ContainerInfo
+	55, // 51: stoa.wire.v1.StartContainer.resources:type_name -> mesos.v1.Resource
+	40, // 52: stoa.wire.v1.StartContainer.environment:type_name -> stoa.wire.v1.StartContainer.EnvironmentEntry
+	41, // 53: stoa.wire.v1.StartContainer.limits:type_name -> stoa.wire.v1.StartContainer.LimitsEntry
+	54, // 54: stoa.wire.v1.ContainerStarted.container_id:type_name -> mesos.v1.ContainerID
+	54, // 55: stoa.wire.v1.ContainerExited.container_id:type_name -> mesos.v1.ContainerID
+	35, // 56: stoa.wire.v1.ContainerExited.exit:type_name -> stoa.wire.v1.ContainerExit
+	54, // 57: stoa.wire.v1.SignalContainer.container_id:type_name -> mesos.v1.ContainerID
+	54, // 58: stoa.wire.v1.KillContainer.container_id:type_name -> mesos.v1.ContainerID
+	0,  // 59: stoa.wire.v1.ContainerExit.cause:type_name -> stoa.wire.v1.ContainerExit.Cause
+	45, // 60: stoa.wire.v1.Explanation.Waiting.framework_id:type_name -> mesos.v1.FrameworkID
+	38, // 61: stoa.wire.v1.Explanation.Waiting.slaves:type_name -> stoa.wire.v1.Explanation.Slave
+	47, // 62: stoa.wire.v1.Explanation.Slave.slave_id:type_name -> mesos.v1.AgentID
+	58, // 63: stoa.wire.v1.StartContainer.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
+	64, // [64:64] is the sub-list for method output_type
+	64, // [64:64] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_proto_wire_wire_proto_init() }
@@ -2756,7 +2826,7 @@ func file_proto_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_wire_wire_proto_rawDesc), len(file_proto_wire_wire_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

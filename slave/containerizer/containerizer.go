@@ -82,6 +82,11 @@ type Container interface {
 	// one that has ended is no error.
 	Kill() error
 
+	// Resize changes what the container may use; what Limits don't name stays as it
+	// is. A memory limit below what it uses already is not lowered. It returns
+	// os.ErrProcessDone when the container is gone.
+	Resize(limits Limits) error
+
 	// Stats says what the container has used so far. It costs a few file reads
 	// and returns os.ErrProcessDone when the container is gone.
 	Stats() (Stats, error)
@@ -146,6 +151,12 @@ type Volume struct {
 
 	// ReadOnly forbids writes through the volume, also below mounts in it.
 	ReadOnly bool
+}
+
+// Limits are what a container may use, as the fields of its Spec say: those that
+// can change while it runs.
+type Limits struct {
+	MilliCPUs, MilliCPULimit, MemoryBytes int64
 }
 
 // Rlimit is one resource limit of a process, see setrlimit(2).

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/executorpb"
+	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -332,6 +333,7 @@ func (b *bench) runTask(frameworkID, id string, a arguments) *wire.RunTask {
 	}
 	t := taskInfo(id)
 	t.AgentId = &mesos.AgentID{Value: proto.String("S1")}
+	t.Resources = resources(a.args["resources"])
 	if a.args["slave"] != "" {
 		t.AgentId.Value = proto.String(a.args["slave"])
 	}
@@ -346,6 +348,7 @@ func (b *bench) runTask(frameworkID, id string, a arguments) *wire.RunTask {
 		t.Command = command
 	} else {
 		t.Executor = &mesos.ExecutorInfo{ExecutorId: &mesos.ExecutorID{Value: proto.String(a.args["executor"])}, Command: command}
+		t.Executor.Resources = resources(a.args["own"])
 		if a.args["grace"] != "" {
 			d, err := time.ParseDuration(a.args["grace"])
 			if err != nil {
@@ -355,6 +358,14 @@ func (b *bench) runTask(frameworkID, id string, a arguments) *wire.RunTask {
 		}
 	}
 	return &wire.RunTask{Framework: f, Task: t}
+}
+
+// resources reads what a script gives; nothing is none.
+func resources(text string) []*mesos.Resource {
+	if text == "" {
+		return nil
+	}
+	return resource.MustParse(text).ToProto()
 }
 
 func (b *bench) container(name string) string {

@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -60,5 +62,18 @@ func TestEnvironmentOfAnExecutor(t *testing.T) {
 	want["MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD"] = "1mins"
 	if diff := cmp.Diff(want, launched("run f1/t1 executor=e1 checkpoint grace=1m")); diff != "" {
 		t.Errorf("of a framework that checkpoints (-want +got)\n%s", diff)
+	}
+}
+
+func TestEndpointsAreWrittenAsOneDialsThem(t *testing.T) {
+	for _, c := range []struct{ ip, near, endpoint, forExecutors string }{
+		{"192.0.2.1", "", "192.0.2.1:5051", "192.0.2.1:5051"},
+		{"2001:db8::1", "", "[2001:db8::1]:5051", "[2001:db8::1]:5051"},
+		{"192.0.2.1", "127.0.0.1:7", "192.0.2.1:5051", "127.0.0.1:7"},
+	} {
+		config := Config{IP: c.ip, Near: c.near, Slave: &mesos.AgentInfo{Port: proto.Int32(5051)}}
+		if config.endpoint() != c.endpoint || config.near() != c.forExecutors {
+			t.Errorf("%+v: %s and %s", c, config.endpoint(), config.near())
+		}
 	}
 }

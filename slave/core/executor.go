@@ -155,7 +155,35 @@ func (c *Core) launch(ex *executor) {
 		User:            c.user(ex),
 		Environment:     c.environment(ex),
 		CommandExecutor: ex.command,
+		Resources:       ex.demand(),
 	}})
+}
+
+// demand is what an executor's container is given: its own resources and those of its tasks that have not ended. That
+// of a command task asks for itself.
+func (ex *executor) demand() []*mesos.Resource {
+	if ex.command {
+		return nil
+	}
+	all := slices.Clone(ex.info.GetResources())
+	for _, t := range ex.tasks {
+		if t.phase != ended {
+			all = append(all, t.info.GetResources()...)
+		}
+	}
+	return all
+}
+
+// maybeResize lets the container of a task's executor follow when the task comes or goes.
+func (c *Core) maybeResize(t *task) {
+	ex := t.executor
+	if ex == nil || ex.command || len(t.info.GetResources()) == 0 || c.host.session == 0 {
+		return
+	}
+	if c.containers[ex.containerID] != ex || ex.state != registering && ex.state != running {
+		return // it is not there yet, or about to go
+	}
+	c.send(c.host.session, &wire.ResizeExecutor{ContainerId: containerID(ex.containerID), Resources: ex.demand()})
 }
 
 // fromExecutor handles what comes over a session that claims to be an executor's.

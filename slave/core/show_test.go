@@ -8,7 +8,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/executorpb"
+	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -25,7 +27,7 @@ func (b *bench) show(o Output) string {
 		}
 		return fmt.Sprintf("to %s: LaunchExecutor %s/%s %s kind=%s directory=%s user=%s", b.names[o.Session],
 			m.GetFramework().GetId().GetValue(), m.GetExecutor().GetExecutorId().GetValue(), shortID(m.GetContainerId().GetValue()),
-			kind, m.GetDirectory(), m.GetUser())
+			kind, m.GetDirectory(), m.GetUser()) + showResources(" resources=", m.GetResources())
 	case ForgetSecret:
 		return "forget the secret of " + shortID(o.ContainerID)
 	case CloseSession:
@@ -97,6 +99,8 @@ func showMessage(m proto.Message) string {
 		return "Refused: " + m.GetReason()
 	case *wire.HostRegistered:
 		return strings.TrimSpace("HostRegistered " + m.GetSlaveId().GetValue())
+	case *wire.ResizeExecutor:
+		return "ResizeExecutor " + shortID(m.GetContainerId().GetValue()) + showResources(" to ", m.GetResources())
 	case *wire.KillExecutor:
 		return "KillExecutor " + shortID(m.GetContainerId().GetValue())
 	case *executorpb.Event:
@@ -119,6 +123,17 @@ func showMessage(m proto.Message) string {
 		return s
 	}
 	panic(fmt.Sprintf("message %T", m))
+}
+
+func showResources(before string, all []*mesos.Resource) string {
+	if len(all) == 0 {
+		return ""
+	}
+	r, err := resource.FromProto(all)
+	if err != nil {
+		return before + err.Error()
+	}
+	return before + r.String()
 }
 
 func showChange(change Change) string {

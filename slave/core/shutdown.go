@@ -38,6 +38,12 @@ func (c *Core) maybeFinishShutdown() {
 	if !c.shutdown.goodbye {
 		c.shutdown.goodbye = true
 		if c.slaveID != "" {
+			// An end may wait behind updates that were not acknowledged yet. With these the master hears of it in time.
+			c.eachTask(func(t *task) {
+				if len(t.updates) > 1 {
+					c.forward(t)
+				}
+			})
 			c.toMaster(&wire.UnregisterSlave{SlaveId: c.agentID()})
 		}
 		if c.host.session != 0 {

@@ -123,6 +123,8 @@ func (c *Core) runTaskPersisted(t *task, isFirst bool) {
 	// The executor may have ended in the meantime, because its task was killed.
 	if isFirst && t.executor != nil && c.containers[t.executor.containerID] == t.executor {
 		c.prepare(t.executor)
+	} else if t.phase != ended {
+		c.maybeResize(t)
 	}
 	c.maybeDeliver(t)
 }

@@ -131,6 +131,7 @@ func (c *Core) addUpdate(t *task, status *mesos.TaskStatus) {
 	if mesos.IsTerminal(status.GetState()) {
 		t.phase = ended
 		c.counters.TasksEnded[status.GetState()]++
+		c.maybeResize(t)
 	}
 	c.persist(func() { c.addUpdatePersisted(t, u) }, UpdateStored{t.framework.id, status})
 }

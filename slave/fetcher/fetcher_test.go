@@ -409,7 +409,9 @@ func TestTheSlavesOwnFilesAreNobodysBusiness(t *testing.T) {
 	if err := os.Symlink(key, link); err != nil {
 		t.Fatal(err)
 	}
-	r := newRig(t, Options{Forbidden: []string{own}}, nil)
+	single := tempFile(t, "slave.toml", "secret")
+	r := newRig(t, Options{Forbidden: []string{own, single}}, nil)
+	r.refused(plainURI(single), "permission denied")
 	for _, path := range []string{key, link, own + "/../" + filepath.Base(own) + "/key", "file://" + link} {
 		r.refused(plainURI(path), "permission denied")
 	}

@@ -54,6 +54,10 @@ func (c *container) Receive(ctx actor.Context) {
 		if err := c.life.signal(syscall.Signal(m.GetSignal())); err != nil {
 			ctx.Log().Warn().Err(err).Str("container", id.GetValue()).Msg("a signal was not delivered")
 		}
+	case *wire.ResizeExecutor:
+		if err := c.life.resize(m.GetResources()); err != nil {
+			ctx.Log().Warn().Err(err).Str("container", id.GetValue()).Msg("the limits of a container did not change")
+		}
 	case *wire.KillContainer:
 		c.kill(ctx)
 	case actor.Stopping: // if it has ended by itself, nothing is left to kill

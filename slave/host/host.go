@@ -161,7 +161,7 @@ func (h *host) Receive(ctx actor.Context) {
 		h.becomeRegistered(ctx)
 	case *wire.Refused:
 		h.refused(ctx, m)
-	case *wire.LaunchExecutor, *wire.KillExecutor:
+	case *wire.LaunchExecutor, *wire.ResizeExecutor, *wire.KillExecutor:
 		h.fromSlave(ctx, m)
 	case *wire.StartContainer, *wire.SignalContainer, *wire.KillContainer:
 		h.fromExecutor(ctx, m.(containerMessage))
@@ -223,6 +223,10 @@ func (h *host) fromSlave(ctx actor.Context, message any) {
 	switch m := message.(type) {
 	case *wire.LaunchExecutor:
 		h.launch(ctx, m)
+	case *wire.ResizeExecutor:
+		if e := h.executors[m.GetContainerId().GetValue()]; e != nil && e.custom && !e.container.IsZero() && e.exit == nil {
+			ctx.Send(e.container, m)
+		}
 	case *wire.KillExecutor:
 		h.killExecutor(ctx, m.GetContainerId().GetValue())
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/wire"
 	"github.com/stoa-project/stoa/slave/containerizer"
 )
@@ -37,6 +38,7 @@ type life struct {
 
 	mu        sync.Mutex
 	killed    bool
+	resized   *containerizer.Limits   // what was asked for while it was being started
 	container containerizer.Container // nil: it does not run yet, or never did
 
 	begun    chan struct{} // closed when begin has returned
@@ -115,6 +117,8 @@ func (l *life) admit(container containerizer.Container) {
 	l.container = container
 	if l.killed {
 		_ = container.Kill() // Wait says what is left
+	} else if l.resized != nil {
+		_ = container.Resize(*l.resized) // or it has ended already
 	}
 }
 
@@ -128,6 +132,26 @@ func (l *life) kill() error {
 		return nil
 	}
 	return l.container.Kill()
+}
+
+// resize gives the container the limits that go with resources, now or as soon as it runs.
+func (l *life) resize(resources []*mesos.Resource) error {
+	wanted := &wire.StartContainer{Resources: resources}
+	var spec containerizer.Spec
+	if err := setLimits(&spec, wanted, l.means.cfs); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	limits := containerizer.Limits{MilliCPUs: spec.MilliCPUs, MilliCPULimit: spec.MilliCPULimit, MemoryBytes: spec.MemoryBytes}
+	if l.container == nil {
+		l.resized = &limits
+		return nil
+	}
+	if err := l.container.Resize(limits); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
 }
 
 // signal sends a signal to the container's command. One that does not run yet, or any more, gets none.

@@ -201,7 +201,7 @@ func executorContainer(launch *wire.LaunchExecutor) *wire.StartContainer {
 		ContainerId: launch.GetContainerId(),
 		Command:     launch.GetExecutor().GetCommand(),
 		Container:   launch.GetExecutor().GetContainer(),
-		Resources:   launch.GetExecutor().GetResources(),
+		Resources:   launch.GetResources(),
 		Directory:   launch.GetDirectory(),
 		User:        launch.GetUser(),
 		Environment: environment,

@@ -272,13 +272,15 @@ func TestWhatCanNotBeIsSaidWithItsValue(t *testing.T) {
 	}
 }
 
-func TestTheSecretOfACustomExecutorIsInItsEnvironment(t *testing.T) {
+func TestTheContainerOfACustomExecutorHasItsSecretAndAllItsTasksResources(t *testing.T) {
 	start := executorContainer(&wire.LaunchExecutor{
+		Resources:   resource.MustParse("cpus:1;mem:96").ToProto(), // and not the executor's own alone
 		ContainerId: mesos.NewContainerID("c1"), Secret: []byte{0xab, 0x01}, Environment: map[string]string{"MESOS_EXECUTOR_ID": "e"},
 		Executor: &mesos.ExecutorInfo{Command: &mesos.CommandInfo{Value: proto.String("run")}}, Directory: "/work/s/c1", User: "nobody",
 	})
 	want := &wire.StartContainer{
 		ContainerId: mesos.NewContainerID("c1"), Command: &mesos.CommandInfo{Value: proto.String("run")}, Directory: "/work/s/c1", User: "nobody",
+		Resources:   resource.MustParse("cpus:1;mem:96").ToProto(),
 		Environment: map[string]string{"MESOS_EXECUTOR_ID": "e", "MESOS_EXECUTOR_AUTHENTICATION_TOKEN": "ab01"},
 	}
 	if diff := cmp.Diff(want, start, protocmp.Transform()); diff != "" {
@@ -294,8 +296,11 @@ func TestHowAContainerEndedIsSaidInOneWord(t *testing.T) {
 		cause   wire.ContainerExit_Cause
 		message string
 	}{
-		"it exited":          {ending{exit: containerizer.Exit{Status: exited(7)}}, wire.ContainerExit_EXITED, ""},
-		"a signal ended it":  {ending{exit: containerizer.Exit{Status: signaled(syscall.SIGTERM)}}, wire.ContainerExit_EXITED, ""},
+		"it exited":         {ending{exit: containerizer.Exit{Status: exited(7)}}, wire.ContainerExit_EXITED, ""},
+		"a signal ended it": {ending{exit: containerizer.Exit{Status: signaled(syscall.SIGTERM)}}, wire.ContainerExit_EXITED, ""},
+		"it was refused a process": {
+			ending{exit: containerizer.Exit{Status: exited(2), OutOfPIDs: true, PIDsLimit: 9}}, wire.ContainerExit_PIDS, "",
+		},
 		"it outgrew":         {ending{exit: containerizer.Exit{Status: signaled(syscall.SIGKILL), OutOfMemory: true}}, wire.ContainerExit_MEMORY, ""},
 		"a child outgrew":    {ending{exit: containerizer.Exit{Status: exited(1), OutOfMemory: true}}, wire.ContainerExit_MEMORY, ""},
 		"it was killed":      {ending{killed: true, exit: containerizer.Exit{Status: signaled(syscall.SIGKILL), Killed: true}}, wire.ContainerExit_KILLED, ""},

@@ -160,42 +160,66 @@ func TestCertificatesAreJudgedAtTheHandshakeAndBothSidesAreToldWhy(t *testing.T)
 	}{
 		{name: "a certificate for the role is accepted", role: "worker"},
 		{name: "a certificate has several roles", role: "clerk"},
-		{name: "a role that the certificate is not for", role: "boss",
-			refused: `it says that it is a boss, and the certificate of \"ann\" is for [worker clerk]`},
-		{name: "a certificate of another authority", role: "worker",
+		{
+			name: "a role that the certificate is not for", role: "boss",
+			refused: `it says that it is a boss, and the certificate of \"ann\" is for [worker clerk]`,
+		},
+		{
+			name: "a certificate of another authority", role: "worker",
 			client:  func(t *testing.T) *remote.TLS { return security(t, stranger, ours, client) },
-			refused: `the certificate of \"ann\", by \"theirs\": x509: certificate signed by unknown authority`},
-		{name: "a certificate that has expired", role: "worker",
+			refused: `the certificate of \"ann\", by \"theirs\": x509: certificate signed by unknown authority`,
+		},
+		{
+			name: "a certificate that has expired", role: "worker",
 			client: func(t *testing.T) *remote.TLS {
 				return good(t, identity.Node{Name: "ann", Roles: client.Roles, Life: -time.Minute})
 			},
-			refused: `the certificate of \"ann\", by \"ours\": x509: certificate has expired`},
-		{name: "no certificate", role: "worker",
+			refused: `the certificate of \"ann\", by \"ours\": x509: certificate has expired`,
+		},
+		{
+			name: "no certificate", role: "worker",
 			client:  func(t *testing.T) *remote.TLS { return open(t, ours, identity.Pair{}) },
-			refused: "it says that it is a worker, and shows no certificate of one"},
-		{name: "no certificate of a role that is exempt", role: "guest",
-			client: func(t *testing.T) *remote.TLS { return open(t, ours, identity.Pair{}) }},
-		{name: "a certificate without a role", role: "guest",
-			refused: `it says that it is a guest, and the certificate of \"ann\" is for [worker clerk]`},
-		{name: "a server of another authority", role: "worker",
+			refused: "it says that it is a worker, and shows no certificate of one",
+		},
+		{
+			name: "no certificate of a role that is exempt", role: "guest",
+			client: func(t *testing.T) *remote.TLS { return open(t, ours, identity.Pair{}) },
+		},
+		{
+			name: "a certificate for others in a role that is exempt", role: "guest",
+			refused: `it says that it is a guest, and the certificate of \"ann\" is for [worker clerk]`,
+		},
+		{
+			name: "a server of another authority", role: "worker",
 			server:  func(t *testing.T) *remote.TLS { return security(t, stranger, ours, server) },
-			refused: `the certificate of \"server\", by \"theirs\": x509: certificate signed by unknown authority`},
-		{name: "a server whose certificate has expired", role: "worker",
+			refused: `the certificate of \"server\", by \"theirs\": x509: certificate signed by unknown authority`,
+		},
+		{
+			name: "a server whose certificate has expired", role: "worker",
 			server: func(t *testing.T) *remote.TLS {
 				return good(t, identity.Node{Name: "server", Roles: server.Roles, Serves: true, Life: -time.Minute})
 			},
-			refused: `the certificate of \"server\", by \"ours\": x509: certificate has expired`},
-		{name: "a server whose certificate is that of a client", role: "worker",
+			refused: `the certificate of \"server\", by \"ours\": x509: certificate has expired`,
+		},
+		{
+			name: "a server whose certificate is that of a client", role: "worker",
 			server:  func(t *testing.T) *remote.TLS { return good(t, identity.Node{Name: "server", Roles: server.Roles}) },
-			refused: `the certificate of \"server\", by \"ours\": x509: cannot validate certificate for 127.0.0.1`},
-		{name: "a server in a role that its certificate is not for", role: "worker", wantServer: "worker",
-			refused: `it says that it is a worker, and the certificate of \"server\" is for [boss]`},
-		{name: "a server that speaks no TLS", role: "worker",
+			refused: `the certificate of \"server\", by \"ours\": x509: cannot validate certificate for 127.0.0.1`,
+		},
+		{
+			name: "a server in a role that its certificate is not for", role: "worker", wantServer: "worker",
+			refused: `it says that it is a worker, and the certificate of \"server\" is for [boss]`,
+		},
+		{
+			name: "a server that speaks no TLS", role: "worker",
 			server:     func(*testing.T) *remote.TLS { return nil },
-			clientOnly: "it does not speak TLS, and this node speaks nothing else", refused: "it speaks TLS, and this node does not"},
-		{name: "a client that speaks no TLS", role: "worker",
+			clientOnly: "it does not speak TLS, and this node speaks nothing else", refused: "it speaks TLS, and this node does not",
+		},
+		{
+			name: "a client that speaks no TLS", role: "worker",
 			client:  func(*testing.T) *remote.TLS { return nil },
-			refused: "this node speaks TLS and nothing else"},
+			refused: "this node speaks TLS and nothing else",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			serverTLS, clientTLS := c.server, c.client

@@ -20,6 +20,7 @@ type splitWriter struct {
 	buf       []byte // its capacity is the block
 	whole     bool   // files are given as they are, and an unfinished last line stays so
 	separator byte   // the first of a line becomes a tab; a tab changes nothing
+	separated bool   // the line at the end of buf has had its first
 
 	files, bytes, lines int64 // what was read
 }
@@ -37,35 +38,27 @@ func newSplitWriter(order *taskpb.MapTask) *splitWriter {
 
 // to makes w the next command's standard input.
 func (s *splitWriter) to(w io.Writer) {
-	s.buf = s.buf[:0]
-	if s.separator != '\t' {
-		w = &tabber{w: w, separator: s.separator}
-	}
-	s.w = w
+	s.w, s.buf, s.separated = w, s.buf[:0], false
 }
 
-// tabber turns the first separator of each line into a tab.
-type tabber struct {
-	w         io.Writer
-	separator byte
-	done      bool // with the current line
-}
-
-func (t *tabber) Write(b []byte) (int, error) {
-	for i, c := range b {
+// turnSeparators turns the first separator of each line into a tab.
+func (s *splitWriter) turnSeparators() {
+	for i, c := range s.buf {
 		switch {
 		case c == '\n':
-			t.done = false
-		case c == t.separator && !t.done:
-			b[i], t.done = '\t', true // the block is the splitWriter's own and is not read again
+			s.separated = false
+		case c == s.separator && !s.separated:
+			s.buf[i], s.separated = '\t', true
 		}
 	}
-	return t.w.Write(b)
 }
 
 func (s *splitWriter) flush() error {
 	if len(s.buf) == 0 {
 		return nil
+	}
+	if s.separator != '\t' {
+		s.turnSeparators()
 	}
 	_, err := s.w.Write(s.buf)
 	s.buf = s.buf[:0]

@@ -23,7 +23,7 @@ func writeFile(t testing.TB, name string, content []byte) string {
 
 func readChunks(blockBytes int, chunks ...*taskpb.Chunk) (string, *splitWriter, error) {
 	var out bytes.Buffer
-	s := &splitWriter{w: &out, buf: make([]byte, 0, blockBytes)}
+	s := &splitWriter{w: &out, buf: make([]byte, 0, blockBytes), separator: '\t'}
 	err := s.all(chunks)
 	return out.String(), s, err
 }

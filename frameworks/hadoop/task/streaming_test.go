@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
@@ -175,21 +174,17 @@ func TestCompressedInputThatIsDamagedIsNamed(t *testing.T) {
 
 func TestTheFirstSeparatorBecomesATabWhereverBlocksEnd(t *testing.T) {
 	const in, want = "a,b,c\n,\nno\n\nx,\n", "a\tb,c\n\t\nno\n\nx\t\n"
-	for _, size := range []int{1, 2, 3, 100} {
+	path := writeFile(t, "in", []byte(in))
+	for _, block := range []int{1, 2, 3, 100} {
 		var out bytes.Buffer
-		w := &tabber{w: &out, separator: ','}
-		buf := make([]byte, size)
-		for r := iotest.OneByteReader(strings.NewReader(in)); ; {
-			n, err := r.Read(buf)
-			if err != nil {
-				break
-			}
-			if _, err := w.Write(buf[:n]); err != nil {
-				t.Fatal(err)
-			}
+		s := newSplitWriter(&taskpb.MapTask{InputFormat: taskpb.InputFormat_INPUT_FORMAT_KEY_VALUE, InputSeparator: ","})
+		s.buf = make([]byte, 0, block)
+		s.to(&out)
+		if err := s.all([]*taskpb.Chunk{chunkOf(path, len(in))}); err != nil {
+			t.Fatal(err)
 		}
 		if out.String() != want {
-			t.Errorf("got %q, want %q", out.String(), want)
+			t.Errorf("blocks of %d bytes: got %q, want %q", block, out.String(), want)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -199,6 +200,7 @@ type Container struct {
 	pid       int
 	begun     time.Time
 	forget    func()
+	limits    atomic.Pointer[containerizer.Limits]
 	ends      chan syscall.WaitStatus // what ended it from outside; room for one
 	done      chan struct{}           // closed once exit is final
 	exit      containerizer.Exit
@@ -325,6 +327,18 @@ func (c *Container) end(signal syscall.Signal) {
 	default: // something else has ended it already
 	}
 }
+
+// Resize remembers limits.
+func (c *Container) Resize(limits containerizer.Limits) error {
+	if _, err := c.life.Take(containerizer.Measure); err != nil {
+		return os.ErrProcessDone
+	}
+	c.limits.Store(&limits)
+	return nil
+}
+
+// Limits are those of the last Resize, nil if there was none.
+func (c *Container) Limits() *containerizer.Limits { return c.limits.Load() }
 
 // Stats is what Behaviour.Stats says.
 func (c *Container) Stats() (containerizer.Stats, error) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -34,6 +35,9 @@ type container struct {
 	account account
 	pid     int
 	begun   time.Time
+
+	memoryLimit atomic.Int64 // in force, in bytes; 0: none
+	resizing    sync.Mutex   // held by Resize
 
 	cancel   context.CancelFunc // ends the start
 	executed atomic.Bool        // the start is over: what it made may be used from anywhere
@@ -128,6 +132,7 @@ func (c *container) execute(ctx context.Context) error {
 		return c.failed("executing its command", err)
 	}
 	c.pid, c.begun = pid, time.Now()
+	c.memoryLimit.Store(containerizer.MemoryLimit(c.spec.MemoryBytes))
 	c.executed.Store(true)
 	if _, err := c.life.Take(containerizer.Execute); err != nil {
 		return c.failed("executing its command", context.Canceled) // killed at the last moment
@@ -156,7 +161,7 @@ func (c *container) takeStock(status syscall.WaitStatus, finished time.Time) con
 	exit := containerizer.Exit{
 		Status: status, Started: c.begun, Finished: finished,
 		Killed:           c.life.Killed(status),
-		MemoryLimitBytes: containerizer.MemoryLimit(c.spec.MemoryBytes), PIDsLimit: c.spec.PIDs,
+		MemoryLimitBytes: c.memoryLimit.Load(), PIDsLimit: c.spec.PIDs,
 	}
 	// What can't be read stays 0: it must not hide how the command ended.
 	if stats, err := c.account.stats(); err == nil {
@@ -230,6 +235,25 @@ func (c *container) Kill() error {
 		return fmt.Errorf("kill container %s: %w", c.spec.ID, err)
 	}
 	return nil
+}
+
+func (c *container) Resize(limits containerizer.Limits) error {
+	if _, err := c.life.Take(containerizer.Measure); err != nil {
+		return os.ErrProcessDone
+	}
+	c.resizing.Lock()
+	defer c.resizing.Unlock()
+	err := c.made.Set(resized(c.made.Config(), limits, c.host.swapLimit))
+	if err == nil {
+		c.memoryLimit.Store(containerizer.MemoryLimit(limits.MemoryBytes))
+		return nil
+	}
+	// The processor's limits need not wait for memory to be given back.
+	limits.MemoryBytes = c.memoryLimit.Load()
+	if c.life.State() != containerizer.Running {
+		return os.ErrProcessDone
+	}
+	return c.made.Set(resized(c.made.Config(), limits, c.host.swapLimit))
 }
 
 func (c *container) Stats() (containerizer.Stats, error) {

@@ -456,3 +456,54 @@ func TestTheMachinesProcessesAndIPCAreOutOfReach(t *testing.T) {
 		t.Errorf("the neighbour: %+v", exit)
 	}
 }
+
+func TestLimitsChangeWhileAContainerRuns(t *testing.T) {
+	w, c := inside(t)
+	spec := w.Spec("resized", "head -c 40m /dev/zero > /dev/shm/held; touch ready; exec sleep 1000")
+	spec.MilliCPUs, spec.MemoryBytes = 1000, 128<<20
+	one := containertest.Start(t, c, spec)
+	containertest.Poll(t, "it holds its memory", containertest.Deadline, func() bool {
+		_, err := os.Stat(filepath.Join(spec.Sandbox, "ready"))
+		return err == nil
+	})
+	for _, step := range []struct {
+		name   string
+		limits containerizer.Limits
+		memory int64
+		shares string
+		quota  string
+	}{
+		{"more", containerizer.Limits{MilliCPUs: 2000, MilliCPULimit: 2500, MemoryBytes: 256 << 20}, 256 << 20, "2048", "250000"},
+		{"less", containerizer.Limits{MilliCPUs: 500, MilliCPULimit: 500, MemoryBytes: 96 << 20}, 96 << 20, "512", "50000"},
+		{"less than it has", containerizer.Limits{MilliCPUs: 250, MilliCPULimit: 250, MemoryBytes: 32 << 20}, 96 << 20, "256", "25000"},
+	} {
+		if err := one.Resize(step.limits); err != nil {
+			t.Errorf("%s: %v", step.name, err)
+		}
+		if stats, err := one.Stats(); err != nil || stats.MemoryLimitBytes != step.memory {
+			t.Errorf("%s: a limit of %d, %v, want %d", step.name, stats.MemoryLimitBytes, err, step.memory)
+		}
+		if c.unified {
+			continue
+		}
+		state, err := one.(*containerUnderTest).made.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for file, want := range map[string]string{"cpu.shares": step.shares, "cpu.cfs_quota_us": step.quota} {
+			data, err := os.ReadFile(filepath.Join(state.CgroupPaths["cpu"], file))
+			if got := strings.TrimSpace(string(data)); err != nil || got != want {
+				t.Errorf("%s: %s is %q, %v, want %s", step.name, file, got, err, want)
+			}
+		}
+	}
+	if err := one.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if exit := containertest.Await(t, one); exit.MemoryLimitBytes != 96<<20 || exit.OutOfMemory {
+		t.Errorf("its end: %+v", exit)
+	}
+	if err := one.Resize(containerizer.Limits{}); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("after its end: %v", err)
+	}
+}

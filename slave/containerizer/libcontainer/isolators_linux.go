@@ -224,6 +224,24 @@ func isolateMemory(config *configs.Config, known facts) {
 	}
 }
 
+// resized is a container's configuration with other limits.
+func resized(config configs.Config, limits containerizer.Limits, swapLimit bool) configs.Config {
+	cgroup, resources := *config.Cgroups, *config.Cgroups.Resources
+	cgroup.Resources, config.Cgroups = &resources, &cgroup
+	resources.Memory, resources.MemorySwap = -1, -1 // no limit, unless there is one
+	if !swapLimit {
+		resources.MemorySwap = 0
+	}
+	known := facts{swapLimit: swapLimit, spec: containerizer.Spec{
+		MilliCPUs: limits.MilliCPUs, MilliCPULimit: limits.MilliCPULimit, MemoryBytes: limits.MemoryBytes,
+	}}
+	isolateCPU(&config, known)
+	isolateMemory(&config, known)
+	resources.MemoryCheckBeforeUpdate = true // to lower the limit below what is used would kill, with the second version
+	resources.SkipDevices = true
+	return config
+}
+
 func isolatePIDs(config *configs.Config, known facts) {
 	if limit := known.spec.PIDs; limit > 0 {
 		limit++ // the reaper

@@ -107,6 +107,14 @@ func (c *container) Kill() error {
 	return c.keeper.kill()
 }
 
+// Resize does nothing: no limit is enforced.
+func (c *container) Resize(containerizer.Limits) error {
+	if _, err := c.life.Take(containerizer.Measure); err != nil {
+		return os.ErrProcessDone
+	}
+	return nil
+}
+
 func (c *container) Stats() (containerizer.Stats, error) {
 	if _, err := c.life.Take(containerizer.Measure); err != nil {
 		return containerizer.Stats{}, os.ErrProcessDone

@@ -61,11 +61,11 @@ type Node interface {
 
 // Result is what a run found.
 type Result struct {
-	Name                 string
-	Rate, FloorRate      float64 // messages a second
-	P50, FloorP50        time.Duration
-	P99, FloorP99        time.Duration
-	Sent, Arrived int
+	Name            string
+	Rate, FloorRate float64 // messages a second
+	P50, FloorP50   time.Duration
+	P99, FloorP99   time.Duration
+	Sent, Arrived   int
 }
 
 // Main runs a transport: start makes a node that listens at an address of this machine, and whose Context.Send goes to the peer's
