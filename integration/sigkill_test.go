@@ -18,27 +18,31 @@ func (g *ground) kill(p runningProcess) {
 
 // Whatever is killed in the middle of the demo's job, the demo finishes with the right result, and nothing is left.
 func TestTheDemoSurvivesTheDeathOf(t *testing.T) {
-	for name, victim := range map[string]func(g *ground) (runningProcess, bool){
-		"a slave":     func(g *ground) (runningProcess, bool) { return first(g.daemons("slave")) },
-		"a host":      func(g *ground) (runningProcess, bool) { return first(g.daemons("host")) },
-		"a task":      func(g *ground) (runningProcess, bool) { return first(g.tasks()) },
-		"the master":  func(g *ground) (runningProcess, bool) { return first(g.daemons("master")) },
-		"every slave": nil,
+	for name, victims := range map[string]func(g *ground) []runningProcess{
+		"a slave":     func(g *ground) []runningProcess { return first(g.daemons("slave")) },
+		"a host":      func(g *ground) []runningProcess { return first(g.daemons("host")) },
+		"a task":      func(g *ground) []runningProcess { return first(g.tasks()) },
+		"the master":  func(g *ground) []runningProcess { return first(g.daemons("master")) },
+		"every slave": func(g *ground) []runningProcess { return g.daemons("slave") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGround(t)
 			lib := library(t)
 			out := filepath.Join(t.TempDir(), "out")
 			demo := g.start("demo", "--port", "0", "--output", out)
-			g.await("maps run", func() bool { return len(g.tasks()) > 0 || !demo.running() })
-			if victim == nil {
-				for _, p := range g.daemons("slave") {
-					g.kill(p)
+			var doomed []runningProcess
+			g.await("maps run", func() bool {
+				if len(g.tasks()) == 0 {
+					return !demo.running()
 				}
-			} else if p, ok := victim(g); ok {
-				g.kill(p)
-			} else {
+				doomed = victims(g)
+				return len(doomed) > 0
+			})
+			if len(doomed) == 0 {
 				t.Error("there is nobody to be killed")
+			}
+			for _, p := range doomed {
+				g.kill(p)
 			}
 			if strings.Contains(demo.err.String(), "reduce ") {
 				t.Error("the job was nearly over when the blow fell: this test proves nothing")
@@ -50,12 +54,8 @@ func TestTheDemoSurvivesTheDeathOf(t *testing.T) {
 	}
 }
 
-func first(list []runningProcess) (runningProcess, bool) {
-	if len(list) == 0 {
-		return runningProcess{}, false
-	}
-	return list[0], true
-}
+// first is the first of them, or none.
+func first(list []runningProcess) []runningProcess { return list[:min(1, len(list))] }
 
 // The children of a demo that is killed clean up after themselves: folders, containers and empty cgroups, too.
 func TestAKilledDemoLeavesNothing(t *testing.T) {

@@ -46,13 +46,6 @@ func age(since time.Time, now time.Time) string {
 	}
 }
 
-func yesNo(yes bool) string {
-	if yes {
-		return "yes"
-	}
-	return "no"
-}
-
 // plural counts things: 1 slave, 3 slaves.
 func plural(n int, thing string) string {
 	if n == 1 {

@@ -287,8 +287,10 @@ func (w *world) confirm(fail bool) {
 
 func (w *world) ask() {
 	w.request++
-	types := []masterpb.Call_Type{masterpb.Call_GET_STATE, masterpb.Call_GET_ROLES, masterpb.Call_GET_METRICS, masterpb.Call_TEARDOWN, masterpb.Call_UPDATE_WEIGHTS,
-		masterpb.Call_UPDATE_QUOTA, masterpb.Call_DEACTIVATE_AGENT, masterpb.Call_REACTIVATE_AGENT, masterpb.Call_DRAIN_AGENT, masterpb.Call_MARK_AGENT_GONE}
+	types := []masterpb.Call_Type{
+		masterpb.Call_GET_STATE, masterpb.Call_GET_ROLES, masterpb.Call_GET_METRICS, masterpb.Call_TEARDOWN, masterpb.Call_UPDATE_WEIGHTS,
+		masterpb.Call_UPDATE_QUOTA, masterpb.Call_DEACTIVATE_AGENT, masterpb.Call_REACTIVATE_AGENT, masterpb.Call_DRAIN_AGENT, masterpb.Call_MARK_AGENT_GONE,
+	}
 	call := &masterpb.Call{Type: types[w.rand.IntN(len(types))].Enum()}
 	switch call.GetType() {
 	case masterpb.Call_TEARDOWN:

@@ -41,8 +41,10 @@ func state() registry.State {
 func events() []core.Event {
 	total := resource.MustParse("cpus:4;mem:512").ToProto()
 	return []core.Event{
-		core.Born{Incarnation: "M", Master: &mesos.MasterInfo{Id: proto.String("M"), Ip: proto.Uint32(1), Port: proto.Uint32(5050)},
-			Config: core.Config{OfferTimeout: time.Minute, Unfair: []string{"gpus"}, Flags: []core.Flag{{Name: "port", Value: "5050"}}}},
+		core.Born{
+			Incarnation: "M", Master: &mesos.MasterInfo{Id: proto.String("M"), Ip: proto.Uint32(1), Port: proto.Uint32(5050)},
+			Config: core.Config{OfferTimeout: time.Minute, Unfair: []string{"gpus"}, Flags: []core.Flag{{Name: "port", Value: "5050"}}},
+		},
 		core.Seed{Value: 1 << 63},
 		core.Recovered{State: state(), Durable: true},
 		core.Opened{Session: 1, Address: "10.0.0.1:5051"},

@@ -45,8 +45,17 @@ func formatOf(name string) format {
 		suffix string
 		format format
 	}{
-		{".tar", tarPlain}, {".tgz", tarGzip}, {".tar.gz", tarGzip}, {".tbz2", tarBzip2}, {".tar.bz2", tarBzip2},
-		{".txz", tarXz}, {".tar.xz", tarXz}, {".tzst", tarZstd}, {".tar.zst", tarZstd}, {".zip", zipped}, {".gz", gzipped},
+		{".tar", tarPlain},
+		{".tgz", tarGzip},
+		{".tar.gz", tarGzip},
+		{".tbz2", tarBzip2},
+		{".tar.bz2", tarBzip2},
+		{".txz", tarXz},
+		{".tar.xz", tarXz},
+		{".tzst", tarZstd},
+		{".tar.zst", tarZstd},
+		{".zip", zipped},
+		{".gz", gzipped},
 	} {
 		if strings.HasSuffix(name, known.suffix) {
 			return known.format
@@ -131,7 +140,7 @@ func (u *unpacker) tar(source io.Reader) error {
 	reader := tar.NewReader(limited)
 	for {
 		header, err := reader.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if limited.N <= 0 {

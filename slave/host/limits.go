@@ -100,7 +100,7 @@ func withinOwn(limits []containerizer.Rlimit) error {
 		if err := unix.Getrlimit(limit.Resource, &own); err != nil {
 			return fmt.Errorf("rlimit %s: %w", rlimitName(limit.Resource), err)
 		}
-		if most := uint64(own.Max); limit.Hard > most {
+		if most := own.Max; limit.Hard > most {
 			return fmt.Errorf("rlimit %s: its hard limit %s must be at most %d, the slave's own", rlimitName(limit.Resource), amount(limit.Hard), most)
 		}
 	}

@@ -58,8 +58,11 @@ func TestAFullFileIsRotatedBetweenLines(t *testing.T) {
 		"one write may fill several files":        {9, []string{"1\n345\n7\n9\n1234567\n"}, map[string]string{"stdout": "1234567\n", "stdout.1": "1\n345\n7\n9\n"}},
 		"a line longer than a file is cut":        {9, []string{"123456789012345"}, map[string]string{"stdout": "12345", "stdout.1": "1234567890"}},
 		"a line that grows beyond its file moves": {9, []string{"a\n345", "678901\n"}, map[string]string{"stdout": "678901\n", "stdout.1": "a\n345"}},
-		"the oldest goes": {2, []string{"aaaaaaaaa\n", "bbbbbbbbb\n", "ccccccccc\n", "ddddddddd\n"},
-			map[string]string{"stdout": "ddddddddd\n", "stdout.1": "ccccccccc\n", "stdout.2": "bbbbbbbbb\n"}},
+		"the oldest goes": {
+			2,
+			[]string{"aaaaaaaaa\n", "bbbbbbbbb\n", "ccccccccc\n", "ddddddddd\n"},
+			map[string]string{"stdout": "ddddddddd\n", "stdout.1": "ccccccccc\n", "stdout.2": "bbbbbbbbb\n"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, sandbox := rotated(t, Rotation{MaxBytes: 10, MaxFiles: test.files})

@@ -347,8 +347,10 @@ func TestResourcesAreWrittenToTheCgroup(t *testing.T) {
 	}
 	if !c.unified {
 		for _, one := range [][3]string{
-			{"cpu", "cpu.shares", "2560"}, {"memory", "memory.limit_in_bytes", "67108864"},
-			{"memory", "memory.memsw.limit_in_bytes", "67108864"}, {"pids", "pids.max", "21"},
+			{"cpu", "cpu.shares", "2560"},
+			{"memory", "memory.limit_in_bytes", "67108864"},
+			{"memory", "memory.memsw.limit_in_bytes", "67108864"},
+			{"pids", "pids.max", "21"},
 		} {
 			data, err := os.ReadFile(filepath.Join(state.CgroupPaths[one[0]], one[1]))
 			if got := strings.TrimSpace(string(data)); err != nil || got != one[2] {

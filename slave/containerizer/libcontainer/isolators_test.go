@@ -178,8 +178,13 @@ func mountFlags(mount *configs.Mount) string {
 		bit  int
 		name string
 	}{
-		{unix.MS_BIND, "bind"}, {unix.MS_REC, "recursive"}, {unix.MS_RDONLY, "read-only"}, {unix.MS_NODEV, "nodev"},
-		{unix.MS_NOSUID, "nosuid"}, {unix.MS_NOEXEC, "noexec"}, {unix.MS_STRICTATIME, "strictatime"},
+		{unix.MS_BIND, "bind"},
+		{unix.MS_REC, "recursive"},
+		{unix.MS_RDONLY, "read-only"},
+		{unix.MS_NODEV, "nodev"},
+		{unix.MS_NOSUID, "nosuid"},
+		{unix.MS_NOEXEC, "noexec"},
+		{unix.MS_STRICTATIME, "strictatime"},
 	} {
 		if mount.Flags&flag.bit != 0 {
 			names += " " + flag.name

@@ -32,10 +32,9 @@ const (
 // errInUse says that a living host holds a directory.
 var errInUse = errors.New("in use by a host that lives")
 
-func (d hostDir) containers() string         { return filepath.Join(d.path, "containers") }
-func (d hostDir) root(id string) string      { return filepath.Join(d.path, "roots", id) }
-func (d hostDir) overlays(id string) string  { return filepath.Join(d.path, "overlays", id) }
-func (d hostDir) container(id string) string { return filepath.Join(d.containers(), id) }
+func (d hostDir) containers() string        { return filepath.Join(d.path, "containers") }
+func (d hostDir) root(id string) string     { return filepath.Join(d.path, "roots", id) }
+func (d hostDir) overlays(id string) string { return filepath.Join(d.path, "overlays", id) }
 
 // baseRoot is the id of the root that containers without mount points of their
 // own in / share: no container can have it, for an id of that form is refused.
