@@ -104,8 +104,10 @@ func TestDominantResourcesAreSharedAsInThePaper(t *testing.T) {
 		a, b := subscribe(t, c, "a"), subscribe(t, c, "b")
 		a.beModest()
 		b.beModest()
+		c.Kill("slave1") // so that nobody is offered anything before both want it
 		a.wantEverything(20, scheduler.Task{Name: "a", Args: []string{"forever"}, CPUs: 1, Mem: 4096})
 		b.wantEverything(20, scheduler.Task{Name: "b", Args: []string{"forever"}, CPUs: 3, Mem: 1024})
+		c.Restart("slave1")
 		time.Sleep(time.Minute) // of fake time: until nothing more fits
 		if a.runs() != 3 || b.runs() != 2 {
 			t.Errorf("%d tasks of a and %d of b run, want 3 and 2", a.runs(), b.runs())

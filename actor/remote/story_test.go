@@ -52,7 +52,7 @@ func newNode(t testing.TB, name string, o nodeOptions) *node {
 	t.Helper()
 	n := &node{address: o.address}
 	log := zerolog.New(zerolog.NewTestWriter(t)).With().Str("node", name).Logger()
-	if !testing.Verbose() {
+	if _, fuzzing := t.(*testing.F); fuzzing || !testing.Verbose() { // a fuzz target may not log by its F
 		log = zerolog.Nop()
 	}
 	n.System = actor.NewSystem(actor.SystemOptions{
