@@ -93,6 +93,16 @@ func (l *link) gate() <-chan struct{} {
 	return l.open
 }
 
+// alive is errSevered when the process was killed.
+func (l *link) alive() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.severed {
+		return errSevered
+	}
+	return nil
+}
+
 // sever ends everything at once, for good.
 func (l *link) sever() {
 	l.release()
@@ -162,11 +172,12 @@ type linkConn struct {
 	closed chan struct{} // by this side
 }
 
-// pass waits until something may pass.
+// pass waits until something may pass. Nothing does any more when the process was killed: what its actors make of the
+// end of one connection must not leave by another that is about to be closed.
 func (c *linkConn) pass() error {
 	select {
 	case <-c.link.gate():
-		return nil
+		return c.link.alive()
 	case <-c.closed:
 		return net.ErrClosed
 	}

@@ -30,8 +30,8 @@ func New(entrance actor.PID) Slave { return Slave{entrance: entrance} }
 func (s *Slave) Connect(ctx actor.Context, c core.Connect) {
 	s.close(ctx)
 	s.session, s.open = c.Session, true
+	ctx.Link(s.entrance) // first: a slave that appears in between would be linked, but not spoken to
 	ctx.Send(s.entrance, c.Call)
-	ctx.Link(s.entrance)
 }
 
 // Send says more in a session; what belongs to an older one is dropped.

@@ -187,10 +187,10 @@ func (h *host) Receive(ctx actor.Context) {
 func (h *host) slave() actor.PID { return actor.At(h.config.SlaveAddress, "slave") }
 
 func (h *host) register(ctx actor.Context) {
+	ctx.Link(h.slave()) // first: a slave that appears in between would be linked, but not spoken to
 	ctx.Send(h.slave(), &wire.RegisterHost{
 		HostId: h.config.ID, Pid: uint32(os.Getpid()), Isolation: h.config.Containerizer.Name(),
 	})
-	ctx.Link(h.slave())
 }
 
 func (h *host) becomeRegistered(ctx actor.Context) {
