@@ -6,7 +6,7 @@
 // nothing in an actor's code changes.
 //
 //	sys := actor.NewSystem(actor.SystemOptions{Node: "n1"})
-//	pid, _ := sys.Spawn("greeter", func() actor.Actor {
+//	pid := sys.Spawn("greeter", func() actor.Actor {
 //		return actor.Func(func(ctx actor.Context) {
 //			switch m := ctx.Message().(type) {
 //			case *hello.Hello:
@@ -122,7 +122,8 @@ type Context interface {
 	SenderRole() Role
 	// Message is the message in hand.
 	Message() any
-	// Send delivers m to the actor to. It never blocks. Between nodes m must be a proto.Message. It must not be changed afterwards.
+	// Send delivers m to the actor to. It never blocks. Between nodes m must be a proto.Message, and leaves when Receive returns, if not
+	// before. It must not be changed afterwards.
 	Send(to PID, m any)
 	// Reply sends m to the sender. If the message in hand was asked, m is the answer.
 	Reply(m any)

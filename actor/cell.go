@@ -33,6 +33,7 @@ type cell struct {
 	state   cellState
 	failure *PanicError
 	inHand  envelope
+	held    held
 	born    time.Time
 	log     *zerolog.Logger
 	extra   *cellExtra
@@ -106,7 +107,12 @@ func (c *cell) lastWord() {
 func (c *cell) hand(message any, from *Source, ask AskID) {
 	c.inHand = envelope{message: message, from: from, ask: ask}
 	c.actor.Receive(c)
+}
+
+// pause is called when no mail is at hand: nothing is to be kept alive by an actor that sleeps, nor by what it has sent.
+func (c *cell) pause() {
 	c.inHand = envelope{}
+	c.held.flush()
 }
 
 // receive handles one envelope of the mailbox.

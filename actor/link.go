@@ -1,5 +1,11 @@
 package actor
 
+import (
+	"cmp"
+	"slices"
+	"sync"
+)
+
 // askLinksKept is how many links an actor keeps to actors of which it has asked something, with no question open, so that the next
 // question needs no new one.
 const askLinksKept = 16
@@ -91,8 +97,51 @@ func (c *cell) linkOver(e *exit) {
 		c.failAsks(e.link, &ExitError{PID: e.link.Target, Reason: e.reason, Err: e.err})
 	}
 	if e.link.user {
+		c.sys.ended.count(c, e)
 		c.hand(Exited{PID: e.link.Target, Reason: e.reason, Err: e.err}, nil, 0)
 	}
+}
+
+// LinksEnded counts the Exited that the actors of a node got of actors of other nodes.
+type LinksEnded struct {
+	// Role is that of the other node; empty if it was never connected.
+	Role   Role
+	Reason Reason
+	Count  int64
+}
+
+// linksEnded are those of a node.
+type linksEnded struct {
+	mu     sync.Mutex
+	counts map[LinksEnded]int64 // by role and reason
+}
+
+// count counts one end of a link that an actor is about to be told of, and logs it. Those of actors of the same node are not counted.
+func (n *linksEnded) count(owner *cell, e *exit) {
+	if _, where := owner.sys.locate(e.link.Target); where != elsewhere {
+		return
+	}
+	owner.Log().Debug().Stringer("linked", e.link.Target).Str("role", string(e.link.Role)).
+		Stringer("reason", e.reason).AnErr("error", e.err).Msg("link ended")
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.counts == nil {
+		n.counts = make(map[LinksEnded]int64)
+	}
+	n.counts[LinksEnded{Role: e.link.Role, Reason: e.reason}]++
+}
+
+// LinksEnded counts the links to actors of other nodes that have ended since the system was made, by role and reason.
+func (s *System) LinksEnded() []LinksEnded {
+	s.ended.mu.Lock()
+	defer s.ended.mu.Unlock()
+	all := make([]LinksEnded, 0, len(s.ended.counts))
+	for n, count := range s.ended.counts {
+		n.Count = count
+		all = append(all, n)
+	}
+	slices.SortFunc(all, func(a, b LinksEnded) int { return cmp.Or(cmp.Compare(a.Role, b.Role), cmp.Compare(a.Reason, b.Reason)) })
+	return all
 }
 
 // linkBroken ends the link to an actor that is still there, because a message between the two was lost.

@@ -37,12 +37,14 @@ const (
 	rebirthMail                 // *rebirth whose back-off is over
 )
 
-// envelope is a message in a mailbox. Only userMail counts against its limit: all else is bounded by what the owner started.
+// envelope is a message in a mailbox. Only userMail counts against its limit: all else is bounded by what the owner started, and what
+// other nodes send beyond that by hasRoom.
 type envelope struct {
 	message any
 	from    *Source
 	ask     AskID
 	kind    mailKind
+	size    int32 // on the wire, of a large message of another node; 0 of all others
 }
 
 type posting uint8
@@ -61,6 +63,7 @@ type mailbox struct {
 	invoker proto.MessageInvoker
 
 	depth   atomic.Int32 // userMail that waits, in user and batch
+	large   atomic.Int64 // the sizes of what waits, in user and batch
 	systems atomic.Int32 // length of system
 
 	mu        sync.Mutex
@@ -100,32 +103,66 @@ func (m *mailbox) post(e envelope) posting {
 	return posted
 }
 
-// postAll queues mail in order, as much as there is room for, and wakes the actor once. It returns how many were queued.
-func (m *mailbox) postAll(mail []envelope) (n int, what posting) {
+// postAll queues mail in order, as much as there is room for. It returns how many were queued, and whether the caller has to have run
+// called: the actor was asleep.
+func (m *mailbox) postAll(mail []envelope) (n int, what posting, asleep bool) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.shut {
-		m.mu.Unlock()
-		return 0, closed
+		return 0, closed, false
 	}
-	depth := m.depth.Load()
-	before := depth
+	depth, large := m.depth.Load(), m.large.Load()
+	depthBefore, largeBefore := depth, large
 	for ; n < len(mail); n++ {
-		if mail[n].kind == userMail {
-			if depth >= m.limit {
-				what = full
-				break
-			}
+		e := &mail[n]
+		if !m.hasRoom(e, depth, large, len(m.user)+n) {
+			what = full
+			break
+		}
+		if e.kind == userMail {
 			depth++
 		}
+		large += int64(e.size)
 	}
-	m.depth.Add(depth - before)
+	m.depth.Add(depth - depthBefore)
+	if large != largeBefore {
+		m.large.Add(large - largeBefore)
+	}
 	m.cell.sys.seenDepth(depth)
 	if len(m.user)+n > mailboxKeep && cap(m.user) < mailboxBurst {
 		m.user = append(m.cell.sys.slots.borrow(), m.user...)
 	}
 	m.user = append(m.user, mail[:n]...)
-	m.wakeAndUnlock()
-	return n, what
+	return n, what, m.schedule()
+}
+
+// exchange queues all of mail, which is plain, by taking its slots for the mailbox's, which are empty: nothing is copied. false: it can't,
+// and postAll is to be used.
+func (m *mailbox) exchange(mail []envelope) (slots []envelope, asleep, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	depth := m.depth.Load() + int32(len(mail))
+	if m.shut || len(m.user) > 0 || depth > m.limit {
+		return mail, false, false
+	}
+	m.depth.Add(int32(len(mail)))
+	m.cell.sys.seenDepth(depth)
+	slots, m.user = m.user, mail
+	if cap(slots) < mailboxBurst {
+		slots = m.cell.sys.slots.borrow()
+	}
+	return slots, m.schedule(), true
+}
+
+// hasRoom tells whether a message of another node fits behind others: messages in depth, bytes of large ones, mail of all kinds that
+// was posted since the consumer last looked. Answers that nobody asked for are bounded by the latter.
+func (m *mailbox) hasRoom(e *envelope, depth int32, large int64, posted int) bool {
+	switch {
+	case e.kind == userMail && depth >= m.limit, e.kind != userMail && posted >= int(m.limit):
+		return false
+	default:
+		return e.size == 0 || large == 0 || large+int64(e.size) <= MaxLargeMailBytes
+	}
 }
 
 // slotPool lends slots to mailboxes that have more mail than usual.
@@ -145,19 +182,25 @@ func (p *slotPool) giveBack(slots []envelope) {
 }
 
 func (m *mailbox) wakeAndUnlock() {
-	wake := !m.scheduled
-	m.scheduled = true
+	asleep := m.schedule()
 	m.mu.Unlock()
-	if wake {
-		go m.run()
+	if asleep {
+		go m.run(true)
 	}
 }
 
-// room is a channel that is closed when there is room; nil if there is, or if the actor is dead.
-func (m *mailbox) room() <-chan struct{} {
+// schedule reports whether run has to be called because there is mail now. m.mu is held.
+func (m *mailbox) schedule() (asleep bool) {
+	asleep = !m.scheduled
+	m.scheduled = true
+	return asleep
+}
+
+// room is a channel that is closed when there is room; nil if there is for e, or if the actor is dead.
+func (m *mailbox) room(e *envelope) <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.shut || m.depth.Load() < m.limit {
+	if m.shut || m.hasRoom(e, m.depth.Load(), m.large.Load(), len(m.user)) {
 		return nil
 	}
 	if m.roomy == nil {
@@ -174,36 +217,38 @@ func (m *mailbox) close() []envelope {
 	left := append(m.batch[m.next:], m.user...)
 	m.user, m.batch, m.next = nil, nil, 0
 	m.depth.Store(0)
+	m.large.Store(0)
 	m.makeRoom()
 	return left
 }
 
 func (m *mailbox) makeRoom() {
-	if m.roomy != nil && (m.shut || m.depth.Load() <= m.limit/2) {
+	if m.roomy != nil && (m.shut || m.depth.Load() <= m.limit/2 && m.large.Load() <= MaxLargeMailBytes/2) {
 		close(m.roomy)
 		m.roomy = nil
 	}
 }
 
-// run empties the mailbox. There is at most one at a time.
-func (m *mailbox) run() {
-	for m.drain() {
+// run empties the mailbox. There is at most one at a time. With linger it waits a moment for more before it returns.
+func (m *mailbox) run(linger bool) {
+	for m.drain(linger) {
 	}
 }
 
 // drain handles mail until there is none, or until the actor fails.
-func (m *mailbox) drain() (again bool) {
+func (m *mailbox) drain(linger bool) (again bool) {
 	var inHand any
-	finished, lingered := false, false
+	finished, lingered := false, !linger
 	defer func() {
 		if finished {
 			return
 		}
 		value := recover()
+		m.cell.held.flush()
 		m.cell.failed(value, inHand)
 		m.invoker.EscalateFailure(value, inHand)
 		if value == nil { // runtime.Goexit: this goroutine can't go on
-			go m.run()
+			go m.run(true)
 			return
 		}
 		again = true
@@ -219,10 +264,15 @@ func (m *mailbox) drain() (again bool) {
 			if e.kind == userMail {
 				m.depth.Add(-1)
 			}
+			if e.size > 0 {
+				m.large.Add(-int64(e.size))
+			}
 			inHand = e.message
 			m.cell.receive(e)
+			m.cell.held.received()
 			continue
 		}
+		m.cell.pause()
 		system, idle := m.refill(lingered)
 		switch {
 		case idle && lingered:
@@ -235,7 +285,7 @@ func (m *mailbox) drain() (again bool) {
 			runtime.Gosched()
 			continue
 		}
-		lingered = false
+		lingered = !linger
 		if system != nil {
 			inHand = system
 			m.invokeSystem(system)

@@ -57,6 +57,7 @@ type System struct {
 	deadLog   logLimit
 	slots     slotPool
 	stats     counters
+	ended     linksEnded
 
 	mu       sync.Mutex
 	used     map[string]struct{} // registered names that have been a PID name
@@ -279,7 +280,7 @@ func (s *System) send(to PID, e envelope, from *cell) {
 	}
 	switch s.place(to) {
 	case elsewhere:
-		s.sendAway(to, e)
+		s.sendAway(to, e, from)
 		return
 	case otherLife:
 		s.lost(to, e, NewIncarnation, nil)
@@ -301,17 +302,19 @@ func (s *System) send(to PID, e envelope, from *cell) {
 	}
 }
 
-func (s *System) sendAway(to PID, e envelope) {
+func (s *System) sendAway(to PID, e envelope, from *cell) {
 	t := s.remote()
 	if t == nil {
 		s.lost(to, e, Unreachable, errNoTransport)
 		return
 	}
-	env := Envelope{To: to, From: e.from.pid(), Message: e.message, Ask: e.ask, Answer: e.kind != userMail}
+	env := Envelope{To: to, From: e.from.pid(), Message: e.message, Ask: e.ask, Answer: e.kind != userMail, Held: from != nil}
 	if e.kind == failureMail {
 		env.Failure, env.Message = e.message.(*ExitError), nil
 	}
-	t.Send(env)
+	if c := t.Send(env); c != nil {
+		from.held.add(c)
+	}
 }
 
 // Stop ends a local actor after the message in hand. It does not wait.

@@ -4,12 +4,20 @@ package actor
 type Transport interface {
 	// Address is the hint that goes into this node's PIDs; empty for a node that does not listen.
 	Address() string
-	// Send carries one message to another node. What cannot be carried becomes a dead letter, or a failed ask.
-	Send(env Envelope)
+	// Send carries one message to another node. What cannot be carried becomes a dead letter, or a failed ask. If env is held, it may
+	// give a connection that waits to be flushed; else nil.
+	Send(env Envelope) Connection
 	// Link watches l.Target, and calls l.End once when it exits; not after Unlink returned.
 	Link(l *Link)
 	// Unlink takes l back. It may have ended already.
 	Unlink(l *Link)
+}
+
+// A Connection is where held messages have come together.
+type Connection interface {
+	// Flush sends them on their way. If alone is set no other connection is about to be flushed, so that the caller has time to write
+	// itself what can be written without waiting. It may be called when nothing is held.
+	Flush(alone bool)
 }
 
 // Envelope is a message between nodes.
@@ -23,6 +31,8 @@ type Envelope struct {
 	Answer bool
 	// Failure is an answer that says why there is none.
 	Failure *ExitError
+	// Held: the sender flushes the connection soon, and may send more before it does.
+	Held bool
 }
 
 // Source is a sender of messages, made once and used for many.
@@ -46,6 +56,8 @@ type Link struct {
 	Place any
 	// Number belongs to the transport that holds the link.
 	Number uint64
+	// Role is that of Target's node, which the transport sets when it is connected with that; empty before.
+	Role Role
 
 	owner  mailOwner
 	target *cell // if it is local

@@ -95,7 +95,7 @@ func Run(ctx context.Context, options Options, e Executor) error {
 		},
 	})
 	network, err := remote.Start(remote.Options{
-		System: sys, Network: s.network, TLS: s.tls, May: may, Credential: func(string) []byte { return s.secret },
+		System: sys, Network: s.network, TLS: s.tls, May: may, OwnSenders: true, Credential: func(string) []byte { return s.secret },
 	})
 	if err != nil {
 		return err

@@ -2,10 +2,14 @@ package integration_test
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/stoa-project/stoa/frameworks/hadoop"
 )
 
 // What a user waits for when a command does nothing: stoa run -- true, against the bare command.
@@ -32,7 +36,7 @@ func BenchmarkWordCountOnARunningCluster(b *testing.B) {
 	for b.Loop() {
 		job++
 		c.on("hadoop", "-input", lib.dir, "-output", filepath.Join(b.TempDir(), fmt.Sprint(job)),
-			"-mapper", "stoa hadoop wordcount-mapper", "-reducer", "stoa hadoop wordcount-reducer", "-numReduceTasks", "2").expect(0)
+			"-mapper", "stoa hadoop wordcount-mapper", "-reducer", "stoa hadoop wordcount-reducer", "-numReduceTasks", "2", hadoop.RawInputFlag).expect(0)
 	}
 	whole := b.Elapsed() / time.Duration(b.N)
 	floor := fastest(b, func() error {
@@ -58,4 +62,39 @@ func fastest(b *testing.B, f func() error) time.Duration {
 		}
 	}
 	return best
+}
+
+// What a task costs: a job of 1,000 maps that do nothing, in executors that stay, beside a container for each; the floor is
+// as many shells that do nothing, as many at once as there are slots.
+func BenchmarkAThousandEmptyMapsOnARunningCluster(b *testing.B) {
+	const tasks, slots = 1000, 4
+	for name, flags := range map[string][]string{
+		"executors that stay":    nil,
+		"one container per task": {"-D", "mapreduce.job.jvm.numtasks=1"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			g := newGround(b)
+			c := g.local("--slaves", "2", "--resources", "cpus:2;mem:2048")
+			in := filepath.Join(b.TempDir(), "in")
+			if err := os.WriteFile(in, []byte(strings.Repeat("x\n", tasks)), 0o644); err != nil {
+				b.Fatal(err)
+			}
+			job := 0
+			for b.Loop() {
+				job++
+				c.on("hadoop", append([]string{
+					"-input", in, "-inputformat", "nline", "-output", filepath.Join(b.TempDir(), fmt.Sprint(job)),
+					"-mapper", "true", "-reducer", "NONE", "-mem", "128",
+				}, flags...)...).expect(0)
+			}
+			whole := b.Elapsed() / time.Duration(b.N)
+			floor := fastest(b, func() error {
+				return exec.Command("/bin/sh", "-c", fmt.Sprintf("seq %d | xargs -P %d -n 1 sh -c true", tasks, slots)).Run()
+			})
+			b.ReportMetric(float64(whole)/float64(time.Millisecond)/tasks, "ms/task")
+			b.ReportMetric(float64(whole)/float64(floor), "x-floor")
+			b.Logf("%d empty maps in %d slots take %v, as many shells %v", tasks, slots, whole.Round(time.Millisecond), floor.Round(time.Millisecond))
+			c.interrupt()
+		})
+	}
 }

@@ -67,8 +67,8 @@ func task(id string, args ...string) scheduler.Task {
 // framework is a scheduler that a story tells what to run, and that remembers what it heard.
 type framework struct {
 	scheduler.Base
-	t      *testing.T
-	c      *integration.Cluster
+	t      testing.TB
+	c      *integration.Cluster // nil: it is of real processes
 	driver *scheduler.Driver
 	cancel context.CancelCauseFunc
 	ended  chan error
@@ -103,8 +103,16 @@ func begin(t *testing.T, c *integration.Cluster, name string, change ...func(*sc
 	for _, change := range change {
 		change(&options)
 	}
+	f := beginWith(t, options)
+	f.c = c
+	return f
+}
+
+// beginWith starts a framework of whatever cluster.
+func beginWith(t testing.TB, options scheduler.Options) *framework {
+	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	f := &framework{t: t, c: c, cancel: cancel, ended: make(chan error, 1), statuses: map[string][]*mesos.TaskStatus{}}
+	f := &framework{t: t, cancel: cancel, ended: make(chan error, 1), statuses: map[string][]*mesos.TaskStatus{}}
 	born := make(chan struct{})
 	gone := make(chan struct{})
 	go func() {
@@ -122,7 +130,7 @@ func begin(t *testing.T, c *integration.Cluster, name string, change ...func(*sc
 	select {
 	case <-born:
 	case err := <-f.ended:
-		t.Fatalf("%s: %v", name, err)
+		t.Fatalf("%s: %v", options.Name, err)
 	}
 	return f
 }

@@ -28,7 +28,7 @@ func (m *masterProcess) start() error {
 	c := m.cluster
 	published := &master.Published{}
 	p, err := c.startProcess(processOptions{
-		name: masterName, machine: masterName, role: wire.RoleMaster, mailboxLimit: master.MailboxLimit,
+		name: masterName, machine: masterName, role: wire.RoleMaster, mailboxLimit: master.MailboxLimit, verify: master.Verify,
 		address: cmp.Or(c.address, c.listenAddress(masterName, masterPort)),
 		handler: func(system *actor.System) http.Handler {
 			return api.New(api.Options{Published: published, Stats: system.Stats})

@@ -63,7 +63,8 @@ func (c *Cluster) startProcess(o processOptions) (*process, error) {
 	})
 	options := remote.Options{
 		System: p.system, Network: p.link, Advertise: p.address, Verify: o.verify,
-		May: func(role actor.Role, message protoreflect.FullName) bool { return wire.May(string(role), message) },
+		May:        func(role actor.Role, message protoreflect.FullName) bool { return wire.May(string(role), message) },
+		OwnSenders: true,
 	}
 	if o.handler != nil {
 		options.HTTP = o.handler(p.system)

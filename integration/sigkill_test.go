@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/stoa-project/stoa/frameworks/hadoop"
 )
 
 // kill ends a process by force. That it has gone by itself is no error.
@@ -22,6 +24,7 @@ func TestTheDemoSurvivesTheDeathOf(t *testing.T) {
 		"a slave":     func(g *ground) []runningProcess { return first(g.daemons("slave")) },
 		"a host":      func(g *ground) []runningProcess { return first(g.daemons("host")) },
 		"a task":      func(g *ground) []runningProcess { return first(g.tasks()) },
+		"an executor": func(g *ground) []runningProcess { return first(g.daemons(hadoop.ExecutorSubcommand)) },
 		"the master":  func(g *ground) []runningProcess { return first(g.daemons("master")) },
 		"every slave": func(g *ground) []runningProcess { return g.daemons("slave") },
 	} {

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/stoa-project/stoa/integration"
 )
 
 const (
@@ -38,6 +40,9 @@ var built struct {
 }
 
 func TestMain(m *testing.M) {
+	if program := os.Getenv(programEnv); program != "" {
+		beProgram(program)
+	}
 	code := m.Run()
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)
@@ -70,16 +75,10 @@ func stoaProgram(t testing.TB) string {
 	return filepath.Join(built.dir, "stoa")
 }
 
-// needsRoot skips a test for users without root. In CI (the environment has CI=true) nothing may be skipped.
+// needsRoot skips a test for users without root, but not in CI.
 func needsRoot(t testing.TB) {
 	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("this test needs root, and CI must not skip it")
-	}
-	t.Skip("needs root")
+	integration.NeedsRoot(t)
 }
 
 // needsProcesses skips a test with real processes where the system does not show them, and when little time is wanted.
@@ -318,10 +317,16 @@ type program struct {
 // start starts stoa with arguments. It is killed with the test, if it lives so long.
 func (g *ground) start(args ...string) *program {
 	g.t.Helper()
+	return g.startBy((*exec.Cmd).Start, args...)
+}
+
+// startBy is start, by a way to start a command.
+func (g *ground) startBy(start func(*exec.Cmd) error, args ...string) *program {
+	g.t.Helper()
 	p := &program{g: g, command: exec.Command(stoaProgram(g.t), args...), done: make(chan struct{})}
 	p.command.Env, p.command.Dir = g.environment(), g.tmp
 	p.command.Stdout, p.command.Stderr = &p.out, &p.err
-	if err := p.command.Start(); err != nil {
+	if err := start(p.command); err != nil {
 		g.t.Fatal(err)
 	}
 	go func() {
@@ -392,6 +397,17 @@ func (p *program) expect(code int, patterns ...string) {
 			p.g.t.Errorf("%s said\n%swant what matches %q", name, p.err.String(), pattern)
 		}
 	}
+}
+
+// saysOften is how many lines of a program's log have all these parts.
+func (p *program) saysOften(parts ...string) int {
+	n := 0
+	for line := range strings.Lines(p.err.String()) {
+		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
+			n++
+		}
+	}
+	return n
 }
 
 // localCluster is one of `stoa local`.

@@ -52,6 +52,15 @@ func TestAClusterWithTLSServesThoseWithCertificatesAndNobodyElse(t *testing.T) {
 	run := ann("run", "--cpus", "0.1", "--mem", "32")
 	says(g.stoa(append(run, "--", "sh", "-c", "echo over TLS; echo $((6 * 7))")...), "over TLS", "42")
 	says(g.stoa(ann("task", "logs", "sh-0")...), "over TLS")
+	sleeper := g.start(append(run, "--name", "sleeper", "--", "sleep", "1000")...)
+	g.await("the task runs", func() bool { return len(g.tasksNamed("sleep")) == 1 })
+	says(g.stoa(append(ann("task", "exec"), "sleeper-0", "sh", "-c", "echo beside over TLS; echo $MESOS_TASK_ID")...), "beside over TLS", "sleeper-0")
+	g.stoa(append(ann("task", "exec"), "sleeper-0", "sh", "-c", "exit 9")...).expect(9)
+	if p := g.stoa("task", "exec", "--master", address, "sleeper-0", "true"); p.wait() != 125 {
+		t.Errorf("without a certificate: %d, %s%s", p.wait(), p.out.String(), p.err.String())
+	}
+	sleeper.signal(syscall.SIGINT)
+	sleeper.expect(130)
 	says(g.stoa(ann("operator", "peers")...), "slave +.* slave-1 ", "operator +.* ann ")
 	says(g.stoa(as("ann", "operator", "peers", "--slave", slaveAddress)...), "master +.* master-1 ", "host ")
 
@@ -70,10 +79,11 @@ func TestAClusterWithTLSServesThoseWithCertificatesAndNobodyElse(t *testing.T) {
 		want string
 	}{
 		"in the clear":                          {[]string{"node", "list", "--master", address}, "speaks TLS and nothing else"},
-		"a slave's certificate for an operator": {as("slave-1", "node", "list", "--master", address), "for the role operator"},
+		"a scheduler in the clear":              {[]string{"run", "--master", address, "--", "true"}, "the master at " + address + ": connect to " + address + ": refused: this node speaks TLS and nothing else"},
+		"a slave's certificate for an operator": {as("slave-1", "node", "list", "--master", address), `its role is operator, and the certificate of "slave-1" is for [slave]`},
 	} {
 		p := g.stoa(c.args...)
-		if code := p.wait(); code == 0 || !strings.Contains(p.err.String(), c.want) {
+		if code := p.wait(); code == 0 || !strings.Contains(p.err.String(), c.want) || strings.Contains(p.err.String(), "is it running?") {
 			t.Errorf("%s: exit code %d: %s", name, code, p.err.String())
 		}
 	}

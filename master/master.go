@@ -7,13 +7,15 @@
 // which is from then on whom the peer hears from and talks to: it is linked to the peer, passes on what it says, and ends
 // with it. When a session actor fails, that one session is over and nothing else.
 //
-// Operators ask "master" directly (actor.Context.Ask) and get one answer.
+// Operators ask "master" directly (actor.Context.Ask) and get one answer. Those who only want to know what is get it from
+// an actor of its own (answerer.go), to which the master hands a view of itself.
 //
 // A session passes on at most SessionWindow messages ahead of the core, so a peer that floods waits in its own session
 // and not in everybody's way.
 package master
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -25,6 +27,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/actor"
+	"github.com/stoa-project/stoa/actor/remote"
 	"github.com/stoa-project/stoa/master/core"
 	"github.com/stoa-project/stoa/master/recording"
 	"github.com/stoa-project/stoa/master/registry"
@@ -53,19 +56,39 @@ type Config struct {
 	Address  netip.AddrPort
 	// Seed decides ties; 0: a random one.
 	Seed uint64
+	// CallsPerSecond is how many calls of one scheduler are heard in a second; 0: DefaultCallsPerSecond, below 0: any number.
+	CallsPerSecond int
 	// Core holds the limits and times.
 	Core core.Config
 	// Published, if set, is where the master shows its numbers.
 	Published *Published
+	// Domain is the master's fault domain; nil: it has none.
+	Domain *mesos.DomainInfo
+	// Whitelist is a file with the hostnames of the slaves that may be offered, as ReadWhitelist reads it. It is read again
+	// when it has changed. Empty: all.
+	Whitelist string
 	// Record, if set, is where everything that happens to the core is written: see package recording. It is no longer
 	// written to after it has failed.
 	Record io.Writer
 }
 
+// Verify refuses who has no business with a master: other masters, and hosts and executors, whom only their slave knows. It is
+// meant for remote.Options.
+func Verify(hello remote.Hello) error {
+	switch hello.Role {
+	case wire.RoleSlave, wire.RoleFramework, wire.RoleOperator:
+		return nil
+	default:
+		return fmt.Errorf("%s %q: a master is dialled by slaves, frameworks and operators", hello.Role, hello.Node)
+	}
+}
+
 // New returns how to make a master. It is to be spawned under Name, with MailboxLimit.
 func New(config Config) func() actor.Actor {
+	limits := &callLimits{max(0, cmp.Or(config.CallsPerSecond, DefaultCallsPerSecond)), config.Published}
 	return func() actor.Actor {
 		return &master{
+			limits:   limits,
 			config:   config,
 			core:     core.New(),
 			sessions: map[core.Session]connection{},
@@ -86,11 +109,17 @@ type master struct {
 	lastSession core.Session
 	requests    map[core.Request]actor.Asked
 	lastRequest core.Request
+	answerer    actor.PID
+	limits      *callLimits
 
 	alarm   actor.Timer // for the core's deadline, if armed
 	armed   bool
 	alarmAt time.Time
 	ticking bool // a tick is in the mailbox
+
+	whitelist    core.Whitelisted // what the core was told last
+	whitelisted  bool             // it was told
+	whitelistErr error            // why the file could not be read last time
 
 	recording *recording.Writer // nil: nothing is recorded
 
@@ -102,7 +131,7 @@ type master struct {
 type connection struct {
 	session actor.PID // the session actor
 	peer    actor.PID
-	handled int // messages of which the session has not been told
+	handled int // messages of which the session has not been told, by their weight
 }
 
 // What the master tells itself.
@@ -130,6 +159,10 @@ func (m *master) Receive(ctx actor.Context) {
 	case show:
 		m.publishing = false
 		m.publish(ctx)
+	case lookAtWhitelist:
+		m.readWhitelist(ctx)
+	case whitelist:
+		m.whitelistRead(ctx, e)
 	case persisted:
 		m.step(ctx, core.Persisted(e))
 	case heard:
@@ -161,9 +194,11 @@ func (m *master) start(ctx actor.Context) {
 		m.recording, err = recording.NewWriter(m.config.Record, wire.Version)
 		m.recorded(ctx, err)
 	}
+	m.answerer = ctx.Spawn("answerer", newAnswerer)
 	m.step(ctx, core.Born{Incarnation: m.config.Incarnation, Master: m.config.info(), Config: m.config.Core})
 	m.step(ctx, core.Seed{Value: seed})
 	m.step(ctx, core.Recovered{State: m.registry.Clone(), Durable: false})
+	m.maybeWhitelist(ctx)
 }
 
 // newIncarnation is a random id in the form of a UUID, as Mesos's masters have them.
@@ -197,7 +232,7 @@ func (c Config) info() *mesos.MasterInfo {
 	}
 	return &mesos.MasterInfo{
 		Id: proto.String(c.Incarnation), Ip: proto.Uint32(ip), Port: proto.Uint32(uint32(address.Port())),
-		Pid: proto.String("master@" + address.String()), Hostname: proto.String(hostname), Version: proto.String(wire.Version),
+		Pid: proto.String("master@" + address.String()), Hostname: proto.String(hostname), Version: proto.String(wire.Version), Domain: c.Domain,
 		Address: &mesos.Address{Hostname: proto.String(hostname), Ip: proto.String(address.Addr().String()), Port: proto.Int32(int32(address.Port()))},
 	}
 }
@@ -236,12 +271,17 @@ func (m *master) carryOut(ctx actor.Context, output core.Output) {
 	case core.CloseSession:
 		ctx.Send(m.sessions[o.Session].session, hangUp{o.Reason})
 		m.forget(o.Session)
+	case core.Introduce:
+		ctx.Send(m.sessions[o.Slave].session, introduced{o, m.sessions[o.Framework].session})
 	case core.Persist:
 		answer := persisted{ID: o.ID}
 		if err := m.registry.Apply(o.Change); err != nil {
 			answer.Failure = err.Error()
 		}
 		ctx.Send(ctx.Self(), answer)
+	case core.Show:
+		ctx.Send(m.answerer, read{m.requests[o.Request], o})
+		delete(m.requests, o.Request)
 	case core.Reply:
 		ctx.ReplyTo(m.requests[o.Request], o.Message)
 		delete(m.requests, o.Request)
@@ -291,7 +331,7 @@ func (m *master) publish(ctx actor.Context) {
 		return
 	}
 	m.published = ctx.Now()
-	m.config.Published.set(m.core.Snapshot())
+	m.config.Published.set(m.core.View())
 }
 
 // firstWord opens a session for a peer that talks to the master itself. One that has a session already, and has not
@@ -306,12 +346,12 @@ func (m *master) firstWord(ctx actor.Context, message proto.Message) {
 	if !known {
 		m.lastSession++
 		number = m.lastSession
-		session := ctx.Spawn(fmt.Sprintf("session-%d", number), newSession(number, peer, ctx.Self()))
+		session := ctx.Spawn(fmt.Sprintf("session-%d", number), newSession(number, peer, ctx.Self(), m.limits))
 		m.sessions[number] = connection{session: session, peer: peer}
 		m.numbers[key(peer)], m.numbers[key(session)] = number, number
 		m.step(ctx, core.Opened{Session: number, Address: peer.Address})
 	}
-	m.step(ctx, core.Received{Session: number, Message: message})
+	m.step(ctx, core.Received{Session: number, Message: withDigest(message)})
 }
 
 // heard is what a session passes on.
@@ -320,17 +360,22 @@ func (m *master) heard(ctx actor.Context, e heard) {
 	if !known {
 		return // The core has closed it in the meantime.
 	}
-	c.handled++
+	c.handled += e.weight
 	if c.handled >= SessionWindow/2 {
 		ctx.Send(c.session, credit(c.handled))
 		c.handled = 0
 	}
 	m.sessions[e.session] = c
-	m.step(ctx, core.Received{Session: e.session, Message: e.message})
+	m.step(ctx, core.Received{Session: e.session, Message: withDigest(e.message)})
 }
 
 // exited is the end of a session actor: its peer has gone, or it has failed.
 func (m *master) exited(ctx actor.Context, e actor.Exited) {
+	if e.PID.Is(m.answerer) {
+		ctx.Log().Error().Msgf("the answers to readers have ended, and begin anew: %v", e.Reason)
+		m.answerer = ctx.Spawn("answerer", newAnswerer)
+		return
+	}
 	number, known := m.numbers[key(e.PID)]
 	if !known {
 		return

@@ -2,20 +2,42 @@ package master
 
 import (
 	"fmt"
+	"time"
 
+	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/master/core"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
+	"github.com/stoa-project/stoa/proto/wire"
 )
 
 const (
-	// SessionWindow is how many messages of one peer may wait for the core at a time.
+	// SessionWindow is how many messages of one peer may wait for the core at a time. A longer one counts as one for every
+	// WindowBytes: a call that declines hundreds of offers is as much work as hundreds of calls.
 	SessionWindow = 64
 
+	// WindowBytes is how long a message may be that counts as one.
+	WindowBytes = 256
+
 	// SessionBacklog is how many more messages of one peer wait in its session; beyond them the session ends.
-	SessionBacklog = 10000
+	SessionBacklog = 100_000
+
+	// SessionBacklogBytes is how large these may be together, in bytes as they are sent.
+	SessionBacklogBytes = 64 << 20
+
+	// DefaultCallsPerSecond is how many calls of one scheduler are heard in a second; what it says beyond that waits in its
+	// session. A scheduler needs three for a task: ACCEPT, and ACKNOWLEDGE of its start and its end.
+	DefaultCallsPerSecond = 40_000
+
+	// subscribeCalls is how many calls a SUBSCRIBE counts as: all that the framework was offered is taken back, and all slaves
+	// are looked at for it again.
+	subscribeCalls = 1000
+
+	// complainInterval is how often the log says that a scheduler calls too often.
+	complainInterval = time.Minute
 )
 
 // session is the actor that a slave or a scheduler talks to.
@@ -24,9 +46,31 @@ type session struct {
 	peer   actor.PID
 	master actor.PID
 
-	room    int // how many messages the master takes now
-	backlog []proto.Message
+	room    int // how many messages the master takes now; below 0 if the last one counted as more than there was room for
+	backlog []waiting
+	bytes   int  // of all in the backlog
 	gone    bool // the peer is; what it said before is still passed on
+
+	limits     *callLimits
+	calls      *rate.Limiter // nil: it is no scheduler, or may call as often as it likes
+	complained time.Time
+	reader     reader // of a slave's session
+	lender     lender // of a framework's
+}
+
+// waiting is a message that waits to be heard.
+type waiting struct {
+	message proto.Message
+	bytes   int
+}
+
+// weight is how many messages it counts as.
+func (w waiting) weight() int { return 1 + w.bytes/WindowBytes }
+
+// callLimits is what all sessions share.
+type callLimits struct {
+	perSecond int // of one scheduler; 0: any number
+	published *Published
 }
 
 // What a session and its master say to each other.
@@ -35,31 +79,34 @@ type (
 	heard struct {
 		session core.Session
 		message proto.Message
+		weight  int
 	}
 	// say is a message to the peer.
 	say struct{ message proto.Message }
 	// hangUp ends the session, behind what is to be said.
 	hangUp struct{ reason string }
-	// credit tells a session that so many of its messages have been handled.
+	// credit tells a session that so many of its messages have been handled, by their weight.
 	credit int
 )
 
-func newSession(number core.Session, peer, master actor.PID) func() actor.Actor {
+func newSession(number core.Session, peer, master actor.PID, limits *callLimits) func() actor.Actor {
 	return func() actor.Actor {
-		return &session{number: number, peer: peer, master: master, room: SessionWindow}
+		return &session{number: number, peer: peer, master: master, room: SessionWindow, limits: limits}
 	}
 }
 
 // Receive handles one message.
 func (s *session) Receive(ctx actor.Context) {
+	if m, ok := ctx.Message().(proto.Message); ok && !ctx.Sender().Is(s.peer) {
+		ctx.Log().Warn().Stringer("sender", ctx.Sender()).Stringer("peer", s.peer).Msgf("dropped %T: only the peer of this session may send it", m)
+		return
+	}
 	switch m := ctx.Message().(type) {
 	case actor.Started:
 		ctx.Link(s.peer)
 	case actor.Stopping:
 	case actor.Exited:
-		ctx.Log().Debug().Msgf("%v has gone: %v", m.PID, m.Reason)
-		s.gone = true
-		s.passOn(ctx)
+		s.exited(ctx, m)
 	case say:
 		ctx.Send(s.peer, m.message)
 	case hangUp:
@@ -69,25 +116,111 @@ func (s *session) Receive(ctx actor.Context) {
 		s.passOn(ctx)
 	case *masterpb.Call:
 		ctx.Forward(s.master) // A scheduler may ask like an operator.
-	case proto.Message:
-		s.backlog = append(s.backlog, m)
+	case *wire.ReadFile:
+		s.readFile(ctx, m)
+	case *wire.FileChunk:
+		s.returned(ctx, m)
+	case introduced:
+		s.introduced(ctx, m)
+	case readFile:
+		s.lend(ctx, ctx.Sender(), m.question)
+	case fileChunk:
+		ctx.Send(s.peer, m.answer)
+	case takenFile:
+		s.dealtWith(ctx, ctx.Sender(), m.id)
+	case actor.Wake:
 		s.passOn(ctx)
-		if len(s.backlog) > SessionBacklog {
-			ctx.Log().Warn().Msgf("%v sends faster than it can be heard: %d messages wait, the session ends", s.peer, len(s.backlog))
-			ctx.Stop(ctx.Self())
+	case *schedulerpb.Call:
+		if s.calls == nil && s.limits.perSecond > 0 {
+			s.calls = rate.NewLimiter(rate.Limit(s.limits.perSecond), max(s.limits.perSecond, 1))
 		}
+		s.hear(ctx, m)
+	case proto.Message:
+		s.hear(ctx, m)
 	default:
 		panic(fmt.Sprintf("master: a %T for a session", m))
 	}
 }
 
+// hear takes a message of the peer. One that has said too much already is told so, and its session ends.
+func (s *session) hear(ctx actor.Context, m proto.Message) {
+	w := waiting{m, proto.Size(m)}
+	s.backlog = append(s.backlog, w)
+	s.bytes += w.bytes
+	s.passOn(ctx)
+	if len(s.backlog) <= SessionBacklog && s.bytes <= SessionBacklogBytes {
+		return
+	}
+	why := fmt.Sprintf("%d messages of %d bytes wait to be heard, more than %d or %d bytes: the session ends",
+		len(s.backlog), s.bytes, SessionBacklog, SessionBacklogBytes)
+	if s.calls != nil {
+		why = fmt.Sprintf("this scheduler calls more often than the %d times per second that each may, and %s", s.limits.perSecond, why)
+		ctx.Send(s.peer, &schedulerpb.Event{Type: schedulerpb.Event_ERROR.Enum(), Error: &schedulerpb.Event_Error{Message: &why}})
+	}
+	ctx.Log().Warn().Stringer("peer", s.peer).Msg(why)
+	ctx.Stop(ctx.Self())
+}
+
+// price is how many calls a message counts as against what a scheduler may call.
+func (s *session) price(m proto.Message) int {
+	if call, ok := m.(*schedulerpb.Call); ok && call.GetType() == schedulerpb.Call_SUBSCRIBE {
+		return min(subscribeCalls, s.limits.perSecond)
+	}
+	return 1
+}
+
+// allowed returns how many of the first n that wait may be passed on now. If that is not all, the session is woken for
+// more.
+func (s *session) allowed(ctx actor.Context, n int) int {
+	if s.calls == nil || n == 0 {
+		return n
+	}
+	now := ctx.Now()
+	tokens, m, spent := int(s.calls.TokensAt(now)), 0, 0
+	for m < n && spent+s.price(s.backlog[m].message) <= tokens {
+		spent += s.price(s.backlog[m].message)
+		m++
+	}
+	s.calls.AllowN(now, spent)
+	if m == n {
+		return n
+	}
+	more := max(min(SessionWindow, n-m), s.price(s.backlog[m].message)-tokens+spent)
+	ctx.WakeAt(now.Add(time.Duration(float64(time.Second) * float64(more) / float64(s.limits.perSecond))))
+	if now.Sub(s.complained) >= complainInterval {
+		s.complained = now
+		ctx.Log().Warn().Stringer("peer", s.peer).Msgf("this scheduler calls more often than the %d times per second that each may (--framework_calls_per_second): what is beyond waits", s.limits.perSecond)
+	}
+	s.limits.published.delay()
+	return m
+}
+
+// exited is the end of the peer, or of another session that files go to or come from.
+func (s *session) exited(ctx actor.Context, m actor.Exited) {
+	ctx.Log().Debug().Msgf("%v has gone: %v", m.PID, m.Reason)
+	if !m.PID.Is(s.peer) {
+		s.routeGone(ctx, m.PID)
+		s.slaveGone(ctx, m.PID)
+		return
+	}
+	s.gone = true
+	s.passOn(ctx)
+}
+
 // passOn gives the master as much as it takes, and in the end the end.
 func (s *session) passOn(ctx actor.Context) {
-	n := min(s.room, len(s.backlog))
-	for _, m := range s.backlog[:n] {
-		ctx.Send(s.master, heard{s.number, m})
+	n, room := 0, s.room
+	for n < len(s.backlog) && room > 0 {
+		room -= s.backlog[n].weight()
+		n++
 	}
-	s.room -= n
+	n = s.allowed(ctx, n)
+	for i, w := range s.backlog[:n] {
+		ctx.Send(s.master, heard{s.number, w.message, w.weight()})
+		s.bytes -= w.bytes
+		s.room -= w.weight()
+		s.backlog[i] = waiting{} // What follows may keep its place in memory for long.
+	}
 	s.backlog = s.backlog[n:]
 	if len(s.backlog) > 0 {
 		return

@@ -112,6 +112,19 @@ func diskSize(folder string) (uint64, error) {
 	}
 }
 
+// diskUse is the part of the file system of a folder that is in use, as df counts it: what only root may take is not free.
+func diskUse(folder string) (float64, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(folder, &stat); err != nil {
+		return 0, fmt.Errorf("file system of %s: %w", folder, err)
+	}
+	used, free := float64(stat.Blocks-stat.Bfree), float64(stat.Bavail)
+	if used+free == 0 {
+		return 0, nil
+	}
+	return used / (used + free), nil
+}
+
 // ParseAttributes reads attributes as operators write them: name:value pairs with semicolons between them. A value is
 // a number, ranges like [1-5,8-9], or text:
 //

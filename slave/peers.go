@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/actor"
+	"github.com/stoa-project/stoa/proto/wire"
 	"github.com/stoa-project/stoa/slave/core"
 )
 
@@ -34,7 +35,7 @@ func (s *shell) opened(ctx actor.Context, m proto.Message) {
 func (s *shell) spawnSession(ctx actor.Context, blank session) core.Session {
 	s.sessions++
 	blank.number, blank.slave = s.sessions, ctx.Self()
-	s.peers[s.sessions] = ctx.Spawn("session", func() actor.Actor { return &blank })
+	s.peers[s.sessions] = ctx.Spawn("session", func() actor.Actor { return &blank }, actor.MailboxLimit(SessionMailbox))
 	return s.sessions
 }
 
@@ -46,6 +47,7 @@ func (s *shell) near() string {
 // findMaster begins a session with the master's door. Whether anybody is there, it will tell.
 func (s *shell) findMaster(ctx actor.Context) {
 	s.masterSpoke = false
+	s.slave.courier.connected(nil)
 	s.master = s.spawnSession(ctx, session{peer: actor.At(s.Master, masterName), atDoor: true})
 	s.step(ctx, core.MasterFound{Session: s.master})
 }
@@ -53,6 +55,7 @@ func (s *shell) findMaster(ctx actor.Context) {
 // masterGone waits a little and looks again, if the slave may look for ever.
 func (s *shell) masterGone(ctx actor.Context, reason string) {
 	s.master = 0
+	s.slave.courier.connected(nil)
 	if s.masterSpoke {
 		s.masterWait = 0
 		s.searching = time.Time{}
@@ -73,7 +76,16 @@ func (s *shell) heard(ctx actor.Context, m heard) {
 	if m.session == s.master {
 		s.masterSpoke = true
 	}
-	s.step(ctx, core.Received{Session: m.session, Message: m.message})
+	switch message := m.message.(type) {
+	case *wire.FileChunk: // of no interest to the core
+		s.slave.courier.deliver(message)
+	default:
+		s.step(ctx, core.Received{Session: m.session, Message: m.message})
+	}
+	switch m.message.(type) {
+	case *wire.SlaveRegistered, *wire.SlaveReregistered:
+		s.filesOpen(ctx)
+	}
 	s.handled[m.session]++
 	if pid, ok := s.peers[m.session]; ok && s.handled[m.session] == SessionWindow/2 {
 		s.handled[m.session] = 0

@@ -16,6 +16,11 @@ const (
 	SessionWindow = 64
 	// SessionBacklog is how many more messages of one peer wait in its session. A peer that sends more loses it.
 	SessionBacklog = 10_000
+	// SessionBacklogBytes is how large these may be together, in bytes as they are sent.
+	SessionBacklogBytes = 64 << 20
+	// SessionMailbox is how many messages wait for a session that had no time yet to look at them. The peer's connection
+	// is not read any further then, and whatever else the slave has to say is the end of the session.
+	SessionMailbox = 16_384
 )
 
 // session is the slave's end of a connection with one master, host or executor: the actor that the peer speaks with
@@ -28,9 +33,16 @@ type session struct {
 	atDoor bool // peer is whoever is "master" at an address; the one who answers will be the peer
 
 	room    int // how many messages the slave takes now
-	backlog []proto.Message
+	backlog []waiting
+	bytes   int    // of all in the backlog
 	gone    string // why there is nobody to speak with any more; empty: there is
 	told    bool   // the slave knows
+}
+
+// waiting is a message that waits to be heard.
+type waiting struct {
+	message proto.Message
+	bytes   int
 }
 
 // Messages between a session and its slave.
@@ -80,11 +92,17 @@ func (s *session) hear(ctx actor.Context, m proto.Message) {
 	if !ctx.Sender().Is(s.peer) || s.gone != "" {
 		return
 	}
-	s.backlog = append(s.backlog, m)
+	s.backlog = append(s.backlog, waiting{message: m})
 	s.passOn(ctx)
-	if len(s.backlog) > SessionBacklog {
+	if len(s.backlog) == 0 {
+		return
+	}
+	last := &s.backlog[len(s.backlog)-1]
+	last.bytes = proto.Size(m)
+	s.bytes += last.bytes
+	if len(s.backlog) > SessionBacklog || s.bytes > SessionBacklogBytes {
 		s.backlog = nil
-		s.end(ctx, fmt.Sprintf("it sends faster than it can be heard: more than %d messages wait", SessionBacklog))
+		s.end(ctx, fmt.Sprintf("it sends faster than it can be heard: more than %d messages or %d bytes wait", SessionBacklog, SessionBacklogBytes))
 	}
 }
 
@@ -108,8 +126,10 @@ func (s *session) end(ctx actor.Context, reason string) {
 // passOn gives the slave as much as it takes, and in the end the end.
 func (s *session) passOn(ctx actor.Context) {
 	n := min(s.room, len(s.backlog))
-	for _, m := range s.backlog[:n] {
-		ctx.Send(s.slave, heard{s.number, m})
+	for i, w := range s.backlog[:n] {
+		ctx.Send(s.slave, heard{s.number, w.message})
+		s.bytes -= w.bytes
+		s.backlog[i] = waiting{} // What follows may keep its place in memory for long.
 	}
 	s.room -= n
 	if s.backlog = s.backlog[n:]; len(s.backlog) > 0 {

@@ -100,6 +100,9 @@ type Config struct {
 	// Near is where the host and executors reach this slave, as host:port; empty: at IP and Info's port, as all others.
 	Near string
 
+	// Secret is that of the work_dir, by which a master knows this slave again: checkpoint.SlaveSecret's. Empty: none.
+	Secret []byte
+
 	StartHost func(HostSpec) (Process, error)
 	Store     checkpoint.Store // nil: in memory
 	Fetcher   *fetcher.Fetcher // nil: one with the defaults
@@ -111,16 +114,22 @@ type Config struct {
 	FirstContact time.Duration
 
 	// Zero durations stand for their defaults, which are named in slave/core.
-	ExecutorRegistrationTimeout, ExecutorShutdownGrace, GCDelay time.Duration
+	ExecutorRegistrationTimeout, ExecutorShutdownGrace, GCDelay, DiskWatchInterval time.Duration
+	// GCDiskHeadroom is the part of the disk that sandboxes should leave free: the fuller it is, the sooner they go.
+	GCDiskHeadroom float64
+
+	// Passed, if there is one, is called at each point of the slave's life: see point.go. It is for tests, which die there.
+	Passed func(point string)
 }
 
 // Slave is a slave from its first life to the end.
 type Slave struct {
-	config Config
-	view   atomic.Pointer[core.View]
-	once   sync.Once
-	done   chan struct{}
-	err    error
+	config  Config
+	courier *courier
+	view    atomic.Pointer[core.View]
+	once    sync.Once
+	done    chan struct{}
+	err     error
 }
 
 // New makes a slave. Its actor is spawned from Produce under Name.
@@ -134,8 +143,9 @@ func New(config Config) *Slave {
 	if config.Secrets == nil {
 		config.Secrets = &Secrets{}
 	}
+	config.DiskWatchInterval = cmp.Or(config.DiskWatchInterval, core.DefaultDiskWatchInterval)
 	config.Version = cmp.Or(config.Version, wire.Version)
-	return &Slave{config: config, done: make(chan struct{})}
+	return &Slave{config: config, courier: newCourier(), done: make(chan struct{})}
 }
 
 // Produce makes the actor of one life of the slave.
@@ -143,7 +153,8 @@ func (s *Slave) Produce() actor.Actor {
 	return &shell{
 		slave: s, Config: s.config, core: &core.Core{},
 		peers: map[core.Session]actor.PID{}, callers: map[actor.PID]core.Session{}, handled: map[core.Session]int{},
-		hosts: map[string]Process{}, condemned: map[string]bool{}, fetching: map[string]context.CancelFunc{},
+		asking: map[actor.AskID]func(actor.Context, actor.Answer){},
+		hosts:  map[string]Process{}, condemned: map[string]bool{}, fetching: map[string]context.CancelFunc{},
 	}
 }
 
@@ -194,11 +205,19 @@ type shell struct {
 	masterSpoke bool
 	searching   time.Time // since when, before the first registration
 
+	asking    map[actor.AskID]func(actor.Context, actor.Answer) // questions to the host
+	measuring bool                                              // the disk
+
 	ending  bool  // nothing is left to be done but to let the sessions end
 	failure error // why
 
+	discarded uint64 // persistent volumes that were removed
+
 	writing bool
 	toWrite []core.Persist
+
+	removing bool
+	toRemove []string // sandboxes
 
 	timer     actor.Timer
 	timerAt   time.Time
@@ -208,9 +227,18 @@ type shell struct {
 
 // Messages of the shell to itself.
 type (
-	wake        struct{}
-	findMaster  struct{}
-	loaded      struct{ checkpoint core.Checkpoint }
+	wake       struct{}
+	findMaster struct{}
+	loaded     struct {
+		checkpoint core.Checkpoint
+		sandboxes  []core.Garbage
+	}
+	lookAtDisk   struct{}
+	diskLookedAt struct {
+		use float64
+		err error
+	}
+	removed     struct{} // a sandbox
 	failed      struct{ err error }
 	written     struct{ ids []uint64 }
 	hostStarted struct {
@@ -232,7 +260,8 @@ func (s *shell) Receive(ctx actor.Context) {
 		if m.checkpoint.SlaveID != "" {
 			s.searching = time.Time{}
 		}
-		s.step(ctx, core.Recovered{Checkpoint: m.checkpoint})
+		s.step(ctx, core.Recovered{Checkpoint: m.checkpoint, Sandboxes: m.sandboxes})
+		s.lookAtDisk(ctx)
 	case failed:
 		s.end(ctx, m.err)
 	case findMaster:
@@ -245,6 +274,13 @@ func (s *shell) Receive(ctx actor.Context) {
 		s.childExited(ctx, m)
 	case written:
 		s.written(ctx, m.ids)
+	case lookAtDisk:
+		s.lookAtDisk(ctx)
+	case diskLookedAt:
+		s.diskLookedAt(ctx, m)
+	case removed:
+		s.removing = false
+		s.maybeRemove(ctx)
 	case core.SandboxReady:
 		delete(s.fetching, m.ContainerID)
 		s.step(ctx, m)
@@ -254,6 +290,26 @@ func (s *shell) Receive(ctx actor.Context) {
 		}
 	case core.HostEnded:
 		s.hostEnded(ctx, m)
+	case *wire.ExecTask:
+		s.exec(ctx, m)
+	case *wire.GetStatistics:
+		s.statistics(ctx)
+	case *wire.GetDiskUsage:
+		s.diskUsage(ctx)
+	case actor.Answer:
+		if answer := s.asking[m.ID]; answer != nil {
+			delete(s.asking, m.ID)
+			answer(ctx, m)
+		}
+	case answered:
+		ctx.ReplyTo(m.asked, m.answer)
+	case diskMeasured:
+		s.measuring = false
+		ctx.ReplyTo(m.asked, m.answer)
+	case askMaster:
+		if m.session == uint64(s.master) {
+			s.send(ctx, s.master, m.question)
+		}
 	case Shutdown:
 		s.step(ctx, core.Shutdown{})
 	case wake:
@@ -279,6 +335,7 @@ func (s *shell) begin(ctx actor.Context) {
 		ExecutorRegistrationTimeout: s.ExecutorRegistrationTimeout,
 		ExecutorShutdownGrace:       s.ExecutorShutdownGrace,
 		GCDelay:                     s.GCDelay,
+		GCDiskHeadroom:              s.GCDiskHeadroom,
 	}})
 	s.load(ctx)
 	s.findMaster(ctx)
@@ -286,6 +343,7 @@ func (s *shell) begin(ctx actor.Context) {
 
 // step feeds the core and carries out what it wants, in order.
 func (s *shell) step(ctx actor.Context, event core.Event) {
+	s.hears(event)
 	for _, o := range s.core.Step(ctx.Now(), event) {
 		s.carryOut(ctx, o)
 	}
@@ -294,15 +352,19 @@ func (s *shell) step(ctx actor.Context, event core.Event) {
 }
 
 func (s *shell) carryOut(ctx actor.Context, o core.Output) {
+	s.does(o)
 	switch o := o.(type) {
 	case core.Send:
-		s.send(ctx, o.Session, o.Message)
+		s.send(ctx, o.Session, s.withOwnSecret(o.Message))
 	case core.Launch:
 		s.send(ctx, o.Session, s.withSecret(o.Message))
 	case core.ForgetSecret:
 		s.Secrets.forget(core.Proof{ContainerID: o.ContainerID})
 	case core.CloseSession:
 		s.closeSession(ctx, o.Session)
+		if o.Session == s.master {
+			s.masterGone(ctx, o.Reason)
+		}
 	case core.Persist:
 		s.toWrite = append(s.toWrite, o)
 		s.maybeWrite(ctx)
@@ -313,7 +375,12 @@ func (s *shell) carryOut(ctx actor.Context, o core.Output) {
 			cancel()
 		}
 	case core.RemoveSandbox:
-		s.removeSandbox(ctx, o.Directory)
+		s.toRemove = append(s.toRemove, o.Directory)
+		s.maybeRemove(ctx)
+	case core.MakeVolume:
+		s.makeVolume(ctx, o)
+	case core.RemoveVolume:
+		s.removeVolume(ctx, o)
 	case core.StartHost:
 		s.startHost(ctx, o.HostID)
 	case core.KillHost:
@@ -352,6 +419,17 @@ func (s *shell) withSecret(m *wire.LaunchExecutor) *wire.LaunchExecutor {
 		if s.Authority != "" {
 			m.Environment[authorityVariable] = s.Authority
 		}
+	}
+	return m
+}
+
+// withOwnSecret adds to what the slave introduces itself with what proves it.
+func (s *shell) withOwnSecret(m proto.Message) proto.Message {
+	switch m := m.(type) {
+	case *wire.RegisterSlave:
+		m.Secret = s.Secret
+	case *wire.ReregisterSlave:
+		m.Secret = s.Secret
 	}
 	return m
 }

@@ -2,6 +2,7 @@ package slave
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,8 +17,9 @@ import (
 // workDirMode is that of a work_dir that the slave makes: tasks run as other users and must get through.
 const workDirMode = 0o755
 
-// load makes the work_dir and reads the checkpoint.
+// load makes the work_dir, reads the checkpoint, and finds what earlier lives left.
 func (s *shell) load(ctx actor.Context) {
+	log := ctx.Log()
 	ctx.Async(func(context.Context) any {
 		if err := os.MkdirAll(s.WorkDir, workDirMode); err != nil {
 			return failed{fmt.Errorf("work_dir %s: %w: name a folder that can be written to with --work_dir", s.WorkDir, err)}
@@ -26,7 +28,17 @@ func (s *shell) load(ctx actor.Context) {
 		if err != nil {
 			return failed{fmt.Errorf("recover from %s: %w", s.WorkDir, err)}
 		}
-		return loaded{content}
+		if err := checkpoint.RemoveHostSecrets(s.WorkDir); err != nil {
+			log.Warn().Err(err).Msg("secrets of hosts that have ended stay")
+		}
+		if err := checkpoint.RemoveRemains(s.WorkDir); err != nil {
+			log.Warn().Err(err).Msg("some remains of earlier lives stay")
+		}
+		sandboxes, err := checkpoint.FindSandboxes(s.WorkDir)
+		if err != nil {
+			log.Warn().Err(err).Msg("sandboxes of earlier lives stay")
+		}
+		return loaded{content, sandboxes}
 	})
 }
 
@@ -47,6 +59,7 @@ func (s *shell) maybeWrite(ctx actor.Context) {
 		if err := s.Store.Write(changes); err != nil {
 			return failed{fmt.Errorf("write the checkpoint of %s: %w", s.WorkDir, err)}
 		}
+		s.wrote(changes)
 		return done
 	})
 }
@@ -62,6 +75,7 @@ func (s *shell) written(ctx actor.Context, ids []uint64) {
 func (s *shell) prepareSandbox(ctx actor.Context, o core.PrepareSandbox) {
 	abandoned, abandon := context.WithCancel(context.Background())
 	s.fetching[o.ContainerID] = abandon
+	courier := s.slave.courier
 	ctx.Async(func(life context.Context) any {
 		defer abandon()
 		defer context.AfterFunc(life, abandon)()
@@ -72,25 +86,85 @@ func (s *shell) prepareSandbox(ctx actor.Context, o core.PrepareSandbox) {
 		if err != nil {
 			return core.SandboxReady{ContainerID: o.ContainerID, Err: err.Error()}
 		}
+		s.pass("made a sandbox")
 		ready := core.SandboxReady{ContainerID: o.ContainerID, Directory: directory}
-		if err := s.Fetcher.Fetch(abandoned, fetcher.Request{Sandbox: directory, User: o.User, URIs: o.URIs}); err != nil {
+		request := fetcher.Request{Sandbox: directory, User: o.User, URIs: o.URIs}
+		request.Files = func(ctx context.Context, sum string, most int64, to *os.File) error {
+			return courier.fetch(ctx, o.FrameworkID, sum, most, to)
+		}
+		if err := s.Fetcher.Fetch(abandoned, request); err != nil {
 			ready.Err = err.Error()
+			var failed *fetcher.Error
+			if errors.As(err, &failed) {
+				ready.FetchURL = failed.URI
+			}
 		}
 		return ready
 	})
 }
 
+// fetcherFolder is the part of a work_dir where downloads are kept.
+const fetcherFolder = "meta/fetcher"
+
 // FetcherOptions are those of the fetcher of a slave at workDir, where nothing else is said: it keeps its downloads
 // there, and no task gets by it what it can't see itself.
 func FetcherOptions(workDir string, hide []string) fetcher.Options {
-	return fetcher.Options{Directory: filepath.Join(workDir, "meta", "fetcher"), Forbidden: append([]string{workDir}, hide...)}
+	return fetcher.Options{Directory: filepath.Join(workDir, fetcherFolder), Forbidden: append([]string{workDir}, hide...)}
 }
 
-func (s *shell) removeSandbox(ctx actor.Context, directory string) {
-	log := ctx.Log()
+// maybeRemove removes the sandbox that has waited longest, if none is being removed: there is no hurry, and the disk is
+// the tasks'.
+func (s *shell) maybeRemove(ctx actor.Context) {
+	if s.removing || len(s.toRemove) == 0 {
+		return
+	}
+	directory, log := s.toRemove[0], ctx.Log()
+	s.removing, s.toRemove = true, s.toRemove[1:]
 	ctx.Async(func(context.Context) any {
 		if err := checkpoint.RemoveSandbox(s.WorkDir, directory); err != nil {
 			log.Warn().Err(err).Msg("a sandbox stays")
+		}
+		s.pass("removed a sandbox")
+		return removed{}
+	})
+}
+
+// lookAtDisk looks how full the disk is that the sandboxes are on.
+func (s *shell) lookAtDisk(ctx actor.Context) {
+	ctx.Async(func(context.Context) any {
+		use, err := diskUse(s.WorkDir)
+		return diskLookedAt{use, err}
+	})
+}
+
+func (s *shell) diskLookedAt(ctx actor.Context, m diskLookedAt) {
+	if m.err != nil {
+		ctx.Log().Warn().Err(m.err).Msg("how full the disk is can't be told")
+	} else {
+		s.step(ctx, core.DiskMeasured{Use: m.use})
+	}
+	ctx.After(s.DiskWatchInterval, lookAtDisk{})
+}
+
+// makeVolume is done at once, as is the beginning of removeVolume: they are a few calls of the file system each, and what
+// follows must find them done.
+func (s *shell) makeVolume(ctx actor.Context, o core.MakeVolume) {
+	if err := checkpoint.MakeVolume(s.WorkDir, o.Volume, o.User); err != nil {
+		ctx.Log().Warn().Err(err).Msg("a persistent volume is not as it should be")
+	}
+}
+
+func (s *shell) removeVolume(ctx actor.Context, o core.RemoveVolume) {
+	s.discarded++
+	remove, err := checkpoint.DiscardVolume(s.WorkDir, o.Volume, s.discarded)
+	if err != nil {
+		ctx.Log().Warn().Err(err).Msg("a persistent volume stays")
+		return
+	}
+	log := ctx.Log()
+	ctx.Async(func(context.Context) any {
+		if err := remove(); err != nil {
+			log.Warn().Err(err).Msg("a part of a persistent volume stays")
 		}
 		return nil
 	})
@@ -144,6 +218,7 @@ func (s *shell) newHost(id string, secret []byte) (Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.pass("wrote a host's secret")
 	return s.StartHost(HostSpec{
 		ID:           id,
 		SlaveAddress: s.near(),

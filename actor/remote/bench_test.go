@@ -25,13 +25,15 @@ const (
 // connection of bare TCP.
 func BenchmarkRemoteOneWay(b *testing.B) {
 	for _, pairs := range []int{1, benchmarkPairs} {
-		b.Run(fmt.Sprintf("senders=%d", pairs), func(b *testing.B) { benchmarkOneWay(b, pairs) })
+		b.Run(fmt.Sprintf("senders=%d", pairs), func(b *testing.B) { benchmarkOneWay(b, pairs, nil) })
 	}
 }
 
-func benchmarkOneWay(b *testing.B, pairs int) {
-	peer := startBenchmarkPeer(b)
-	n := newNode(b, "sender", nodeOptions{})
+// BenchmarkRemoteOneWayTLS is the same over TLS, beside the same floor, which is in the clear.
+func BenchmarkRemoteOneWayTLS(b *testing.B) { benchmarkOneWay(b, 1, benchmarkCertificate(b)) }
+
+func benchmarkOneWay(b *testing.B, pairs int, certificate []byte) {
+	peer, n := startBenchmark(b, certificate)
 	messages := sample.Updates(differentMessages)
 	arrived := make(chan int64, pairs)
 	senders := make([]actor.PID, pairs)
@@ -115,9 +117,13 @@ func (f *torrent) Receive(ctx actor.Context) {
 }
 
 // BenchmarkRemoteRoundTrip sends from an actor of one process to one of another and back, one message at a time.
-func BenchmarkRemoteRoundTrip(b *testing.B) {
-	peer := startBenchmarkPeer(b)
-	n := newNode(b, "sender", nodeOptions{})
+func BenchmarkRemoteRoundTrip(b *testing.B) { benchmarkRoundTrip(b, nil) }
+
+// BenchmarkRemoteRoundTripTLS is the same over TLS, beside the same floor, which is in the clear.
+func BenchmarkRemoteRoundTripTLS(b *testing.B) { benchmarkRoundTrip(b, benchmarkCertificate(b)) }
+
+func benchmarkRoundTrip(b *testing.B, certificate []byte) {
+	peer, n := startBenchmark(b, certificate)
 	messages := sample.Updates(differentMessages)
 	done := make(chan struct{})
 	p := &pinger{target: actor.At(peer.node, "echo"), messages: messages, done: done}

@@ -16,8 +16,12 @@ import (
 	"github.com/stoa-project/stoa/actor/remote/sample"
 )
 
-// benchmarkPeerEnv makes the test binary the process at the other end of the benchmarks.
-const benchmarkPeerEnv = "REMOTE_TEST_BENCHMARK_PEER"
+const (
+	// benchmarkPeerEnv makes the test binary the process at the other end of the benchmarks.
+	benchmarkPeerEnv = "REMOTE_TEST_BENCHMARK_PEER"
+	// benchmarkCertificateEnv is the certificate of both ends; empty: they speak in the clear.
+	benchmarkCertificateEnv = "REMOTE_TEST_BENCHMARK_CERTIFICATE"
+)
 
 const (
 	// acknowledged is after how many messages a counter says so.
@@ -34,7 +38,14 @@ func beBenchmarkPeer() {
 	go sample.ServeFloor(floor)
 	l := mustListen()
 	sys := actor.NewSystem(actor.SystemOptions{Node: "receiver"})
-	r, err := Start(Options{System: sys, Advertise: l.Addr().String()})
+	options := Options{System: sys, Advertise: l.Addr().String()}
+	var err error
+	if certificate := os.Getenv(benchmarkCertificateEnv); certificate != "" {
+		if options.TLS, err = benchmarkTLS([]byte(certificate)); err != nil {
+			panic(err)
+		}
+	}
+	r, err := Start(options)
 	if err != nil {
 		panic(err)
 	}
@@ -82,10 +93,25 @@ type benchmarkPeer struct {
 	node  string // address
 }
 
-func startBenchmarkPeer(b *testing.B) *benchmarkPeer {
+// startBenchmark starts the process at the other end, and a node to speak with it: over TLS if there is a certificate.
+func startBenchmark(b *testing.B, certificate []byte) (*benchmarkPeer, *node) {
+	b.Helper()
+	peer := startBenchmarkPeer(b, certificate)
+	return peer, newNode(b, "sender", nodeOptions{change: func(o *Options) {
+		if certificate == nil {
+			return
+		}
+		var err error
+		if o.TLS, err = benchmarkTLS(certificate); err != nil {
+			b.Fatal(err)
+		}
+	}})
+}
+
+func startBenchmarkPeer(b *testing.B, certificate []byte) *benchmarkPeer {
 	b.Helper()
 	process := exec.Command(os.Args[0])
-	process.Env = append(os.Environ(), benchmarkPeerEnv+"=1")
+	process.Env = append(os.Environ(), benchmarkPeerEnv+"=1", benchmarkCertificateEnv+"="+string(certificate))
 	process.Stderr = os.Stderr
 	stdin, err := process.StdinPipe()
 	if err != nil {

@@ -51,6 +51,9 @@ func (m *member) Receive(ctx actor.Context) {
 }
 
 func TestAThousandNodesThatAreCutOffAtOnceAreBackWithinSeconds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a load that the race detector makes too slow")
+	}
 	n := newNode(t, "hub", nodeOptions{address: "127.0.0.1:0"})
 	var mu sync.Mutex
 	present := make(map[string]int) // how often each has come

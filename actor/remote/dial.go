@@ -2,7 +2,6 @@ package remote
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -46,8 +45,7 @@ func (r *Remote) dial(d *dial) {
 	s, err := r.connect(d)
 	if err != nil {
 		reason := actor.Unreachable
-		var refused *refusal
-		if errors.As(err, &refused) {
+		if isRefusal(err) {
 			reason = actor.Refused
 		}
 		r.log.Info().Str("address", d.address).Err(err).Msg("could not connect")

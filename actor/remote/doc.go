@@ -38,6 +38,6 @@
 //
 // # Tests
 //
-// [MemoryNetwork] replaces dial and listen with connections in memory that can be cut, healed, broken and delayed, and that work in a
-// testing/synctest bubble. All else is the same code, TLS included.
+// [MemoryNetwork] replaces dial and listen with connections in memory that can be cut, healed, broken, delayed and read slowly, and
+// that work in a testing/synctest bubble. All else is the same code, TLS included.
 package remote

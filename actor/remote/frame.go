@@ -154,9 +154,12 @@ func appendText(b []byte, s string, limit int) []byte {
 
 // appendFrame appends a frame whose fields are all of body.
 func appendFrame(out []byte, kind frameKind, body []byte) []byte {
-	out = binary.AppendUvarint(out, uint64(1+len(body)))
-	out = append(out, byte(kind))
-	return append(out, body...)
+	return append(appendFrameHead(out, kind, len(body)), body...)
+}
+
+// appendFrameHead appends what comes before the fields of a frame, which are so many bytes.
+func appendFrameHead(out []byte, kind frameKind, size int) []byte {
+	return append(binary.AppendUvarint(out, uint64(1+size)), byte(kind))
 }
 
 // The sizes of a frameReader's buffer: small while little comes, so that an idle connection is cheap.
@@ -178,24 +181,33 @@ type frameReader struct {
 // next gives a frame, which is valid until the next call.
 func (r *frameReader) next() ([]byte, error) {
 	for {
-		length, n := binary.Uvarint(r.buf[r.from:r.to])
-		switch {
-		case n < 0 || length > maxFrameBytes:
-			return nil, fmt.Errorf("%w: length %d, at most %d", errFrame, length, maxFrameBytes)
-		case n > 0 && length == 0:
-			return nil, fmt.Errorf("%w: length 0", errFrame)
-		case n > 0 && r.to-r.from >= n+int(length):
-			frame := r.buf[r.from+n : r.from+n+int(length)]
-			r.from += n + int(length)
-			return frame, nil
-		}
-		want := 0
-		if n > 0 {
-			want = n + int(length)
+		frame, want, err := r.cut()
+		if frame != nil || err != nil {
+			return frame, err
 		}
 		if err := r.fill(want); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// cut gives a frame out of what was read, which is valid until the next fill. If there is none yet it gives nil, and how many bytes the
+// frame will have, if that is known.
+func (r *frameReader) cut() (frame []byte, want int, err error) {
+	length, n := binary.Uvarint(r.buf[r.from:r.to])
+	switch {
+	case n < 0 || length > maxFrameBytes:
+		return nil, 0, fmt.Errorf("%w: length %d, at most %d", errFrame, length, maxFrameBytes)
+	case n > 0 && length == 0:
+		return nil, 0, fmt.Errorf("%w: length 0", errFrame)
+	case n > 0 && r.to-r.from >= n+int(length):
+		frame = r.buf[r.from+n : r.from+n+int(length)]
+		r.from += n + int(length)
+		return frame, 0, nil
+	case n > 0:
+		return nil, n + int(length), nil
+	default:
+		return nil, 0, nil
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 )
@@ -59,4 +61,12 @@ func TestFramesComeOutAsTheyWentInHoweverTheyAreCut(t *testing.T) {
 			t.Fatalf("got %v after the last frame", err)
 		}
 	})
+}
+
+func TestAnErrorThatIsCutWithinALetterIsStillText(t *testing.T) {
+	long := strings.Repeat("ä", maxTextBytes)[1:] // so that the limit falls within one
+	got := readError(&cursor{rest: appendError(nil, errors.New(long))})
+	if got == nil || !utf8.ValidString(got.Error()) || len(got.Error()) < maxTextBytes/2 {
+		t.Errorf("read was %q", got)
+	}
 }

@@ -2,6 +2,8 @@ package remote
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
@@ -44,6 +46,17 @@ type greeting struct {
 type refusal struct{ text string }
 
 func (r *refusal) Error() string { return "refused: " + r.text }
+
+// rejection is why this node does not accept a peer, which has been told.
+type rejection struct{ error }
+
+// isRefusal tells the errors of a handshake by which one side does not accept the other.
+func isRefusal(err error) bool {
+	var refused *refusal
+	var rejected rejection
+	var alert *net.OpError // as crypto/tls makes one of what its peer says
+	return errors.As(err, &refused) || errors.As(err, &rejected) || errors.As(err, &alert) && alert.Op == "remote error"
+}
 
 func writeHandshake(w io.Writer, prefix string, kind byte, m proto.Message) error {
 	body, err := proto.Marshal(m)
@@ -146,15 +159,16 @@ func (r *Remote) meet(conn net.Conn, m *HelloMessage, certificate *x509.Certific
 			return g, err
 		}
 	}
+	g.hello.proof = sha256.Sum256(g.hello.Credential)
 	g.hello.Credential = nil // it is nobody else's business
 	return g, nil
 }
 
-// refuse tells a peer why there is no session.
+// refuse tells a peer why there is no session, and returns it as a rejection.
 func (r *Remote) refuse(conn net.Conn, prefix string, reason error) error {
 	r.log.Warn().Stringer("remote", conn.RemoteAddr()).Err(reason).Msg("refused a peer")
 	_ = writeHandshake(conn, prefix, verdictKind, &VerdictMessage{Verdict: VerdictMessage_REFUSED, Text: reason.Error()})
-	return reason
+	return rejection{reason}
 }
 
 // greetDialled is the handshake of the side that has dialled, up to where it knows the peer.
@@ -220,6 +234,11 @@ func sameIdentity(a, b Hello) bool {
 	return a.Role == b.Role && nameOf(a.Certificate) == nameOf(b.Certificate)
 }
 
+// sameCredential tells the same of two peers that have dialled: a node's credential for another node never changes either.
+func sameCredential(a, b Hello) bool {
+	return a.Dialled || b.Dialled || subtle.ConstantTimeCompare(a.proof[:], b.proof[:]) == 1
+}
+
 func nameOf(certificate *x509.Certificate) string {
 	if certificate == nil {
 		return ""
@@ -268,7 +287,7 @@ func (r *Remote) tryDecide(g greeting, confirm *ConfirmMessage) (s, old *session
 		switch {
 		case old.over.Load():
 			return nil, old, nil
-		case !sameIdentity(old.peer, g.hello):
+		case !sameIdentity(old.peer, g.hello) || !sameCredential(old.peer, g.hello):
 			return nil, nil, &VerdictMessage{Verdict: VerdictMessage_REFUSED, Text: fmt.Sprintf("%s is the id of a %s that is connected", node, old.peer.Role)}
 		case old.peer.Incarnation > g.hello.Incarnation:
 			return nil, nil, &VerdictMessage{Verdict: VerdictMessage_OUTLIVED, Text: "a later incarnation of " + node + " is connected"}
@@ -301,7 +320,7 @@ func (r *Remote) begin(s *session) {
 		_ = s.conn.SetDeadline(time.Time{})
 	}
 	s.mu.Unlock()
-	r.log.Info().Str("peer", s.peer.Node).Str("role", string(s.peer.Role)).Stringer("remote", s.peer.Remote).
+	r.logOf(s).Str("peer", s.peer.Node).Str("role", string(s.peer.Role)).Stringer("remote", s.peer.Remote).
 		Bool("dialled", s.peer.Dialled).Msg("session began")
 	s.start()
 	if r.options.OnPeer != nil {

@@ -12,8 +12,12 @@ import (
 	"time"
 )
 
-// memoryWindow is how many bytes a connection in memory holds in each direction before its writer waits.
-const memoryWindow = 64 << 10
+const (
+	// memoryWindow is how many bytes a connection in memory holds in each direction before its writer waits.
+	memoryWindow = 64 << 10
+	// slowReadPause is how long a slow reader rests between reads, if it reads at least a byte in that time.
+	slowReadPause = 100 * time.Millisecond
+)
 
 // MemoryNetwork connects the nodes of a test in memory. Its connections behave like TCP's: buffered, in order, with deadlines. What is
 // written between hosts that are cut off waits, as packets are sent again, until they are healed. It works in a testing/synctest
@@ -33,6 +37,15 @@ type direction struct{ from, to string }
 type fault struct {
 	cut   bool
 	delay time.Duration
+	rate  int // bytes that are read in a second; 0: no limit
+}
+
+// atOnce is how many bytes one read gives at most.
+func (f fault) atOnce() int {
+	if f.rate == 0 {
+		return memoryWindow
+	}
+	return max(int(int64(f.rate)*int64(slowReadPause)/int64(time.Second)), 1)
 }
 
 // NewMemoryNetwork makes a network without hosts.
@@ -61,6 +74,12 @@ func (n *MemoryNetwork) OneWay(from, to string) {
 func (n *MemoryNetwork) Delay(a, b string, d time.Duration) {
 	n.setFault(direction{a, b}, func(f *fault) { f.delay = d })
 	n.setFault(direction{b, a}, func(f *fault) { f.delay = d })
+}
+
+// Slow has a host read at most so many bytes in a second, at least one, of each connection with another host. What the other writes
+// waits, first in the connection and then, when that is full, with its writer.
+func (n *MemoryNetwork) Slow(reader, writer string, bytesPerSecond int) {
+	n.setFault(direction{writer, reader}, func(f *fault) { f.rate = max(bytesPerSecond, 1) })
 }
 
 // Heal takes all faults between two hosts back. What waited arrives.
@@ -297,8 +316,9 @@ type pipe struct {
 	parts   []part
 	bytes   int
 	fault   fault
-	ended   bool // nothing more is written
-	unread  bool // nobody reads any more
+	rested  time.Time // when a slow reader reads again
+	ended   bool      // nothing more is written
+	unread  bool      // nobody reads any more
 	broken  bool
 	changed chan struct{}
 }
@@ -411,9 +431,14 @@ func (p *pipe) tryRead(b []byte) (n int, due time.Time, changed <-chan struct{},
 		return 0, due, p.changed, nil
 	case p.parts[0].due.After(time.Now()):
 		return 0, p.parts[0].due, p.changed, nil
+	case p.fault.rate > 0 && p.rested.After(time.Now()):
+		return 0, p.rested, p.changed, nil
 	}
 	first := &p.parts[0]
-	n = copy(b, first.bytes)
+	n = copy(b[:min(len(b), p.fault.atOnce())], first.bytes)
+	if p.fault.rate > 0 {
+		p.rested = time.Now().Add(time.Duration(n) * time.Second / time.Duration(p.fault.rate))
+	}
 	if first.bytes = first.bytes[n:]; len(first.bytes) == 0 {
 		p.parts = p.parts[1:]
 	}

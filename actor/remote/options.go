@@ -2,6 +2,7 @@ package remote
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"net"
 	"net/http"
@@ -75,12 +76,17 @@ type Options struct {
 	// May says who may send what: the role of the sending node, the full name of the message's type. nil allows everything.
 	// A message that is refused ends its session.
 	May func(from actor.Role, message protoreflect.FullName) bool
+	// OwnSenders: a peer may name actors of its own node as senders only. A message that it passes on for another node's, as Forward does,
+	// ends its session, because whose it was is only what the peer says. Set it where who sent a message decides what that may do.
+	OwnSenders bool
 	// Credential gives what this node proves its role with to the node at address, when dialling; nil: nothing.
 	Credential func(address string) []byte
 	// Verify accepts or refuses a peer at its handshake; nil accepts. Its error is told to the peer.
 	Verify func(Hello) error
 	// OnPeer, if set, is told of each session that begins. It must not block.
 	OnPeer func(Peer)
+	// Quiet, if set, names the roles of peers that come and go all the time: their sessions are logged for debugging only.
+	Quiet func(actor.Role) bool
 	// Trace, if set, is told of each message that is sent or received, in the order of each session. It must not block, nor change
 	// or keep the message.
 	Trace func(Traced)
@@ -147,6 +153,7 @@ type Hello struct {
 	// Address is where the peer says that it listens; empty if it does not.
 	Address    string
 	Credential []byte
+	proof      [sha256.Size]byte // the credential's digest, which is all that is kept
 	// Certificate is the one that the peer has shown over TLS, verified and good for its role; nil: none.
 	Certificate *x509.Certificate
 	// Remote is the other end of the connection.

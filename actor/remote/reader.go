@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ type inbound struct {
 	types   tableReader[typeEntry]
 	nobody  *actor.Source
 	bulk    []byte // chunks of a message to come
+	foreign error  // the frame in hand names a sender that the peer may not name
 	mail    actor.Deliveries
 }
 
@@ -64,9 +66,7 @@ func newInbound(s *session) inbound {
 	}
 }
 
-// readSome reads more, after what came before was delivered.
 func (s *session) readSome(b []byte) (int, error) {
-	s.in.mail.Flush()
 	n, err := s.conn.Read(b)
 	if n > 0 {
 		s.heard.Store(time.Now().UnixNano())
@@ -75,21 +75,43 @@ func (s *session) readSome(b []byte) (int, error) {
 	return n, err
 }
 
-// readAll delivers what comes until the session is over, and then ends it.
+// readAll delivers what comes until the session is over, and then ends it; or until another goroutine has taken its place.
 func (s *session) readAll() {
-	defer s.finish()
-	defer s.in.mail.Flush()
+	turn := s.beginTurn()
+	over := false
+	defer func() {
+		switch {
+		case over:
+			s.in.mail.Flush()
+			s.in.mail.Release()
+			s.finish()
+		case s.isTurn(turn): // runtime.Goexit in an actor: this goroutine can't go on
+			s.remote.running.Go(s.readAll)
+		}
+	}()
 	for {
-		frame, err := s.in.frames.next()
-		if s.over.Load() {
+		frame, want, err := s.in.frames.cut()
+		if frame == nil && err == nil {
+			s.in.mail.Flush()
+			if sleeper, ok := s.in.mail.Take(); ok && !s.attend(sleeper, turn) {
+				return
+			}
+			if err = s.in.frames.fill(want); err == nil {
+				continue
+			}
+		}
+		if over = s.over.Load(); over {
 			return
 		}
 		if err != nil {
+			over = true
 			s.end(endOfReading(err))
 			return
 		}
 		s.in.fields = cursor{rest: frame[1:]}
 		if err := s.handle(frameKind(frame[0]), &s.in.fields); err != nil {
+			err = cmp.Or(s.in.foreign, err)
+			over = true
 			s.end(ending{reason: actor.Refused, err: err, polite: true})
 			return
 		}
@@ -170,6 +192,10 @@ func (s *session) readSender(c *cursor) *actor.Source {
 			pid.Node, pid.Incarnation, pid.Address = s.peer.Node, s.peer.Incarnation, s.peer.Address
 		} else {
 			pid.Incarnation, pid.Address = c.uvarint(), c.text(maxNameBytes)
+			if s.remote.options.OwnSenders {
+				s.in.foreign = fmt.Errorf("node %s may not send in the name of %v, which is another node's", s.peer.Node, pid)
+				c.failed = true
+			}
 		}
 		return &actor.Source{PID: pid, Role: s.peer.Role}
 	})
@@ -217,16 +243,19 @@ func (s *session) handleMessage(kind frameKind, c *cursor) error {
 		return nil
 	}
 	message := typ.make()
-	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(payload, message); err != nil {
+	if err := unmarshal.Unmarshal(payload, message); err != nil {
 		return fmt.Errorf("%w: a %s that can't be read: %w", errFrame, typ.name, err)
 	}
-	in.Message = message
+	in.Message, in.Size = message, len(payload)
 	if trace := s.remote.options.Trace; trace != nil {
 		trace(Traced{Peer: s.peer, From: sender.PID.Name, To: target.name, Message: message})
 	}
-	s.in.mail.Add(in)
+	s.in.mail.Add(&in)
 	return nil
 }
+
+// unmarshal reads into new messages only, which need no reset. Missing required fields are the receiver's business.
+var unmarshal = proto.UnmarshalOptions{AllowPartial: true, Merge: true}
 
 // unknownType counts and answers a message of a type that this node does not know: its peer is of another version.
 func (s *session) unknownType(typ *typeEntry, in actor.Inbound) {
@@ -242,7 +271,7 @@ func (s *session) unknownType(typ *typeEntry, in actor.Inbound) {
 	switch {
 	case in.Answer: // the asker is here, and can still be told
 		in.Failure = failure
-		s.in.mail.Add(in)
+		s.in.mail.Add(&in)
 	case in.Ask != 0:
 		s.remote.Send(actor.Envelope{To: in.From.PID, From: to, Ask: in.Ask, Answer: true, Failure: failure})
 	}
@@ -257,7 +286,7 @@ func (s *session) handleFailure(c *cursor) error {
 		return c.fault(frameFailure)
 	}
 	failure := &actor.ExitError{PID: sender.PID, Reason: reason, Err: err}
-	s.in.mail.Add(actor.Inbound{
+	s.in.mail.Add(&actor.Inbound{
 		Name: target.name, Registered: target.registered, From: sender, Ask: ask, Answer: true, Failure: failure,
 	})
 	return nil

@@ -34,7 +34,6 @@ type Remote struct {
 	refused atomic.Int64
 	web     *web
 	waiting *admission // accepted connections that shake hands
-	blocks  sync.Pool  // of send queues
 
 	mu        sync.RWMutex
 	cluster   string
@@ -72,6 +71,9 @@ func Start(o Options) (*Remote, error) {
 	return r, nil
 }
 
+// System is the node whose messages are carried.
+func (r *Remote) System() *actor.System { return r.system }
+
 // Address implements actor.Transport.
 func (r *Remote) Address() string { return r.options.Advertise }
 
@@ -90,19 +92,22 @@ func (r *Remote) SetCluster(id string) {
 }
 
 // Send implements actor.Transport.
-func (r *Remote) Send(env actor.Envelope) {
+func (r *Remote) Send(env actor.Envelope) actor.Connection {
 	if _, ok := env.Message.(proto.Message); !ok && env.Failure == nil {
 		panic(fmt.Sprintf("send to %v: a %T: only protobuf messages travel between nodes", env.To, env.Message))
 	}
 	r.mu.RLock()
 	s := r.sessionFor(env.To)
 	r.mu.RUnlock()
-	if s != nil {
-		if r.sendOver(s, &env) {
-			return
+	if s != nil && r.sendOver(s, &env) {
+		if env.Held {
+			return s
 		}
+		return nil
 	}
+	env.Held = false // whoever hands it on later does not flush
 	r.await(item{env: env})
+	return nil
 }
 
 // sendOver sends a message over a session; false if that is over.
@@ -111,6 +116,7 @@ func (r *Remote) sendOver(s *session, env *actor.Envelope) bool {
 		r.system.Undeliverable(*env, reason, err)
 		return true
 	}
+	env.Held = env.Held && s.direct != nil
 	what, reason, err := s.send(env)
 	if what == notOpen {
 		return false

@@ -7,10 +7,12 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/rs/zerolog"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -37,9 +39,13 @@ type session struct {
 
 	sentMessages, sentBytes, receivedMessages, receivedBytes, roundTrip atomic.Int64
 
+	direct *direct // nil: the connection can't be written to without waiting
+
 	mu      sync.Mutex
 	wake    *sync.Cond // of the writer
 	idle    bool       // the writer waits
+	lent    bool       // somebody else writes what it would, and it waits for that
+	busy    bool       // the writer writes
 	queue   sendQueue
 	targets tableWriter[targetName]
 	senders tableWriter[actor.PID]
@@ -50,6 +56,8 @@ type session struct {
 	ending  ending
 	beat    *time.Timer
 	beaten  time.Time // when the last heartbeat was due
+
+	attendance attendance
 
 	in inbound
 }
@@ -80,7 +88,7 @@ func newSession(r *Remote, g greeting, order uint64) *session {
 		links: make(map[uint64]*actor.Link), watches: make(map[uint64]*actor.Watch),
 	}
 	s.wake = sync.NewCond(&s.mu)
-	s.queue.pool = &r.blocks
+	s.direct = newDirect(g.conn)
 	s.targets.limit, s.senders.limit, s.types.limit = g.limits.tableEntries, g.limits.tableEntries, g.limits.tableEntries
 	s.in = newInbound(s)
 	return s
@@ -116,18 +124,50 @@ func (s *session) send(env *actor.Envelope) (outcome, actor.Reason, error) {
 		return s.sendFailure(env), 0, nil
 	}
 	message := env.Message.(proto.Message)
-	size := proto.Size(message)
-	if size > s.limits.messageBytes {
+	e, isEncoded := message.(Encoded)
+	size := 0
+	if isEncoded {
+		size = e.size()
+	} else {
+		size = proto.Size(message)
+	}
+	switch {
+	case size > s.limits.messageBytes:
 		return notSent, actor.TooLarge, tooLarge(message, size, s.limits.messageBytes)
+	case isEncoded:
+		return s.enqueue(env, message, size, slices.Clone(e.Parts))
+	case size <= chunkBytes:
+		return s.enqueue(env, message, size, nil)
 	}
-	var payload []byte
-	if size > chunkBytes {
-		var err error
-		if payload, err = marshal.MarshalAppend(make([]byte, 0, size), message); err != nil {
-			return notSent, actor.Refused, err
-		}
+	payload, err := marshal.MarshalAppend(make([]byte, 0, size), message)
+	if err != nil {
+		return notSent, actor.Refused, err
 	}
-	return s.enqueue(env, message, size, payload)
+	return s.enqueue(env, message, size, [][]byte{payload})
+}
+
+// Encoded is a message that is marshalled already, so that it costs nothing to send it to many. It is for actors of other
+// nodes only.
+type Encoded struct {
+	// Message is of the type that it has; what is in it does not count.
+	proto.Message
+	// Parts are its bytes, one after the other. Nobody may change them any more.
+	Parts [][]byte
+}
+
+// decode gives the message as its receiver sees it, as far as it can be read.
+func (e Encoded) decode() proto.Message {
+	message := e.Message.ProtoReflect().New().Interface()
+	_ = unmarshal.Unmarshal(slices.Concat(e.Parts...), message)
+	return message
+}
+
+func (e Encoded) size() int {
+	size := 0
+	for _, part := range e.Parts {
+		size += len(part)
+	}
+	return size
 }
 
 func tooLarge(message proto.Message, size, limit int) error {
@@ -137,7 +177,8 @@ func tooLarge(message proto.Message, size, limit int) error {
 // marshal is deterministic in size only: Size was called just before. Missing required fields are the receiver's business.
 var marshal = proto.MarshalOptions{UseCachedSize: true, AllowPartial: true}
 
-func (s *session) enqueue(env *actor.Envelope, message proto.Message, size int, payload []byte) (outcome, actor.Reason, error) {
+// enqueue queues a message of so many bytes; payload, if it is marshalled already, becomes the queue's.
+func (s *session) enqueue(env *actor.Envelope, message proto.Message, size int, payload [][]byte) (outcome, actor.Reason, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over.Load() {
@@ -156,19 +197,25 @@ func (s *session) enqueue(env *actor.Envelope, message proto.Message, size int, 
 	}
 	if payload != nil || s.queue.behindBulk(h.pair()) {
 		if payload == nil {
-			var err error
-			if payload, err = marshal.MarshalAppend(nil, message); err != nil {
+			bytes, err := marshal.MarshalAppend(nil, message)
+			if err != nil {
 				return notSent, actor.Refused, err
 			}
+			payload = [][]byte{bytes}
 		}
-		s.queue.addBulk(bulk{header: h, payload: payload})
+		s.queue.addBulk(bulk{header: h, payload: payload, size: size})
 	} else if err := s.appendMessage(h, message, size); err != nil {
 		return notSent, actor.Refused, err
 	}
 	if trace := s.remote.options.Trace; trace != nil {
+		if e, ok := message.(Encoded); ok {
+			message = e.decode()
+		}
 		trace(Traced{Peer: s.peer, Sent: true, From: env.From.Name, To: env.To.Name, Message: message})
 	}
-	s.signal()
+	if !env.Held || !s.queue.fewer(heldBytes) {
+		s.signal()
+	}
 	return queued, 0, nil
 }
 
@@ -302,8 +349,10 @@ func appendError(b []byte, err error) []byte {
 	return appendText(b, "", maxTextBytes)
 }
 
+// readError reads what appendError wrote. It is shown to people and in messages, so what is not UTF-8 does not come through: it may have
+// been cut within a letter.
 func readError(c *cursor) error {
-	text, stack := c.text(maxTextBytes), c.text(maxTextBytes)
+	text, stack := strings.ToValidUTF8(c.text(maxTextBytes), "\uFFFD"), c.text(maxTextBytes)
 	switch {
 	case stack != "":
 		return &actor.PanicError{Value: text, Stack: []byte(stack)}
@@ -322,7 +371,7 @@ func (s *session) link(l *actor.Link) bool {
 		return false
 	}
 	s.number++
-	l.Place, l.Number = s, s.number
+	l.Place, l.Number, l.Role = s, s.number, s.peer.Role
 	s.links[s.number] = l
 	t := targetOf(l.Target)
 	ref, define := s.targets.ref(t)
@@ -451,6 +500,9 @@ func (s *session) finish() {
 	s.mu.Lock()
 	watches, links, e := s.watches, s.links, s.ending
 	s.watches, s.links = nil, nil
+	for !e.polite && (s.busy || s.lent) { // what is in hand may have been written; on a connection that is cut nobody waits
+		s.wake.Wait()
+	}
 	lost := 0
 	if !e.polite || e.reason != actor.NodeShutdown {
 		lost = s.queue.messages() + s.queue.dropped
@@ -465,9 +517,17 @@ func (s *session) finish() {
 	for _, number := range slices.Sorted(maps.Keys(links)) {
 		links[number].End(e.reason, e.err)
 	}
-	r.log.Info().Str("peer", s.peer.Node).Str("role", string(s.peer.Role)).Stringer("remote", s.peer.Remote).
+	r.logOf(s).Str("peer", s.peer.Node).Str("role", string(s.peer.Role)).Stringer("remote", s.peer.Remote).
 		Stringer("reason", e.reason).AnErr("error", e.err).Msg("session ended")
 	close(s.finished)
+}
+
+// logOf begins a line of the log about a session's life.
+func (r *Remote) logOf(s *session) *zerolog.Event {
+	if r.options.Quiet != nil && r.options.Quiet(s.peer.Role) {
+		return r.log.Debug()
+	}
+	return r.log.Info()
 }
 
 // describe is the session as Peers shows it.

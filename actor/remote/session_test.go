@@ -83,6 +83,40 @@ func TestForwardedMessagesKeepTheirSenderAcrossThreeNodes(t *testing.T) {
 	})
 }
 
+// A node where it matters who sent a message believes of its peers only what they say for themselves.
+func TestWhoSpeaksInAnotherNodesNameIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		strict := func(o *Options) { o.OwnSenders = true }
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1", change: strict})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b"), address: "b:1"})
+		c := newNode(t, "c", nodeOptions{network: network.Host("c")})
+		inA, inB, inC := actortest.NewProbe(t, a.System), actortest.NewProbe(t, b.System), actortest.NewProbe(t, c.System)
+		b.Spawn("relay", func() actor.Actor {
+			return actor.Func(func(ctx actor.Context) {
+				if _, ok := ctx.Message().(proto.Message); ok {
+					ctx.Forward(actor.At("a:1", "probe"))
+				}
+			})
+		})
+		inB.Link(actor.At("a:1", "probe"))
+		inB.Send(actor.At("a:1", "probe"), text("in my own name"))
+		if got := inA.Expect(t, text("in my own name")).From; !got.Is(inB.PID()) {
+			t.Errorf("it came from %v, want %v", got, inB.PID())
+		}
+		inC.Send(actor.At("b:1", "relay"), text("in another's"))
+		synctest.Wait()
+		inA.ExpectNone(t)
+		exited := actortest.Await[actor.Exited](t, inB)
+		if want := "b may not send in the name of " + inC.PID().String(); exited.Reason != actor.Refused || !strings.Contains(exited.Err.Error(), want) {
+			t.Errorf("the node that passed it on got %v: %v, want it refused: %s", exited.Reason, exited.Err, want)
+		}
+		for _, n := range []*node{a, b, c} {
+			n.shutDown(t)
+		}
+	})
+}
+
 func TestNobodyIsDialledBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := NewMemoryNetwork()
@@ -314,6 +348,56 @@ func TestALargeMessageArrivesAndATooLargeOneFailsAtItsSender(t *testing.T) {
 	})
 }
 
+func TestWhatIsMarshalledAlreadyArrivesInItsTurnHoweverItIsCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1"})
+		b := newNode(t, "b", nodeOptions{network: network.Host("b")})
+		inA, inB := actortest.NewProbe(t, a.System), actortest.NewProbe(t, b.System)
+		target := actor.At("a:1", "probe")
+		value := make([]byte, 300<<10)
+		_, _ = rand.NewChaCha8([32]byte{}).Read(value)
+		large, err := proto.Marshal(wrapperspb.Bytes(value))
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded := func(bytes []byte, cuts ...int) Encoded {
+			e, last := Encoded{Message: &wrapperspb.BytesValue{}}, 0
+			for _, cut := range append(cuts, len(bytes)) {
+				e.Parts = append(e.Parts, bytes[last:cut])
+				last = cut
+			}
+			return e
+		}
+		small, err := proto.Marshal(wrapperspb.Bytes([]byte("small")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		twice := encoded(large, 1, 1, 100, chunkBytes, 3*chunkBytes+7)
+		inB.Do(func(ctx actor.Context) {
+			ctx.Send(target, text("before"))
+			for _, e := range []Encoded{twice, encoded(small, 3), twice, encoded(nil)} {
+				ctx.Send(target, e)
+			}
+			ctx.Send(target, text("after"))
+		})
+		inA.Expect(t, text("before"))
+		for i, want := range [][]byte{value, []byte("small"), value, nil} {
+			if m, ok := inA.Next(t).Message.(*wrapperspb.BytesValue); !ok || !bytes.Equal(m.Value, want) {
+				t.Errorf("message %d arrived changed, or not in its turn", i)
+			}
+		}
+		inA.Expect(t, text("after"))
+		inB.ExpectNone(t)
+		inB.Ask(target, encoded(make([]byte, 100<<20)), time.Minute)
+		if answer := actortest.Await[actor.Answer](t, inB); answer.Err == nil || !strings.Contains(answer.Err.Error(), "of 104857600 bytes: at most 67108864 bytes are allowed") {
+			t.Errorf("got %+v for one that is too large", answer)
+		}
+		b.shutDown(t)
+		a.shutDown(t)
+	})
+}
+
 func TestHeartbeatsAndOthersOvertakeALargeMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := NewMemoryNetwork()
@@ -445,5 +529,39 @@ func TestTheNodesOfAClusterLearnItsName(t *testing.T) {
 		synctest.Wait()
 		b.shutDown(t)
 		a.shutDown(t)
+	})
+}
+
+// tardyNetwork is a network whose writers learn late that what they wrote has gone.
+type tardyNetwork struct{ Network }
+
+func (n tardyNetwork) Dial(ctx context.Context, address string) (net.Conn, error) {
+	conn, err := n.Network.Dial(ctx, address)
+	return tardyConn{conn}, err
+}
+
+type tardyConn struct{ net.Conn }
+
+func (c tardyConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	time.Sleep(50 * time.Millisecond)
+	return n, err
+}
+
+// The peer has what it was sent and says goodbye before the writer has seen that its write is done.
+func TestWhatAPeerReadBeforeItsGoodbyeIsNoDeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := NewMemoryNetwork()
+		a := newNode(t, "a", nodeOptions{network: network.Host("a"), address: "a:1"})
+		b := newNode(t, "b", nodeOptions{network: tardyNetwork{network.Host("b")}})
+		inA, inB := actortest.NewProbe(t, a.System), actortest.NewProbe(t, b.System)
+		inB.Send(actor.At("a:1", "probe"), text("hello"))
+		inA.Expect(t, text("hello"))
+		a.shutDown(t)
+		synctest.Wait()
+		if dead := b.dead.Load(); dead != 0 {
+			t.Errorf("%d dead letters, want none: the message had arrived", dead)
+		}
+		b.shutDown(t)
 	})
 }

@@ -15,7 +15,11 @@ import (
 // Senders on two nodes send numbered messages to receivers on a third, over connections that break, are cut and healed at random. A
 // sender that sees Exited begins a new epoch.
 func TestEveryMessageArrivesOnceAndInOrderOrItsSenderSeesExited(t *testing.T) {
-	for seed := range uint64(8) {
+	seeds := uint64(8)
+	if testing.Short() {
+		seeds = 4
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { storm(t, rand.New(rand.NewPCG(seed, 0))) })
 		})

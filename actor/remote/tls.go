@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 
@@ -76,9 +77,13 @@ func (r *Remote) secureDialled(conn net.Conn, address string) (net.Conn, *x509.C
 	if err := secure.Handshake(); err != nil {
 		var header tls.RecordHeaderError
 		if errors.As(err, &header) {
-			return nil, nil, errors.New("it does not speak TLS, and this node speaks nothing else")
+			return nil, nil, rejection{errors.New("it does not speak TLS, and this node speaks nothing else")}
 		}
-		return nil, nil, err
+		var broken net.Error
+		if errors.As(err, &broken) || errors.Is(err, io.EOF) {
+			return nil, nil, err
+		}
+		return nil, nil, rejection{err} // TLS has told the peer
 	}
 	state := secure.ConnectionState()
 	if state.NegotiatedProtocol != alpnOwn {
@@ -146,14 +151,14 @@ func (t *TLS) judgeRole(claimed actor.Role, certificate *x509.Certificate) error
 		if slices.Contains(t.Exempt, claimed) {
 			return nil
 		}
-		return fmt.Errorf("it says that it is a %s, and shows no certificate of one", claimed)
+		return fmt.Errorf("it says that its role is %s, and shows no certificate of one", claimed)
 	}
 	roles, err := t.Roles(certificate)
 	if err != nil {
 		return fmt.Errorf("the certificate of %q: %w", certificate.Subject.CommonName, err)
 	}
 	if !slices.Contains(roles, claimed) {
-		return fmt.Errorf("it says that it is a %s, and the certificate of %q is for %v", claimed, certificate.Subject.CommonName, roles)
+		return fmt.Errorf("it says that its role is %s, and the certificate of %q is for %v", claimed, certificate.Subject.CommonName, roles)
 	}
 	return nil
 }

@@ -39,6 +39,12 @@ func TestEachMessageIsTracedOnceOnBothSidesInOrder(t *testing.T) {
 		wantA = append(wantA, "b false echo "+question, "b true probe "+question+" to you, ")
 		wantB = append(wantB, "a true echo "+question, "a false probe "+question+" to you, ")
 	}
+	encoded := actortest.Named(t, a.System, "answerer")
+	probe.Send(actor.At(a.address, "answerer"), text("in parts"))
+	encoded.Send(encoded.Expect(t, text("in parts")).From, Encoded{Message: text(""), Parts: [][]byte{{10, 5, 'w'}, []byte("hole")}})
+	probe.Expect(t, text("whole"))
+	wantA = append(wantA, "b false answerer in parts", "b true probe whole")
+	wantB = append(wantB, "a true answerer in parts", "a false probe whole")
 	b.shutDown(t)
 	a.shutDown(t)
 	if !slices.Equal(inA.lines, wantA) || !slices.Equal(inB.lines, wantB) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/stoa-project/stoa/actor"
@@ -17,12 +16,18 @@ const (
 	blockCapacity = blockBytes + maxFrameBytes
 	// sendIdleBytes is the capacity that a connection keeps while nothing is sent.
 	sendIdleBytes = 1 << 10
+	// blocksKept is how many blocks a connection keeps to use them again, while it sends.
+	blocksKept = 32
+	// heldBytes is how much may be held until it is flushed.
+	heldBytes = 48 << 10
+	// directBytes is how much a flush writes by itself; what is more is the writer's.
+	directBytes = 16 << 10
 )
 
 // sendQueue is what waits to be written: blocks of frames, and behind them large messages, one of which is under way in chunks.
 type sendQueue struct {
-	pool      *sync.Pool // of blocks with their full capacity
-	full      []block    // before out
+	blocks    [][]byte // empty ones with their full capacity
+	full      []block  // before out
 	fullBytes int
 	out       []byte // whole frames
 	bulks     []bulk
@@ -55,9 +60,27 @@ func (h *header) pair() pair { return pair{from: h.sender.Name, to: h.target} }
 // must not overtake one.
 type bulk struct {
 	header  header
-	payload []byte
-	sent    int
-	frame   bool // payload is the body of a frame that refers to no table
+	payload [][]byte // what is left of it, in parts that others may send too: they are only read
+	size    int      // of all that is left
+	begun   bool     // some of it has been sent
+	frame   bool     // payload is the body of a frame that refers to no table
+}
+
+// appendTo appends the first n bytes of the payload, and takes them from it.
+func (b *bulk) appendTo(out []byte, n int) []byte {
+	b.size -= n
+	b.begun = true
+	for n > 0 {
+		part := b.payload[0]
+		if n < len(part) {
+			b.payload[0] = part[n:]
+			return append(out, part[:n]...)
+		}
+		out = append(out, part...)
+		n -= len(part)
+		b.payload = b.payload[1:]
+	}
+	return out
 }
 
 func (q *sendQueue) messages() int {
@@ -77,12 +100,18 @@ func (q *sendQueue) seal() {
 	q.fullBytes += len(q.out)
 	q.fullMessages += q.outMessages
 	q.outMessages = 0
-	if next, ok := q.pool.Get().(*[]byte); ok {
-		q.out = *next
+	if last := len(q.blocks) - 1; last >= 0 {
+		q.out, q.blocks[last], q.blocks = q.blocks[last], nil, q.blocks[:last]
 	} else {
 		q.out = make([]byte, 0, blockCapacity)
 	}
 }
+
+// empty reports whether nothing waits, other than what the writer has in hand.
+func (q *sendQueue) empty() bool { return q.fewer(1) }
+
+// fewer reports whether what waits, other than what the writer has in hand, is in one block and less than n bytes.
+func (q *sendQueue) fewer(n int) bool { return len(q.full) == 0 && len(q.bulks) == 0 && len(q.out) < n }
 
 // take gives the first block, if there is one.
 func (q *sendQueue) take() bool {
@@ -109,8 +138,8 @@ func (q *sendQueue) take() bool {
 func (q *sendQueue) written() {
 	buf := q.writing.bytes[:0]
 	q.writing = block{}
-	if cap(buf) == blockCapacity {
-		q.pool.Put(&buf)
+	if cap(buf) == blockCapacity && len(q.blocks) < blocksKept {
+		q.blocks = append(q.blocks, buf)
 	} else if cap(buf) < blockCapacity {
 		q.spare = buf
 	}
@@ -134,7 +163,7 @@ func (q *sendQueue) addBulk(b bulk) {
 		}
 		q.pairs[b.header.pair()]++
 	}
-	q.bulkBytes += len(b.payload)
+	q.bulkBytes += b.size
 	q.bulks = append(q.bulks, b)
 }
 
@@ -145,7 +174,7 @@ func (q *sendQueue) addFrame(kind frameKind, body []byte) {
 		q.seal()
 		return
 	}
-	q.addBulk(bulk{header: header{kind: kind}, payload: body, frame: true})
+	q.addBulk(bulk{header: header{kind: kind}, payload: [][]byte{body}, size: len(body), frame: true})
 }
 
 // shrink gives back the buffers of a queue that has nothing to send.
@@ -156,6 +185,7 @@ func (q *sendQueue) shrink() {
 	if cap(q.spare) > sendIdleBytes {
 		q.spare = nil
 	}
+	q.blocks = nil
 }
 
 func (q *sendQueue) drop() {
@@ -172,21 +202,23 @@ func (s *session) appendBulk() {
 	q := &s.queue
 	for moved := 0; len(q.bulks) > 0 && moved < chunkBytes; {
 		b := &q.bulks[0]
-		part := min(len(b.payload)-b.sent, chunkBytes-moved)
+		part := min(b.size, chunkBytes-moved)
+		if b.frame {
+			part = b.size
+		}
 		q.bulkBytes -= part
 		moved += max(part, 1)
 		switch {
 		case b.frame:
-			q.bulkBytes -= len(b.payload) - part
-			q.out = appendFrame(q.out, b.header.kind, b.payload)
-		case b.sent == 0 && part == len(b.payload):
-			q.scratch = append(s.appendHeader(q.scratch[:0], b.header), b.payload...)
-			q.out = appendFrame(q.out, b.header.kind, q.scratch)
+			q.out = b.appendTo(appendFrameHead(q.out, b.header.kind, part), part)
+		case !b.begun && part == b.size:
+			q.scratch = s.appendHeader(q.scratch[:0], b.header)
+			q.out = append(appendFrameHead(q.out, b.header.kind, len(q.scratch)+part), q.scratch...)
+			q.out = b.appendTo(q.out, part)
 			q.outMessages++
 		default:
-			q.out = appendFrame(q.out, frameChunk, b.payload[b.sent:b.sent+part])
-			b.sent += part
-			if b.sent < len(b.payload) {
+			q.out = b.appendTo(appendFrameHead(q.out, frameChunk, part), part)
+			if b.size > 0 {
 				q.seal()
 				return
 			}
@@ -222,18 +254,40 @@ func (s *session) writeAll() {
 		if !ok {
 			break
 		}
-		s.sentMessages.Add(int64(b.messages)) // before an answer can come
 		n, err := s.conn.Write(b.bytes)
 		s.sentBytes.Add(int64(n))
-		if err != nil {
-			s.end(ending{reason: actor.Disconnected, err: err})
+		if s.wrote(err); err != nil {
 			break
 		}
-		s.mu.Lock()
-		s.queue.written()
-		s.mu.Unlock()
+		if len(b.bytes) >= blockBytes {
+			runtime.Gosched() // Whoever has little to do need not wait until all of it is written.
+		}
 	}
 	s.linger()
+}
+
+// wrote takes note of what became of a write that takeOut gave.
+func (s *session) wrote(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy = false
+	if err == nil {
+		s.queue.written()
+	} else {
+		s.endLocked(ending{reason: actor.Disconnected, err: err})
+	}
+	if s.over.Load() {
+		s.wake.Broadcast()
+	}
+}
+
+// take gives what is to be written next, which counts as sent before an answer to it can come. s.mu is held.
+func (s *session) take() bool {
+	if !s.queue.take() {
+		return false
+	}
+	s.sentMessages.Add(int64(s.queue.writing.messages))
+	return true
 }
 
 // takeOut waits for something to write; false if there will be nothing more.
@@ -242,13 +296,22 @@ func (s *session) takeOut() (block, bool) {
 	defer s.mu.Unlock()
 	q := &s.queue
 	for {
+		if s.lent {
+			s.wake.Wait()
+			continue
+		}
 		if s.over.Load() && !s.ending.polite {
 			return block{}, false
+		}
+		if len(q.writing.bytes) > 0 { // somebody else has begun with it
+			s.busy = true
+			return q.writing, true
 		}
 		if len(q.full) == 0 && len(q.bulks) > 0 {
 			s.appendBulk()
 		}
-		if q.take() {
+		if s.take() {
+			s.busy = true
 			return q.writing, true
 		}
 		if s.over.Load() {

@@ -37,6 +37,8 @@ type clusterFlags struct {
 	portAsked bool // by the user: then no other will do
 	insecure  bool
 	logLevel  string
+
+	jobTracker bool // there is a JobTracker, too
 }
 
 func (f *clusterFlags) add(flags *pflag.FlagSet) {
@@ -66,6 +68,9 @@ type cluster struct {
 	slaves   []*child
 	address  string // of the master
 	stopOnce sync.Once
+
+	jobTracker     *child // nil: there is none
+	trackerAddress string
 }
 
 // startCluster starts a master and slaves and returns when all slaves have registered. The processes are kept alive
@@ -89,6 +94,9 @@ func startCluster(ctx context.Context, name string, flags clusterFlags, report f
 	c.master, err = c.spawn("master", socketOfMaster, report, "master", "--work_dir", filepath.Join(dir, "master"), "--log_level", flags.logLevel)
 	for i := 1; err == nil && i <= flags.slaves; i++ {
 		err = c.addSlave(i, flags, resources[i-1], report)
+	}
+	if err == nil && flags.jobTracker {
+		err = c.addJobTracker(flags, report)
 	}
 	if err == nil {
 		err = c.awaitSlaves(ctx, flags.slaves)
@@ -116,6 +124,22 @@ func (c *cluster) addSlave(number int, flags clusterFlags, resources string, rep
 	return nil
 }
 
+// addJobTracker starts a JobTracker at its usual address, or any that is free.
+func (c *cluster) addJobTracker(flags clusterFlags, report func(string, ...any)) error {
+	listener, address, err := socket(flags.ip, defaultJobTrackerPort)
+	if err != nil {
+		listener, address, err = socket(flags.ip, 0)
+	}
+	if err != nil {
+		return err
+	}
+	c.trackerAddress = address.String()
+	dir := filepath.Join(c.dir, "jobtracker")
+	c.jobTracker, err = c.spawn("jobtracker", listener, report, "hadoop", "jobtracker", "--master", c.address,
+		"--work_dir", dir, "--state", filepath.Join(dir, "state"), "--log_level", flags.logLevel)
+	return err
+}
+
 func (c *cluster) spawn(name string, listener *os.File, report func(string, ...any), args ...string) (*child, error) {
 	made := &child{name: name, args: args, dir: filepath.Join(c.dir, name), listener: listener, lock: c.lock, report: report}
 	if err := os.Mkdir(made.dir, clusterDirMode); err != nil {
@@ -138,7 +162,11 @@ func (c *cluster) awaitSlaves(ctx context.Context, count int) error {
 // stop ends every process of the cluster and removes its directory. It may be called more than once.
 func (c *cluster) stop() {
 	c.stopOnce.Do(func() {
-		// Slaves first: each says goodbye to its master.
+		if c.jobTracker != nil && c.jobTracker.done != nil {
+			c.jobTracker.hangUp()
+			c.jobTracker.wait()
+		}
+		// Slaves before their master: each says goodbye to it.
 		for _, slave := range c.slaves {
 			slave.hangUp()
 		}

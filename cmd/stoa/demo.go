@@ -40,8 +40,9 @@ func newDemo(std stdio) *cobra.Command {
 		Use:     "demo",
 		GroupID: groupStart,
 		Short:   "Count words on a cluster of isolated containers on this machine",
-		Long: `Starts a master and slaves on this machine, has the Hadoop framework count the words of Go's library
-on them, each map and reduce in a container of its own, shows the most frequent words, and ends the cluster.`,
+		Long: `Starts a master, slaves and a Hadoop JobTracker on this machine, has them count the words of Go's library in
+containers, shows the most frequent words, and ends the cluster. With --keep it lets the cluster run, and
+tells what to try with it.`,
 		Example: `  stoa demo
   stoa demo --input /usr/share/doc --output /tmp/words --slaves 2
   stoa demo --keep`,
@@ -70,32 +71,31 @@ on them, each map and reduce in a container of its own, shows the most frequent 
 
 func runDemo(ctx context.Context, std stdio, flags *demoFlags) error {
 	say := func(format string, args ...any) { fmt.Fprintf(std.err, format+"\n", args...) }
-	job, err := flags.job()
-	if err != nil {
+	if err := flags.complete(); err != nil {
 		return err
 	}
 	if err := chooseIsolation(&flags.cluster.isolation, say); err != nil {
 		return err
 	}
 	began := time.Now()
+	flags.cluster.jobTracker = true
 	cluster, err := startCluster(ctx, "demo", flags.cluster, say)
 	if err != nil {
 		return err
 	}
 	defer cluster.stop()
-	say("A master at %s and %s are up after %s (%s); counting the words of %s.",
-		cluster.address, plural(flags.cluster.slaves, "slave"), seconds(time.Since(began)), flags.cluster.isolation, strings.Join(job.Input, ", "))
-	job.Master = cluster.address
-	output := job.Output
+	say("A master at %s, %s and a JobTracker are up after %s (%s); counting the words of %s.",
+		cluster.address, plural(flags.cluster.slaves, "slave"), seconds(time.Since(began)), flags.cluster.isolation, strings.Join(flags.input, ", "))
+	output := flags.output
 	if output == "" {
-		job.Output = filepath.Join(cluster.dir, clusterResultName) // goes with the cluster if this process is killed
+		output = filepath.Join(cluster.dir, clusterResultName) // goes with the cluster if this process is killed
 	}
-	result, err := runJob(ctx, std.err, job)
+	result, err := demoJob(ctx, std.err, cluster.trackerAddress, flags.arguments(output))
 	if err != nil {
 		return err
 	}
-	if output == "" {
-		if result.Output, err = keepResult(job.Output); err != nil {
+	if flags.output == "" {
+		if result.Output, err = keepResult(output); err != nil {
 			return err
 		}
 	}
@@ -103,45 +103,98 @@ func runDemo(ctx context.Context, std stdio, flags *demoFlags) error {
 		return err
 	}
 	printJob(std.out, result)
-	fmt.Fprintf(std.out, "\nThe same on a cluster that runs:\n  %s\n", jobLine(job, result.Output))
+	fmt.Fprintf(std.out, "\nThe same on a cluster that runs:\n  stoa hadoop %s\n", quoteAll(flags.arguments(result.Output+"-again")))
 	if flags.keep {
-		fmt.Fprintf(std.out, "\nThe cluster runs on; its master is at %s. Logs: %s/*/log\n", cluster.address, cluster.dir)
-		fmt.Fprint(std.out, thingsToTry(cluster.address))
+		fmt.Fprintf(std.out, "\nThe cluster runs on; its master is at %s, and the JobTracker's page at http://%s\nLogs: %s/*/log\n", cluster.address, cluster.trackerAddress, cluster.dir)
+		fmt.Fprintf(std.out, "Try:\n")
+		for _, line := range flags.toTry(cluster, result.Output) {
+			fmt.Fprintf(std.out, "  %s\n", line)
+		}
 		fmt.Fprintln(std.out, "Ctrl-C ends it.")
 		<-ctx.Done()
 	}
 	return nil
 }
 
-// job completes the flags to a job.
-func (f *demoFlags) job() (hadoop.Options, error) {
-	// Each file is counted as its bytes are, also one that is named as if it were compressed.
-	job := hadoop.Options{Name: "wordcount", Mapper: demoMapper, Reducer: demoReducer, Reduces: f.reduces, RawInput: true}
+// demoJob has the JobTracker run a job, which ends with ctx.
+func demoJob(ctx context.Context, w io.Writer, tracker string, args []string) (hadoop.Result, error) {
+	client, err := hadoop.NewClient(tracker, nil)
+	if err != nil {
+		return hadoop.Result{}, err
+	}
+	defer client.Close()
+	defer exitAtSecondInterrupt(ctx)()
+	id, err := client.Submit(ctx, args, "/")
+	if err != nil {
+		return hadoop.Result{}, err
+	}
+	progress := newProgress(w)
+	result, err := client.Watch(ctx, id, progress.show)
+	progress.end()
+	if err != nil && ctx.Err() != nil {
+		_ = client.Kill(context.WithoutCancel(ctx), id) // the cluster ends anyway, this removes the output
+		return result, &exitError{code: exitInterrupted, err: errors.New("interrupted; the job's tasks were ended and nothing of its output is left")}
+	}
+	return result, err
+}
+
+// complete checks the flags and fills in what they leave open.
+func (f *demoFlags) complete() error {
 	if f.reduces < 1 || f.reduces > hadoop.MaxReduces {
-		return job, usageError("--reduces %d: allowed are 1 to %d", f.reduces, hadoop.MaxReduces)
+		return usageError("--reduces %d: allowed are 1 to %d", f.reduces, hadoop.MaxReduces)
 	}
 	if len(f.input) == 0 {
 		library, err := goLibrary()
 		if err != nil {
-			return job, err
+			return err
 		}
 		f.input = []string{library}
 	}
-	for _, input := range f.input {
+	for i, input := range f.input {
 		absolute, err := filepath.Abs(input)
 		if err != nil {
-			return job, err
+			return err
 		}
 		if _, err := os.Stat(absolute); err != nil {
-			return job, fmt.Errorf("--input %s: %w", input, pathCause(err))
+			return fmt.Errorf("--input %s: %w", input, pathCause(err))
 		}
-		job.Input = append(job.Input, absolute)
+		f.input[i] = absolute
 	}
-	job.Output = f.output
-	if _, err := os.Lstat(job.Output); job.Output != "" && err == nil {
-		return job, fmt.Errorf("--output %s exists already; name a directory that does not", job.Output)
+	if f.output == "" {
+		return nil
 	}
-	return job, nil
+	if _, err := os.Lstat(f.output); err == nil {
+		return fmt.Errorf("--output %s exists already; name a directory that does not", f.output)
+	}
+	absolute, err := filepath.Abs(f.output)
+	f.output = absolute
+	return err
+}
+
+// arguments are the job as stoa hadoop takes it. Each file is counted as its bytes are, also one that is named as if it
+// were compressed.
+func (f *demoFlags) arguments(output string) []string {
+	args := []string{"-name", "wordcount"}
+	for _, input := range f.input {
+		args = append(args, "-input", hadoop.QuoteInput(input))
+	}
+	return append(args, hadoop.RawInputFlag, "-output", output, "-mapper", demoMapper, "-reducer", demoReducer, "-numReduceTasks", fmt.Sprint(f.reduces))
+}
+
+// toTry are commands for somebody who has seen the demo and wonders what now.
+func (f *demoFlags) toTry(c *cluster, output string) []string {
+	tracker := ""
+	if c.trackerAddress != hadoop.DefaultJobTracker {
+		tracker = " -jobtracker " + c.trackerAddress
+	}
+	at := masterFlagFor(c.address)
+	return []string{
+		"stoa hadoop job" + tracker + " -list",
+		"stoa hadoop job" + tracker + " -history job-0001",
+		"stoa hadoop -jobtracker " + c.trackerAddress + " " + quoteAll(f.arguments(output+"-again")),
+		"stoa run" + at + " --instances 3 -- sh -c 'echo hello from $(hostname)'",
+		"stoa node list" + at,
+	}
 }
 
 // keepResult moves a job's output to where it outlives its cluster.
@@ -178,20 +231,13 @@ func printWords(w io.Writer, output string) error {
 	return table(w, []string{"WORD", "   COUNT"}, rows)
 }
 
-// jobLine is the command line that runs a job on the cluster at its master.
-func jobLine(job hadoop.Options, output string) string {
-	line := "stoa hadoop"
-	if job.Master != defaultMaster {
-		line += " -master " + job.Master
+// quoteAll writes words so that a shell reads them.
+func quoteAll(words []string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = shellQuote(word)
 	}
-	for _, input := range job.Input {
-		line += " -input " + shellQuote(input)
-	}
-	if job.RawInput {
-		line += " " + hadoop.RawInputFlag
-	}
-	return line + fmt.Sprintf(" -output %s -mapper %s -reducer %s -numReduceTasks %d",
-		shellQuote(output+"-again"), shellQuote(job.Mapper), shellQuote(job.Reducer), job.Reduces)
+	return strings.Join(quoted, " ")
 }
 
 // shellQuote writes a word so that a shell reads it as one.

@@ -129,7 +129,8 @@ func newFrameworkTeardown(std stdio) *cobra.Command {
 		Short: "End a framework and all of its tasks; it cannot come back",
 		Example: `  stoa framework teardown 5f1c9a40-0003
   stoa framework teardown --json 5f1c9a40-0003`,
-		Args: oneArg("framework's id"),
+		Args:              oneArg("framework's id"),
+		ValidArgsFunction: flags.completeFrameworks,
 		RunE: func(command *cobra.Command, args []string) error {
 			view := struct {
 				ID string `json:"id"`

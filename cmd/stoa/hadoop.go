@@ -12,6 +12,7 @@ import (
 
 	"github.com/stoa-project/stoa/frameworks/hadoop"
 	hadooptask "github.com/stoa-project/stoa/frameworks/hadoop/task"
+	"github.com/stoa-project/stoa/frameworks/hadoop/tasktracker"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -32,7 +33,11 @@ func newHadoop(std stdio) *cobra.Command {
 		DisableFlagParsing: true,
 		RunE: func(command *cobra.Command, args []string) error {
 			var secured tlsFlags
-			options, err := hadoop.ParseArgs(secured.take(args))
+			rest, tracker, err := hadoop.TakeTracker(secured.take(args))
+			if err != nil {
+				return usageError("%w", err)
+			}
+			options, err := hadoop.ParseArgs(rest)
 			if errors.Is(err, hadoop.ErrHelp) {
 				fmt.Fprint(std.out, hadoop.HelpText()+hadoopTLSHelp)
 				return nil
@@ -48,7 +53,12 @@ func newHadoop(std stdio) *cobra.Command {
 			if options.Authority, err = secured.readAuthority(); err != nil {
 				return err
 			}
-			result, err := runJob(command.Context(), std.err, options)
+			var result hadoop.Result
+			if tracker != "" {
+				result, err = submitJob(command.Context(), std.err, tracker, &secured, rest, options.Verbose)
+			} else {
+				result, err = runJob(command.Context(), std.err, options)
+			}
 			if err != nil {
 				return err
 			}
@@ -59,6 +69,7 @@ func newHadoop(std stdio) *cobra.Command {
 	}
 	command.SetHelpFunc(func(*cobra.Command, []string) { fmt.Fprint(std.out, hadoop.HelpText()+hadoopTLSHelp) })
 	command.AddCommand(
+		newJobTracker(std), newHadoopJob(std),
 		newFilter(std, hadoop.WordCountMapperSubcommand, "Count the words of standard input: a word is a run of ASCII letters, lower-cased", hadooptask.WordCountMap),
 		newFilter(std, hadoop.WordCountReducerSubcommand, "Sum up the counts of equal words", hadooptask.WordCountReduce),
 	)
@@ -88,6 +99,14 @@ func newHadoopTask(std stdio) *cobra.Command {
 	}
 }
 
+// newHadoopExecutor is what runs a job's tasks on a slave.
+func newHadoopExecutor() *cobra.Command {
+	return &cobra.Command{
+		Use: hadoop.ExecutorSubcommand, Short: "Run the tasks of a MapReduce job on a slave", Hidden: true, Args: noArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return tasktracker.Main(command.Context()) },
+	}
+}
+
 // runJob runs a job and shows its progress on w.
 func runJob(ctx context.Context, w io.Writer, options hadoop.Options) (hadoop.Result, error) {
 	progress := newProgress(w)
@@ -97,6 +116,41 @@ func runJob(ctx context.Context, w io.Writer, options hadoop.Options) (hadoop.Re
 	progress.end()
 	if err != nil && ctx.Err() != nil {
 		return result, &exitError{code: exitInterrupted, err: errors.New("interrupted; the job's tasks were ended and nothing of its output is left")}
+	}
+	return result, err
+}
+
+// submitJob has a JobTracker run a job and shows its progress on w. Who stops watching does not end it.
+func submitJob(ctx context.Context, w io.Writer, tracker string, secured *tlsFlags, args []string, verbose bool) (hadoop.Result, error) {
+	security, err := secured.client(wire.RoleOperator)
+	if err != nil {
+		return hadoop.Result{}, err
+	}
+	client, err := hadoop.NewClient(tracker, security)
+	if err != nil {
+		return hadoop.Result{}, usageError("%w", err)
+	}
+	defer client.Close()
+	directory, err := os.Getwd()
+	if err != nil {
+		return hadoop.Result{}, err
+	}
+	id, err := client.Submit(ctx, args, directory)
+	if err != nil {
+		return hadoop.Result{}, err
+	}
+	progress := newProgress(w)
+	progress.tell(fmt.Sprintf("%s is with the JobTracker at %s, whose page shows it: http://%[2]s/#%[1]s", id, tracker))
+	watch := client.Watch
+	if verbose {
+		watch = func(ctx context.Context, id string, show func(hadoop.Progress)) (hadoop.Result, error) {
+			return client.WatchAttempts(ctx, id, show, progress.tell)
+		}
+	}
+	result, err := watch(ctx, id, progress.show)
+	progress.end()
+	if err != nil && ctx.Err() != nil {
+		return result, &exitError{code: exitInterrupted, err: fmt.Errorf("interrupted; %s goes on, end it with: stoa hadoop job -jobtracker %s -kill %[1]s", id, tracker)}
 	}
 	return result, err
 }

@@ -7,8 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/executor/command"
 	"github.com/stoa-project/stoa/proto/wire"
+	"github.com/stoa-project/stoa/slave/containerizer/process"
 	"github.com/stoa-project/stoa/slave/host"
 )
 
@@ -71,7 +73,7 @@ func runHost(cmd *cobra.Command, std stdio, flags *hostFlags) error {
 	var ending atomic.Bool
 	pid := d.spawn("host", host.New(host.Config{
 		ID: flags.id, SlaveAddress: flags.slave, WorkDir: flags.workDir,
-		Containerizer: containers, CommandExecutor: command.New, CFS: flags.cfs, Logs: flags.logs,
+		Containerizer: containers, CommandExecutor: commandExecutor(flags.isolation), CFS: flags.cfs, Logs: flags.logs, Passed: passed("host"),
 		Done: func(err error) { ending.Store(true); ended <- err },
 	}), &ending)
 	defer d.close()
@@ -85,4 +87,12 @@ func runHost(cmd *cobra.Command, std stdio, flags *hostFlags) error {
 		d.system.Send(pid, host.Terminate{})
 		return <-ended
 	}
+}
+
+// commandExecutor makes command executors, which tell of each task what holds it less than it may think.
+func commandExecutor(isolation string) func(launch *wire.LaunchExecutor, slave, host actor.PID) func() actor.Actor {
+	if isolation == process.Name {
+		return command.Without(process.NotEnforced()...)
+	}
+	return command.New
 }

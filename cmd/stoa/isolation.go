@@ -52,7 +52,11 @@ func newContainerizer(isolation, hostID, workDir string, hide []string) (contain
 	if isolation == process.Name {
 		return process.New(process.Options{})
 	}
-	return libcontainer.New(libcontainer.Options{StateDir: filepath.Join(workDir, containersDirName), HostID: hostID, WorkDir: workDir, Hide: hide})
+	options := libcontainer.Options{StateDir: filepath.Join(workDir, containersDirName), HostID: hostID, WorkDir: workDir, Hide: hide}
+	if pass := passed("host"); pass != nil {
+		options.Passed = func(point libcontainer.Point) { pass("container " + string(point)) }
+	}
+	return libcontainer.New(options)
 }
 
 // sweepDeadClusters removes what clusters of local and demo left that died together with whoever would have cleaned up.

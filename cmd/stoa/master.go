@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/stoa-project/stoa/master/allocator"
 	"github.com/stoa-project/stoa/master/api"
 	"github.com/stoa-project/stoa/master/core"
+	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -26,7 +28,9 @@ type masterFlags struct {
 	hostname, workDir, config, logLevel string
 	logMessages                         bool
 	record                              string
+	domain, whitelist, minAllocatable   string
 	core                                core.Config
+	callsPerSecond                      int
 }
 
 func newMaster(std stdio) *cobra.Command {
@@ -52,9 +56,13 @@ Slaves, frameworks and commands find it at --ip:--port, where HTTP answers too:
 	f.DurationVar(&flags.core.AllocationInterval, "allocation_interval", allocator.DefaultInterval, "longest time between two allocations of resources")
 	f.DurationVar(&flags.core.OfferTimeout, "offer_timeout", 0, "how long an offer may wait for its answer before it is taken back (default: for ever)")
 	f.StringSliceVar(&flags.core.Unfair, "fair_sharing_excluded_resource_names", nil, "`NAMES` of resources, separated by commas, that do not count in shares, as gpus")
+	f.IntVar(&flags.callsPerSecond, "framework_calls_per_second", master.DefaultCallsPerSecond, "`NUMBER` of calls of one scheduler that are heard in a second; what is beyond waits (0: any number)")
 	f.DurationVar(&flags.core.SlaveTimeout, "slave_timeout", core.DefaultSlaveTimeout, "how long a slave may be away before its tasks count as unreachable")
 	f.DurationVar(&flags.core.SlaveReregisterTimeout, "slave_reregister_timeout", core.DefaultSlaveReregisterTimeout, "how long a new master waits for the slaves that it knows of")
-	f.StringVar(&flags.record, "record", "", "`FILE` to write all that happens to the master into, for 'stoa replay'; secrets included")
+	f.StringVar(&flags.minAllocatable, "min_allocatable_resources", defaultMinAllocatable, "`SETS` of resources, with | between them, of which an offer has at least one; empty: any offer is made")
+	f.StringVar(&flags.domain, "domain", "", domainUsage+": slaves of other regions are offered only to frameworks that are aware of regions")
+	f.StringVar(&flags.whitelist, "whitelist", "", "`FILE` with the hostnames of the slaves that may be offered, one a line; it is read again when it changes (default: all slaves)")
+	f.StringVar(&flags.record, "record", "", "`FILE` to write all that happens to the master into, for 'stoa replay'; secrets included. One that is there becomes FILE.1")
 	f.StringVar(&flags.config, "config", "", "`FILE` with values for these flags, in TOML")
 	f.StringVar(&flags.workDir, "work_dir", "", "directory of this master")
 	_ = f.MarkHidden("work_dir") // nothing is kept there yet but a log
@@ -72,6 +80,24 @@ func runMaster(command *cobra.Command, std stdio, flags *masterFlags) error {
 	}
 	if flags.core.OfferTimeout < 0 {
 		return usageError("--offer_timeout %v: it must not be below 0s", flags.core.OfferTimeout)
+	}
+	if flags.callsPerSecond < 0 {
+		return usageError("--framework_calls_per_second %d: it must not be below 0", flags.callsPerSecond)
+	}
+	if flags.callsPerSecond == 0 {
+		flags.callsPerSecond = -1 // as master.Config says it
+	}
+	domain, err := parseDomain(flags.domain)
+	if err != nil {
+		return err
+	}
+	if flags.core.MinAllocatable, err = parseMinAllocatable(flags.minAllocatable); err != nil {
+		return err
+	}
+	if flags.whitelist != "" {
+		if _, err := master.ReadWhitelist(flags.whitelist); err != nil {
+			return usageError("--%w", err)
+		}
 	}
 	log, err := newLogger(std.err, flags.logLevel)
 	if err != nil {
@@ -102,7 +128,7 @@ func runMaster(command *cobra.Command, std stdio, flags *masterFlags) error {
 	flags.core.Flags = shownFlags(command.Flags())
 	var record io.Writer
 	if flags.record != "" {
-		file, err := os.OpenFile(flags.record, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+		file, err := createRecording(flags.record)
 		if err != nil {
 			return fmt.Errorf("--record: %w", err)
 		}
@@ -112,6 +138,7 @@ func runMaster(command *cobra.Command, std stdio, flags *masterFlags) error {
 	published := &master.Published{}
 	d, err := startDaemon(nodeOptions{
 		role: wire.RoleMaster, advertise: address.String(), tls: security, mailboxLimit: master.MailboxLimit, log: log, logMessages: flags.logMessages,
+		verify: master.Verify,
 		handler: func(d *daemon) http.Handler {
 			return api.New(api.Options{Published: published, Stats: d.system.Stats, Collectors: []prometheus.Collector{d.metrics("stoa_master_")}})
 		},
@@ -122,7 +149,9 @@ func runMaster(command *cobra.Command, std stdio, flags *masterFlags) error {
 	ctx, stop := flags.watch(command.Context())
 	defer stop()
 	var ending atomic.Bool
-	d.spawn(master.Name, master.New(master.Config{Hostname: flags.hostname, Address: address, Core: flags.core, Published: published, Record: record}), &ending)
+	d.spawn(master.Name, master.New(master.Config{
+		Hostname: flags.hostname, Address: address, CallsPerSecond: flags.callsPerSecond, Core: flags.core, Published: published, Record: record, Domain: domain, Whitelist: flags.whitelist,
+	}), &ending)
 	d.serve(listener)
 	log.Info().Str("address", address.String()).Str("version", wire.Version).Int("pid", os.Getpid()).Msg("master is up")
 	err = d.wait(ctx)
@@ -130,6 +159,44 @@ func runMaster(command *cobra.Command, std stdio, flags *masterFlags) error {
 	d.close()
 	flags.remove(flags.workDir)
 	return err
+}
+
+// createRecording makes the file of a recording. The one of the life before is kept beside it: it may be that of a master whose
+// death somebody wants to look at.
+func createRecording(name string) (*os.File, error) {
+	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+		if err := os.Rename(name, name+".1"); err != nil {
+			return nil, err
+		}
+	}
+	return os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+}
+
+// defaultMinAllocatable is Mesos's default of min_allocatable_resources.
+const defaultMinAllocatable = "cpus:0.01|mem:32"
+
+// parseMinAllocatable reads sets of amounts: cpus:0.01|mem:32.
+func parseMinAllocatable(text string) ([]resource.Quantities, error) {
+	sets := []resource.Quantities{}
+	for part := range strings.SplitSeq(text, "|") {
+		if strings.TrimSpace(part) == "" && text == "" {
+			break
+		}
+		r, err := resource.Parse(part)
+		if err != nil {
+			return nil, usageError("--min_allocatable_resources %q: %w", text, err)
+		}
+		for x := range r.All() {
+			if x.Kind() != resource.KindScalar || x.Role() != resource.Unreserved {
+				return nil, usageError("--min_allocatable_resources %q: %q is no amount; for example %s", text, x, defaultMinAllocatable)
+			}
+		}
+		if r.IsEmpty() {
+			return nil, usageError("--min_allocatable_resources %q: there is a set without amounts; for example %s", text, defaultMinAllocatable)
+		}
+		sets = append(sets, r.Quantities())
+	}
+	return sets, nil
 }
 
 // shownFlags are a daemon's flags as GET_FLAGS shows them, sorted.

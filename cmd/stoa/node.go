@@ -11,7 +11,7 @@ import (
 )
 
 func newNode(std stdio) *cobra.Command {
-	return group("node", "The machines of a cluster", groupLook, newNodeList(std), newNodeShow(std),
+	return group("node", "The machines of a cluster", groupLook, newNodeList(std), newNodeShow(std), newNodeStats(std), newNodeDu(std), newNodeGC(std),
 		newNodeDrain(std), newNodeDeactivate(std), newNodeReactivate(std), newNodeGone(std))
 }
 

@@ -44,10 +44,11 @@ func (f *operatorFlags) findNode(ctx context.Context, name string) (*masterpb.Re
 func nodeChange(std stdio, use, short, example, done string, call func(*mesos.AgentID) (*masterpb.Call, error)) (*cobra.Command, *operatorFlags) {
 	flags := &operatorFlags{}
 	command := &cobra.Command{
-		Use:     use + " NODE",
-		Short:   short,
-		Example: example,
-		Args:    oneArg("slave's id, the end of it as in S0, or its hostname"),
+		Use:               use + " NODE",
+		Short:             short,
+		Example:           example,
+		Args:              oneArg("slave's id, the end of it as in S0, or its hostname"),
+		ValidArgsFunction: flags.completeNodes,
 		RunE: func(command *cobra.Command, args []string) error {
 			id, err := flags.nodeID(command.Context(), args[0])
 			if err != nil {
@@ -130,7 +131,8 @@ func newNodeShow(std stdio) *cobra.Command {
 		Short: "Show a slave and the tasks on it",
 		Example: `  stoa node show S0
   stoa node show --json node17.example.com`,
-		Args: oneArg("slave's id, the end of it as in S0, or its hostname"),
+		Args:              oneArg("slave's id, the end of it as in S0, or its hostname"),
+		ValidArgsFunction: flags.completeNodes,
 		RunE: func(command *cobra.Command, args []string) error {
 			slave, err := flags.findNode(command.Context(), args[0])
 			if err != nil {

@@ -31,6 +31,10 @@ func addMasterFlag(flags *pflag.FlagSet, master *string) {
 
 func (f *operatorFlags) add(flags *pflag.FlagSet) {
 	f.addMaster(flags)
+	f.addJSON(flags)
+}
+
+func (f *operatorFlags) addJSON(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.json, "json", false, "print JSON for programs")
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ func newWirePeer(p remote.Peer) *wire.Peer {
 // peer is a connection as --json shows it.
 type peer struct {
 	Node             string  `json:"node"`
-	Incarnation      uint64  `json:"incarnation"`
+	Incarnation      uint64  `json:"incarnation,string"` // more digits than other languages' numbers have
 	Role             string  `json:"role"`
 	Address          string  `json:"address"`
 	Dialled          bool    `json:"dialled"`
@@ -88,7 +89,7 @@ since it began. The same figures are in its /metrics.`,
 			if slave != "" {
 				address = slave
 			}
-			answer, err := flags.askPeers(command.Context(), address)
+			answer, err := flags.askPeers(command.Context(), address, slave != "")
 			if err != nil {
 				return err
 			}
@@ -100,14 +101,14 @@ since it began. The same figures are in its /metrics.`,
 	return withSettings(command)
 }
 
-func (f *operatorFlags) askPeers(ctx context.Context, address string) (*wire.Peers, error) {
+func (f *operatorFlags) askPeers(ctx context.Context, address string, ofSlave bool) (*wire.Peers, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	security, err := f.tls.client(wire.RoleOperator)
 	if err != nil {
 		return nil, err
 	}
-	daemon, err := client.Connect(client.Options{TLS: security}, address)
+	daemon, err := client.Connect(client.Options{TLS: security, Slave: ofSlave}, address)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +129,7 @@ func showPeers(out io.Writer, peers []*wire.Peer, asJSON bool) error {
 			QueuedMessages: p.GetQueuedMessages(), QueuedBytes: p.GetQueuedBytes(), RoundTripSeconds: roundTrip.Seconds(), LastError: p.GetLastError(),
 		})
 		rows = append(rows, []string{
-			p.GetAddress(), p.GetRole(), p.GetNode(), orDash(p.GetCertificate()), age(since, now),
+			p.GetAddress(), p.GetRole(), p.GetNode(), strconv.FormatUint(p.GetIncarnation(), 10), orDash(p.GetCertificate()), age(since, now),
 			fmt.Sprintf("%d/%d", p.GetSentMessages(), p.GetReceivedMessages()), fmt.Sprintf("%d/%d", p.GetSentBytes()>>10, p.GetReceivedBytes()>>10),
 			itoa(int(p.GetQueuedMessages())), shortDuration(roundTrip), orDash(strings.TrimSpace(p.GetLastError())),
 		})
@@ -136,7 +137,7 @@ func showPeers(out io.Writer, peers []*wire.Peer, asJSON bool) error {
 	if asJSON {
 		return printJSON(out, shown)
 	}
-	header := []string{"ADDRESS", "ROLE", "NODE", "CERTIFICATE", "AGE", "MESSAGES OUT/IN", "KB OUT/IN", "QUEUED", "ROUND TRIP", "LAST ERROR"}
+	header := []string{"ADDRESS", "ROLE", "NODE", "INCARNATION", "CERTIFICATE", "AGE", "MESSAGES OUT/IN", "KB OUT/IN", "QUEUED", "ROUND TRIP", "LAST ERROR"}
 	return table(out, header, rows)
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 func newRole(std stdio) *cobra.Command {
-	return group("role", "The roles that share a cluster", groupLook, newRoleList(std), newRoleTree(std))
+	return group("role", "The roles that share a cluster", groupLook, newRoleList(std), newRoleTree(std), newRolePlot(std))
 }
 
 // role is a role as --json shows it, with the names of Mesos's /roles.

@@ -16,7 +16,7 @@ import (
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
-// Exit codes of every command but run, which has those of the command it runs (see run.go).
+// Exit codes of every command but run and task exec, which have those of the command that they run (see run.go).
 const (
 	exitOK     = 0
 	exitFailed = 1 // the command was understood and failed
@@ -70,7 +70,7 @@ func execute(ctx context.Context, args []string, std stdio) int {
 	} else if isCobraUsage(err) {
 		code = exitUsage
 	}
-	if ran != nil && ran.Name() == "run" && (code == exitUsage || code == exitFailed) {
+	if ran != nil && (ran.Name() == "run" || ran.Name() == "exec") && (code == exitUsage || code == exitFailed) {
 		code = exitStoaFailed
 	}
 	fmt.Fprintf(std.err, "stoa: %s\n", strings.TrimSpace(err.Error()))
@@ -120,8 +120,8 @@ In flag names - and _ are the same.`,
 	)
 	for _, command := range []*cobra.Command{
 		newDemo(std), newLocal(std),
-		newRun(std), newHadoop(std), newHadoopTask(std),
-		newNode(std), newFramework(std), newTask(std), newRole(std), newExplain(std), newQuota(std), newWeight(std), newOffer(std), newOperator(std),
+		newRun(std), newHadoop(std), newHadoopTask(std), newHadoopExecutor(),
+		newNode(std), newFramework(std), newTask(std), newRole(std), newExplain(std), newTop(std), newQuota(std), newWeight(std), newMaintenance(std), newOffer(std), newReserve(std), newUnreserve(std), newVolume(std), newOperator(std),
 		newMaster(std), newSlave(std), newHost(std), newReplay(std), newTLS(std),
 	} {
 		root.AddCommand(command)

@@ -26,8 +26,13 @@ const exitStoaFailed = run.ExitFailed
 type runFlags struct {
 	options                     run.Options
 	env, volumes, rlimits, uris []string
+	constraints                 []string
+	offerConstraints            []string
+	minAllocatable              *string
+	refuseSeconds               *float64
 	tls                         tlsFlags
 	killGrace                   time.Duration
+	persistent                  string
 	json                        bool
 }
 
@@ -45,7 +50,11 @@ ended it; 126 not executable; 127 not found; 124 not placed within --placement_t
 --timeout; 125 Stoa itself failed; 130 Ctrl-C. --json names the reason.`,
 		Example: `  stoa run -- echo hello
   stoa run --cpus 0.5 --mem 64 --instances 3 -- sh -c 'echo $MESOS_TASK_ID; sleep 1'
+  stoa run --instances 3 --constraint rack:UNIQUE --constraint 'hostname:UNLIKE:db.*' -- ./server
   stoa run --uri https://example.org/tool,executable --uri /data/words.tar.gz,extract -- ./tool words
+  stoa run --instances 20 --role web/a --role web/b --offer_constraint 'ssd:EXISTS;rack:MATCHES:r[12]' -- ./server
+  stoa run --role db --persistent_volume data:data:100 -- sh -c 'date >> data/log; cat data/log'
+  stoa run --file ./count.py --file words.txt -- python3 count.py words.txt
   stoa run --json --env GREETING=hello --timeout 10s -- sh -c 'echo $GREETING'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -55,6 +64,12 @@ ended it; 126 not executable; 127 not found; 124 not placed within --placement_t
 		},
 		RunE: func(command *cobra.Command, args []string) error {
 			flags.options.Command = args
+			if !command.Flags().Changed("min_allocatable_resources") {
+				flags.minAllocatable = nil
+			}
+			if !command.Flags().Changed("refuse_seconds") {
+				flags.refuseSeconds = nil
+			}
 			return runRun(command.Context(), std, &flags)
 		},
 	}
@@ -72,10 +87,17 @@ ended it; 126 not executable; 127 not found; 124 not placed within --placement_t
 	f.BoolVar(&o.CFS, "cfs", false, "no more than --cpus, even where others are idle")
 	f.StringArrayVar(&flags.rlimits, "rlimit", nil, "`NAME=SOFT[:HARD]`, a limit of each process, as in nofile=1024 or core=unlimited; may be repeated")
 	f.StringArrayVar(&flags.volumes, "volume", nil, "`HOST:CONTAINER[:ro]`, a path of the slave's machine that the command sees; may be repeated")
+	f.StringVar(&flags.persistent, "persistent_volume", "", "`ID:CONTAINER_PATH:MB`, a persistent volume of --role that the command sees; it is made if there is none, and stays")
 	f.StringArrayVar(&flags.uris, "uri", nil, "`URL[,executable][,extract][,cache][,sha256=HEX][,output=NAME]`, a file that is fetched into the sandbox first: file, http or https; may be repeated")
+	f.StringArrayVar(&o.Files, "file", nil, "`PATH` of a file of this machine that is sent into the sandbox first, executable if it is that here; may be repeated")
 	f.StringArrayVar(&flags.env, "env", nil, "`KEY=VALUE` in the command's environment; may be repeated")
+	f.StringArrayVar(&flags.constraints, "constraint", nil, "`FIELD:OPERATOR[:VALUE]`, where instances may run, by attributes of slaves or hostname: UNIQUE, CLUSTER, GROUP_BY, LIKE, UNLIKE or MAX_PER; may be repeated")
+	f.StringArrayVar(&flags.offerConstraints, "offer_constraint", nil, "`FIELD:PREDICATE[:VALUE][;...]`, of which slaves the master makes offers at all: EXISTS, NOT_EXISTS, EQUALS, NOT_EQUALS, MATCHES or NOT_MATCHES, and all between ; must hold; of those that are repeated one must hold")
 	f.StringVar(&o.User, "user", "", "`USER` that the command runs as (default: yours)")
-	f.StringVar(&o.Role, "role", mesos.DefaultRole, "`ROLE` whose offers are used")
+	f.StringArrayVar(&o.Roles, "role", []string{mesos.DefaultRole}, "`ROLE` whose offers are used, as in web or web/shop; may be repeated")
+	flags.minAllocatable = f.String("min_allocatable_resources", "", "`SETS` of resources, with | between them, of which an offer has at least one, as in 'cpus:4;mem:1024|gpus:1'; empty: any offer is made (default: the master's)")
+	flags.refuseSeconds = f.Float64("refuse_seconds", 0, "for how many `SECONDS` what was declined, or was left by an instance, is not offered again (default: 5 for the former, 0 for the latter)")
+	f.DurationVar(&o.FailoverTimeout, "failover_timeout", 0, "how long instances outlive a connection to the master that has broken (default: not at all)")
 	f.DurationVar(&o.Timeout, "timeout", 0, "end an instance that has run so long (default: never)")
 	f.DurationVar(&flags.killGrace, "kill_grace", command.DefaultKillGrace, "time between SIGTERM and SIGKILL for an instance that is ended")
 	f.DurationVar(&o.PlacementTimeout, "placement_timeout", 0, "give up when an instance has waited so long for an offer (default: never)")
@@ -87,21 +109,8 @@ ended it; 126 not executable; 127 not found; 124 not placed within --placement_t
 
 func runRun(ctx context.Context, std stdio, flags *runFlags) error {
 	o := &flags.options
-	for name, value := range map[string]float64{"cpus": o.CPUs, "mem": o.Mem} {
-		if !(value > 0) {
-			return usageError("--%s %v: it must be more than 0", name, value)
-		}
-	}
-	if o.Instances < 1 {
-		return usageError("--instances %d: allowed are 1 to %d", o.Instances, run.MaxInstances)
-	}
-	for name, d := range map[string]time.Duration{"connect_timeout": o.ConnectTimeout, "reconnect_timeout": o.ReconnectTimeout} {
-		if d <= 0 {
-			return usageError("--%s %v: it must be longer than 0s", name, d)
-		}
-	}
-	if o.PIDs < 0 || flags.killGrace < 0 {
-		return usageError("--pids %d, --kill_grace %v: neither may be less than 0", o.PIDs, flags.killGrace)
+	if err := flags.checkNumbers(); err != nil {
+		return err
 	}
 	if flags.killGrace != command.DefaultKillGrace {
 		o.KillGrace = &flags.killGrace
@@ -111,6 +120,15 @@ func runRun(ctx context.Context, std stdio, flags *runFlags) error {
 		return err
 	}
 	if o.URIs, err = parseURIs(flags.uris); err != nil {
+		return err
+	}
+	if o.Constraints, err = parseConstraints(flags.constraints); err != nil {
+		return err
+	}
+	if err := flags.parseWants(); err != nil {
+		return err
+	}
+	if o.Volume, err = parsePersistentVolume(flags.persistent); err != nil {
 		return err
 	}
 	if o.Container, err = flags.container(); err != nil {
@@ -137,6 +155,19 @@ func runRun(ctx context.Context, std stdio, flags *runFlags) error {
 		return &exitError{code: result.ExitCode}
 	}
 	return nil
+}
+
+// parseConstraints reads --constraint FIELD:OPERATOR[:VALUE].
+func parseConstraints(entries []string) ([]scheduler.Constraint, error) {
+	var all []scheduler.Constraint
+	for _, entry := range entries {
+		c, err := scheduler.ParseConstraint(entry)
+		if err != nil {
+			return nil, usageError("--%w", err)
+		}
+		all = append(all, c)
+	}
+	return all, nil
 }
 
 // parseEnv reads --env KEY=VALUE, or KEY alone for what this process has.

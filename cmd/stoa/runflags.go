@@ -1,13 +1,17 @@
 package main
 
 import (
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stoa-project/stoa/frameworks/run"
+	"github.com/stoa-project/stoa/frameworks/scheduler"
 	"github.com/stoa-project/stoa/proto/mesos"
 )
 
@@ -53,6 +57,86 @@ func setURIOption(uri *mesos.CommandInfo_URI, text string) bool {
 	return true
 }
 
+// parseWants reads which offers are wanted, and how often.
+func (f *runFlags) parseWants() error {
+	o := &f.options
+	for i, role := range o.Roles {
+		if err := mesos.ValidateRole(role); err != nil {
+			return usageError("--%w", err)
+		}
+		if slices.Contains(o.Roles[:i], role) {
+			return usageError("--role %s is given twice", role)
+		}
+	}
+	for _, text := range f.offerConstraints {
+		group, err := scheduler.ParseOfferConstraint(text)
+		if err != nil {
+			return usageError("--offer_%w", err)
+		}
+		o.OfferConstraints = append(o.OfferConstraints, group)
+	}
+	if f.minAllocatable != nil {
+		var err error
+		if o.MinAllocatable, err = parseMinAllocatable(*f.minAllocatable); err != nil {
+			return err
+		}
+	}
+	if f.refuseSeconds != nil {
+		most := mesos.MaxRefuse.Seconds()
+		if s := *f.refuseSeconds; !(s >= 0 && s <= most) { // Not a number is neither.
+			return usageError("--refuse_seconds %s: allowed are 0 to %.0f, which is 365 days", strconv.FormatFloat(s, 'f', -1, 64), most)
+		}
+		refuse := time.Duration(*f.refuseSeconds * float64(time.Second))
+		o.Refuse = &refuse
+	}
+	return nil
+}
+
+// checkNumbers names the flag whose number makes no sense, in the order of --help.
+func (f *runFlags) checkNumbers() error {
+	o := &f.options
+	for _, amount := range []struct {
+		name      string
+		value     float64
+		mayBeZero bool
+	}{{"cpus", o.CPUs, false}, {"mem", o.Mem, false}, {"disk", o.Disk, true}} {
+		switch enough := amount.value > 0 || amount.mayBeZero && amount.value == 0; {
+		case !enough && amount.mayBeZero:
+			return usageError("--%s %v: it must be 0 or more", amount.name, amount.value)
+		case !enough:
+			return usageError("--%s %v: it must be more than 0", amount.name, amount.value)
+		case amount.value > math.MaxInt32:
+			return usageError("--%s %v: it must be at most %d", amount.name, amount.value, math.MaxInt32)
+		}
+	}
+	if o.Instances < 1 || o.Instances > run.MaxInstances {
+		return usageError("--instances %d: allowed are 1 to %d", o.Instances, run.MaxInstances)
+	}
+	if o.PIDs < 0 || o.PIDs > math.MaxInt32 {
+		return usageError("--pids %d: allowed are 1 to %d, or 0 for the slave's own limit", o.PIDs, math.MaxInt32)
+	}
+	for _, d := range []struct {
+		name      string
+		value     time.Duration
+		mayBeZero bool
+	}{
+		{"connect_timeout", o.ConnectTimeout, false},
+		{"reconnect_timeout", o.ReconnectTimeout, false},
+		{"timeout", o.Timeout, true},
+		{"placement_timeout", o.PlacementTimeout, true},
+		{"kill_grace", f.killGrace, true},
+		{"failover_timeout", o.FailoverTimeout, true},
+	} {
+		switch {
+		case d.value < 0 && d.mayBeZero:
+			return usageError("--%s %v: it must not be negative", d.name, d.value)
+		case d.value <= 0 && !d.mayBeZero:
+			return usageError("--%s %v: it must be longer than 0s", d.name, d.value)
+		}
+	}
+	return nil
+}
+
 // container is what --volume and --rlimit ask for; nil if that is nothing.
 func (f *runFlags) container() (*mesos.ContainerInfo, error) {
 	container := &mesos.ContainerInfo{Type: mesos.ContainerInfo_MESOS.Enum()}
@@ -96,6 +180,25 @@ func parseVolume(text string) (*mesos.Volume, error) {
 		return nil, usageError("--volume %q: %q leaves the sandbox", text, inside)
 	}
 	return &mesos.Volume{Mode: mode.Enum(), HostPath: &host, ContainerPath: &inside}, nil
+}
+
+// parsePersistentVolume reads --persistent_volume ID:CONTAINER_PATH:MB; nil if there is none.
+func parsePersistentVolume(text string) (*run.Volume, error) {
+	if text == "" {
+		return nil, nil
+	}
+	parts := strings.Split(text, ":")
+	if len(parts) != 3 || parts[0] == "" || parts[1] == "" {
+		return nil, usageError("--persistent_volume %q is not ID:CONTAINER_PATH:MB; for example data:/var/lib/data:512", text)
+	}
+	if !filepath.IsAbs(parts[1]) && !filepath.IsLocal(parts[1]) {
+		return nil, usageError("--persistent_volume %q: %q leaves the sandbox", text, parts[1])
+	}
+	size, err := strconv.ParseFloat(parts[2], 64)
+	if err != nil || !(size > 0) {
+		return nil, usageError("--persistent_volume %q: %q is not a size in MB above 0", text, parts[2])
+	}
+	return &run.Volume{ID: parts[0], Path: parts[1], MB: size}, nil
 }
 
 // parseRlimit reads --rlimit NAME=SOFT[:HARD].

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
@@ -46,8 +48,11 @@ func (f *tlsFlags) security(role actor.Role, log zerolog.Logger) (*remote.TLS, e
 		return nil, usageError("--tls_ca, --tls_cert, --tls_key: %w", err)
 	}
 	made := &remote.TLS{Config: files.Config, Roles: identity.Roles}
-	if err := f.checkRole(files, role); err != nil {
-		return nil, err
+	if err := f.check(files, role, time.Now()); err != nil {
+		if role == wire.RoleMaster {
+			return nil, err // Nobody could connect.
+		}
+		log.Warn().Err(err).Msg("this certificate will be refused") // by the peer, in words that both sides log
 	}
 	if role == wire.RoleSlave {
 		made.Exempt = []actor.Role{wire.RoleHost, wire.RoleExecutor}
@@ -55,7 +60,15 @@ func (f *tlsFlags) security(role actor.Role, log zerolog.Logger) (*remote.TLS, e
 	return made, nil
 }
 
-// checkRole says at the start what every peer would say: this certificate is for something else.
+// check says what every peer will say of a certificate: that it is for something else, or not good now.
+func (f *tlsFlags) check(files *identity.Files, role actor.Role, now time.Time) error {
+	if err := f.checkRole(files, role); err != nil {
+		return err
+	}
+	return f.checkTime(files.Certificate(), now)
+}
+
+// checkRole says that a certificate is for something else.
 func (f *tlsFlags) checkRole(files *identity.Files, role actor.Role) error {
 	roles, err := identity.Roles(files.Certificate())
 	if err != nil {
@@ -70,6 +83,19 @@ func (f *tlsFlags) checkRole(files *identity.Files, role actor.Role) error {
 	}
 	return usageError("--tls_cert %s is for the role %s; this takes one for the role %s: make it with 'stoa tls cert create --role %s'",
 		f.cert, strings.Join(names, " and "), role, role)
+}
+
+// checkTime says that a certificate is not good now.
+func (f *tlsFlags) checkTime(certificate *x509.Certificate, now time.Time) error {
+	first, last := certificate.NotBefore.UTC(), certificate.NotAfter.UTC()
+	switch {
+	case now.After(last):
+		return usageError("--tls_cert %s has expired: it was good until %s; make a new one with 'stoa tls cert create --force'", f.cert, last.Format(time.RFC3339))
+	case now.Before(first):
+		return usageError("--tls_cert %s is not yet valid: it is good from %s, and it is %s by this machine's clock", f.cert,
+			first.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	return nil
 }
 
 // client secures the connection of a command that does not listen.

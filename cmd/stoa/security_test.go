@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -141,17 +143,38 @@ func TestCertificatesAreMadeByTwoCommandsAndWrongOnesAreNamedAtTheStart(t *testi
 		{"a role that there is not", []string{"tls", "cert", "create", "--dir", dir, "--role", "king", "--name", "k"}, exitUsage, "allowed are master, slave, framework, operator"},
 		{"a host's certificate", []string{"tls", "cert", "create", "--dir", dir, "--role", "host", "--name", "h"}, exitUsage, `--role "host"`},
 		{"no authority", []string{"tls", "cert", "create", "--dir", t.TempDir(), "--role", "master", "--name", "m"}, exitFailed, "stoa tls ca create"},
-		{"an address of an operator", []string{"tls", "cert", "create", "--dir", dir, "--role", "operator", "--name", "o", "--ip", "::1"}, exitUsage, "nobody reaches"},
 		{"a name for an address", []string{"tls", "cert", "create", "--dir", dir, "--role", "master", "--name", "m2", "--ip", "m2"}, exitUsage, "--host"},
 		{"a path as name", []string{"tls", "cert", "create", "--dir", dir, "--role", "master", "--name", "../m2"}, exitUsage, `"../m2"`},
 		{"one flag of three", []string{"node", "list", "--tls_ca", filepath.Join(dir, "ca.pem")}, exitUsage, "--tls_cert is missing"},
 		{"a framework's certificate for a master", append([]string{"master", "--port", "0"}, flags("bob")...), exitUsage, "is for the role framework; this takes one for the role master"},
-		{"a framework's certificate for an operator", append([]string{"node", "list"}, flags("bob")...), exitUsage, "--role operator"},
+		{"nobody at a slave's address", []string{"operator", "peers", "--slave", "127.0.0.1:1"}, exitFailed, "no slave at 127.0.0.1:1 (connection refused); start one with 'stoa slave'"},
+		{"a slave's address that is none", []string{"operator", "peers", "--slave", "here"}, exitFailed, `slave address "here" is not HOST:PORT`},
 		{"a certificate that is none", []string{"node", "list", "--tls_ca", filepath.Join(dir, "bad.pem"), "--tls_cert", "x", "--tls_key", "x"}, exitUsage, "--tls_"},
 	} {
 		code, _, errs := runLine(t, c.args...)
 		if code != c.code || !strings.Contains(errs, c.want) || strings.Count(strings.TrimSpace(errs), "\n") > 1 {
 			t.Errorf("%s: exit code %d, expected %d with %q:\n%s", c.name, code, c.code, c.want, errs)
+		}
+	}
+}
+
+func TestACertificateThatIsNotGoodNowIsNamedAtTheStart(t *testing.T) {
+	first := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	last := first.AddDate(1, 0, 0)
+	f := tlsFlags{cert: "ann.pem"}
+	for _, c := range []struct {
+		name string
+		now  time.Time
+		want string // "": it is good
+	}{
+		{"before", first.Add(-time.Second), "ann.pem is not yet valid: it is good from 2026-01-01T00:00:00Z, and it is 2025-12-31T23:59:59Z"},
+		{"from its first second", first, ""},
+		{"to its last", last, ""},
+		{"after", last.Add(time.Second), "ann.pem has expired: it was good until 2027-01-01T00:00:00Z; make a new one"},
+	} {
+		err := f.checkTime(&x509.Certificate{NotBefore: first, NotAfter: last}, c.now)
+		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -77,6 +78,12 @@ func flagError(_ *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
 	if errors.As(err, &invalid) {
 		err = badValue(invalid.GetFlag(), invalid.GetValue())
+	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && strings.HasPrefix(unknown.GetSpecifiedShortnames(), unknown.GetSpecifiedName()) {
+		if _, bad := strconv.ParseFloat("-"+unknown.GetSpecifiedShortnames(), 64); bad == nil {
+			err = fmt.Errorf("-%s: no number below 0 is possible here", unknown.GetSpecifiedShortnames())
+		}
 	}
 	return usageError("%w", err)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/stoa-project/stoa/proto/wire"
 	"github.com/stoa-project/stoa/slave"
 	"github.com/stoa-project/stoa/slave/api"
+	"github.com/stoa-project/stoa/slave/checkpoint"
 	"github.com/stoa-project/stoa/slave/core"
 	"github.com/stoa-project/stoa/slave/fetcher"
 	"github.com/stoa-project/stoa/slave/host"
@@ -44,13 +45,14 @@ const (
 type slaveFlags struct {
 	inherited
 	exposure
-	fetcherCA                                                                     string
-	logMaxSize, logMaxFiles                                                       int
-	fetcherCache                                                                  int64
-	tls                                                                           tlsFlags
-	master, workDir, hostname, resources, attributes, isolation, config, logLevel string
-	switchUser, cfs, logMessages                                                  bool
-	firstContact, registration, grace, gcDelay                                    time.Duration
+	fetcherCA                                                                             string
+	logMaxSize, logMaxFiles                                                               int
+	fetcherCache                                                                          int64
+	tls                                                                                   tlsFlags
+	master, workDir, hostname, resources, attributes, domain, isolation, config, logLevel string
+	switchUser, cfs, logMessages                                                          bool
+	firstContact, registration, grace, gcDelay, diskWatch                                 time.Duration
+	gcHeadroom                                                                            float64
 }
 
 func newSlave(std stdio) *cobra.Command {
@@ -75,13 +77,16 @@ tasks in containers. What tasks write is served over HTTP at --ip:--port.`,
 	f.StringVar(&flags.hostname, "hostname", "", "`NAME` that others are shown (default: the address)")
 	f.StringVar(&flags.resources, "resources", "", "what is offered, such as `'cpus:4;mem:4096'`; what is not named is all that the machine has")
 	f.StringVar(&flags.attributes, "attributes", "", "what frameworks can choose by, such as `'rack:a;zone:eu'`")
+	f.StringVar(&flags.domain, "domain", "", domainUsage+"; the master must have one too")
 	f.StringVar(&flags.isolation, "isolation", "", "how tasks are isolated: libcontainer or process (default: libcontainer where it works)")
 	f.BoolVar(&flags.switchUser, "switch_user", os.Geteuid() == 0, "run tasks as the user that they ask for; takes root")
 	f.BoolVar(&flags.cfs, "cgroups_enable_cfs", false, "tasks get no more than their cpus, even when others are idle")
 	f.DurationVar(&flags.firstContact, "connect_timeout", slaveFirstContact, "how long a new slave looks for its master; 0s for ever")
 	f.DurationVar(&flags.registration, "executor_registration_timeout", core.DefaultExecutorRegistrationTimeout, "how long an executor may take to register")
 	f.DurationVar(&flags.grace, "executor_shutdown_grace_period", core.DefaultExecutorShutdownGrace, "how long an executor may take to end")
-	f.DurationVar(&flags.gcDelay, "gc_delay", core.DefaultGCDelay, "how long sandboxes are kept")
+	f.DurationVar(&flags.gcDelay, "gc_delay", core.DefaultGCDelay, "how long sandboxes are kept, if the disk is empty")
+	f.Float64Var(&flags.gcHeadroom, "gc_disk_headroom", core.DefaultGCDiskHeadroom, "part of the disk, 0 to 1, that sandboxes should leave free; they are kept for gc_delay * (1 - gc_disk_headroom - what is in use)")
+	f.DurationVar(&flags.diskWatch, "disk_watch_interval", core.DefaultDiskWatchInterval, "how often it is looked how full the disk is")
 	f.IntVar(&flags.logMaxSize, "log_max_size", 0, "rotate stdout and stderr of a task at this size, in `MB`; 0: never")
 	f.IntVar(&flags.logMaxFiles, "log_max_files", host.DefaultLogFiles, "how many rotated files of each are kept")
 	f.Int64Var(&flags.fetcherCache, "fetcher_cache_size", fetcher.DefaultCacheBytes>>20, "how much is kept of what tasks fetch with cache, in `MB`; 0: nothing")
@@ -141,23 +146,30 @@ func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := flags.checkLogs(); err != nil {
+	if err := errors.Join(flags.checkLogs(), flags.checkGC()); err != nil {
 		return err
 	}
 	fetch, err := flags.fetcher(hide)
 	if err != nil {
 		return err
 	}
+	secret, err := checkpoint.SlaveSecret(flags.workDir)
+	if err != nil {
+		return err
+	}
 	s := slave.New(slave.Config{
+		Secret:  secret,
 		Fetcher: fetch, LogMaxBytes: int64(flags.logMaxSize) << 20, LogMaxFiles: flags.logMaxFiles,
 		Hide: hide, CFS: flags.cfs, Near: near(listener), Authority: authority,
 		Master: flags.master, Info: info, IP: address.Addr().String(), WorkDir: flags.workDir, Isolation: flags.isolation,
 		StartHost:  func(spec slave.HostSpec) (slave.Process, error) { return startHost(spec, flags) },
 		SwitchUser: flags.switchUser, FirstContact: flags.firstContact,
-		ExecutorRegistrationTimeout: flags.registration, ExecutorShutdownGrace: flags.grace, GCDelay: flags.gcDelay,
+		ExecutorRegistrationTimeout: flags.registration, ExecutorShutdownGrace: flags.grace,
+		GCDelay: flags.gcDelay, GCDiskHeadroom: flags.gcHeadroom, DiskWatchInterval: flags.diskWatch,
+		Passed: passed("slave"),
 	})
 	d, err := startDaemon(nodeOptions{
-		role: wire.RoleSlave, advertise: address.String(), tls: security, log: log, logMessages: flags.logMessages, verify: s.Secrets().Verify,
+		role: wire.RoleSlave, advertise: address.String(), tls: security, log: log, logMessages: flags.logMessages, verify: s.Secrets().Verify, credential: secret,
 		handler: func(d *daemon) http.Handler {
 			return api.New(api.Options{View: s.View, WorkDir: s.WorkDir(), Version: s.Version(), Collectors: []prometheus.Collector{d.metrics("stoa_slave_")}})
 		},
@@ -170,6 +182,9 @@ func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
 	d.serve(listener)
 	pid := d.system.Spawn(slave.Name, s.Produce)
 	log.Info().Str("address", address.String()).Str("version", wire.Version).Str("isolation", flags.isolation).Int("pid", os.Getpid()).Msg("slave is up")
+	if !flags.switchUser {
+		log.Info().Msg("tasks run as this slave's user, whichever they ask for")
+	}
 	err = superviseSlave(ctx, d, s, pid)
 	d.close()
 	flags.remove(flags.workDir)
@@ -179,7 +194,9 @@ func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
 // hide lists the files that were given to this daemon: they are none of its tasks' business.
 func (f *slaveFlags) hide() ([]string, error) {
 	var hidden []string
-	for _, flag := range []struct{ name, file string }{{"config", f.config}, {"tls_key", f.tls.key}} {
+	for _, flag := range []struct{ name, file string }{
+		{"config", f.config}, {"tls_key", f.tls.key}, {"tls_cert", f.tls.cert}, {"tls_ca", f.tls.ca}, {"fetcher_ca_file", f.fetcherCA},
+	} {
 		if flag.file == "" {
 			continue
 		}
@@ -205,12 +222,27 @@ func (f *slaveFlags) checkLogs() error {
 	return nil
 }
 
+func (f *slaveFlags) checkGC() error {
+	switch {
+	case !(f.gcHeadroom >= 0 && f.gcHeadroom <= 1):
+		return usageError("--gc_disk_headroom %v: allowed are 0 to 1", f.gcHeadroom)
+	case f.gcDelay <= 0:
+		return usageError("--gc_delay %v: it must be more than 0s", f.gcDelay)
+	case f.diskWatch < time.Second:
+		return usageError("--disk_watch_interval %v: it must be at least 1s", f.diskWatch)
+	}
+	return nil
+}
+
 // fetcher makes what fetches tasks' files.
 func (f *slaveFlags) fetcher(hide []string) (*fetcher.Fetcher, error) {
 	if f.fetcherCache < 0 || f.fetcherCache > maxFetcherCache {
 		return nil, usageError("--fetcher_cache_size %d: allowed are 0 to %d", f.fetcherCache, maxFetcherCache)
 	}
 	options := slave.FetcherOptions(f.workDir, hide)
+	if err := os.RemoveAll(options.Directory); err != nil {
+		return nil, fmt.Errorf("remove what an earlier slave has fetched: %w", err)
+	}
 	if options.CacheBytes = f.fetcherCache << 20; options.CacheBytes == 0 {
 		options.CacheBytes = -1
 	}
@@ -292,7 +324,11 @@ func (f *slaveFlags) describe() (*mesos.AgentInfo, error) {
 	if err != nil {
 		return nil, usageError("--attributes: %w", err)
 	}
-	return &mesos.AgentInfo{Hostname: proto.String(f.hostname), Resources: resources, Attributes: attributes}, nil
+	domain, err := parseDomain(f.domain)
+	if err != nil {
+		return nil, err
+	}
+	return &mesos.AgentInfo{Hostname: proto.String(f.hostname), Resources: resources, Attributes: attributes, Domain: domain}, nil
 }
 
 // hostProcess is a host that this slave started.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -58,6 +59,14 @@ func plural(n int, thing string) string {
 func orDash(text string) string {
 	if text == "" {
 		return "-"
+	}
+	return text
+}
+
+// printable is a text that others have chosen, so that it can do nothing to a terminal.
+func printable(text string) string {
+	if quoted := strconv.Quote(text); quoted != `"`+text+`"` {
+		return quoted
 	}
 	return text
 }

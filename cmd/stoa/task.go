@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,7 +15,8 @@ import (
 )
 
 func newTask(std stdio) *cobra.Command {
-	return group("task", "The tasks of a cluster", groupLook, newTaskList(std), newTaskLogs(std), newTaskKill(std))
+	return group("task", "The tasks of a cluster", groupLook, newTaskList(std), newTaskLogs(std), newTaskAttach(std), newTaskExec(std),
+		newTaskLs(std), newTaskCat(std), newTaskDownload(std), newTaskStats(std), newTaskKill(std))
 }
 
 // task is a task as --json shows it, with the names of Mesos's /tasks.
@@ -80,7 +82,7 @@ func (t *task) row() []string {
 	since, message := "-", ""
 	if n := len(t.Statuses); n > 0 {
 		since = age(unixSeconds(t.Statuses[n-1].Timestamp), time.Now())
-		message = t.Statuses[n-1].Message
+		message = t.Statuses[n-1].told()
 	}
 	return []string{t.ID, t.Name, shortState(t.State), t.SlaveID, t.Resources.number("cpus"), t.Resources.number("mem"), since, orDash(message)}
 }
@@ -141,7 +143,8 @@ func newTaskKill(std stdio) *cobra.Command {
 		Short: "End a task; its framework is told",
 		Example: `  stoa task kill sleep-0
   stoa task kill --framework 5f1c9a40-0003 sleep-0`,
-		Args: oneArg("task's id"),
+		Args:              oneArg("task's id"),
+		ValidArgsFunction: flags.completeRunning,
 		RunE: func(command *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(command.Context(), connectTimeout)
 			defer cancel()
@@ -195,13 +198,16 @@ func findTask(ctx context.Context, master *client.Client, id, frameworkID string
 		return found[0], nil
 	case 0:
 		if all {
-			return nil, fmt.Errorf("no task %q; 'stoa task list --all' shows those that the master remembers", id)
+			return nil, fmt.Errorf("%w %q; 'stoa task list --all' shows those that the master remembers", errUnknownTask, id)
 		}
-		return nil, fmt.Errorf("no task %q runs; 'stoa task list' shows those that do", id)
+		return nil, fmt.Errorf("%w %q runs; 'stoa task list' shows those that do", errUnknownTask, id)
 	default:
 		return nil, fmt.Errorf("%q can be %d tasks: %s; give a whole id, and --framework if several frameworks have it", id, len(found), taskNames(found))
 	}
 }
+
+// errUnknownTask is wrapped by findTask's error if there is no such task.
+var errUnknownTask = errors.New("no task")
 
 // maxNamedTasks is how many tasks an error names.
 const maxNamedTasks = 5

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -19,37 +20,31 @@ import (
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
-// followInterval is how often `task logs -f` asks whether the task has ended.
-const followInterval = time.Second
+const (
+	// followInterval is how often `task logs -f` asks whether the task has ended.
+	followInterval = time.Second
+	// followPatience is how long the master may not know the task: one that was restarted learns of it from its slave.
+	followPatience = 15 * time.Second
+)
 
 func newTaskLogs(std stdio) *cobra.Command {
-	var flags operatorFlags
-	var frameworkID string
+	var flags taskFlags
 	var follow, stderr bool
 	command := &cobra.Command{
 		Use:   "logs ID",
 		Short: "Show what a task has written",
 		Example: `  stoa task logs hello-0
   stoa task logs -f --stderr hello-0`,
-		Args: oneArg("task's id"),
+		Args:              oneArg("task's id"),
+		ValidArgsFunction: flags.completeTasks,
 		RunE: func(command *cobra.Command, args []string) error {
 			ctx := command.Context()
-			dialled, cancel := context.WithTimeout(ctx, connectTimeout)
-			defer cancel()
-			master, err := flags.dial(dialled)
+			found, err := flags.find(ctx, args[0], true)
 			if err != nil {
 				return err
 			}
-			defer master.Close()
-			found, err := findTask(dialled, master, args[0], frameworkID, true)
-			if err != nil {
-				return err
-			}
-			place, err := sandboxOf(dialled, master, found)
-			if err != nil {
-				return err
-			}
-			files, err := flags.sandboxes(&place)
+			defer found.master.Close()
+			place, files, err := flags.sandbox(found)
 			if err != nil {
 				return err
 			}
@@ -57,29 +52,26 @@ func newTaskLogs(std stdio) *cobra.Command {
 			if stderr {
 				file = "stderr"
 			}
+			ended := make(chan struct{})
 			if follow {
-				ended := make(chan struct{})
-				go watchEnd(ctx, master, found, ended)
-				_, err = files.Follow(ctx, std.out, place, file, ended)
+				go watchEnd(ctx, std.err, found.master, found.task, ended)
 			} else {
-				ended := make(chan struct{})
 				close(ended) // what is there now, predecessors first
-				_, err = files.Follow(ctx, std.out, place, file, ended)
 			}
+			_, err = files.Follow(ctx, std.out, place, file, ended)
 			if ctx.Err() != nil {
 				return &exitError{code: exitInterrupted}
 			}
 			if errors.Is(err, sandbox.ErrNotFound) {
-				return fmt.Errorf("task %s has no %s: it has not run yet, or its sandbox has been removed", found.GetTaskId().GetValue(), file)
+				return fmt.Errorf("task %s has no %s: it has not run yet, or its sandbox has been removed", found.task.GetTaskId().GetValue(), file)
 			}
 			return err
 		},
 	}
 	f := command.Flags()
-	flags.addMaster(f)
+	flags.addTask(f)
 	f.BoolVarP(&follow, "follow", "f", false, "go on until the task has ended")
 	f.BoolVar(&stderr, "stderr", false, "standard error instead of standard output")
-	f.StringVar(&frameworkID, "framework", "", "`ID` of the task's framework, where several have such a task")
 	return withSettings(command)
 }
 
@@ -91,28 +83,6 @@ func (f *operatorFlags) sandboxes(place *sandbox.Place) (sandbox.Client, error) 
 	}
 	place.Slave = "https" + strings.TrimPrefix(place.Slave, "http")
 	return sandbox.Client{HTTP: &http.Client{Transport: &http.Transport{DialTLSContext: security.DialHTTP, DisableCompression: true}}}, nil
-}
-
-// sandboxOf finds where a task's output is served.
-func sandboxOf(ctx context.Context, master *client.Client, t *mesos.Task) (sandbox.Place, error) {
-	answer, err := master.Call(ctx, &masterpb.Call{Type: masterpb.Call_GET_AGENTS.Enum()})
-	if err != nil {
-		return sandbox.Place{}, err
-	}
-	executor := t.GetExecutorId().GetValue()
-	if executor == "" {
-		executor = t.GetTaskId().GetValue() // a command task's executor has its name
-	}
-	for _, slave := range answer.GetGetAgents().GetAgents() {
-		if slave.GetAgentInfo().GetId().GetValue() == t.GetAgentId().GetValue() {
-			return sandbox.Place{
-				Slave:   "http://" + slaveAddress(slave),
-				SlaveID: t.GetAgentId().GetValue(), FrameworkID: t.GetFrameworkId().GetValue(),
-				ExecutorID: executor, ContainerID: containerOf(t),
-			}, nil
-		}
-	}
-	return sandbox.Place{}, fmt.Errorf("slave %s of task %s has gone, and what the task wrote with it", t.GetAgentId().GetValue(), t.GetTaskId().GetValue())
 }
 
 func containerOf(t *mesos.Task) string {
@@ -134,13 +104,29 @@ func slaveAddress(slave *masterpb.Response_GetAgents_Agent) string {
 	return net.JoinHostPort(info.GetHostname(), strconv.Itoa(int(info.GetPort())))
 }
 
-// watchEnd closes ended when the task does not run any more, or nobody knows it.
-func watchEnd(ctx context.Context, master *client.Client, t *mesos.Task, ended chan<- struct{}) {
+// watchEnd closes ended when the task does not run any more, or nobody knows it. While there is no master it says so, once, and
+// goes on.
+func watchEnd(ctx context.Context, notes io.Writer, master *client.Client, t *mesos.Task, ended chan<- struct{}) {
 	defer close(ended)
+	var unknownSince time.Time
+	away := false
 	for {
 		found, err := findTask(ctx, master, t.GetTaskId().GetValue(), t.GetFrameworkId().GetValue(), true)
-		if err != nil || mesos.IsTerminal(found.GetState()) {
+		switch {
+		case ctx.Err() != nil || err == nil && mesos.IsTerminal(found.GetState()):
 			return
+		case err == nil:
+			unknownSince, away = time.Time{}, false
+		case errors.Is(err, errUnknownTask):
+			away = false
+			if unknownSince.IsZero() {
+				unknownSince = time.Now()
+			} else if time.Since(unknownSince) > followPatience {
+				return
+			}
+		case !away:
+			away = true
+			fmt.Fprintf(notes, "stoa: %v; the task is followed all the same\n", err)
 		}
 		select {
 		case <-time.After(followInterval):

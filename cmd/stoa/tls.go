@@ -145,9 +145,7 @@ func (f *certFlags) node() (identity.Node, error) {
 		node.Roles = append(node.Roles, actor.Role(role))
 		node.Serves = node.Serves || role == wire.RoleMaster || role == wire.RoleSlave
 	}
-	if !node.Serves && len(f.ips)+len(f.hosts) > 0 {
-		return node, usageError("--ip and --host: nobody reaches a %s; they are for masters and slaves", strings.Join(f.roles, " or "))
-	}
+	node.Serves = node.Serves || len(f.ips)+len(f.hosts) > 0 // a framework may listen too: Hadoop's JobTracker does
 	for _, text := range f.ips {
 		ip := net.ParseIP(text)
 		if ip == nil {

@@ -35,12 +35,22 @@ func New(launch *wire.LaunchExecutor, slave, host actor.PID) func() actor.Actor 
 	}
 }
 
+// Without is New where some limits are not enforced, by their names: each task is told so when it runs.
+func Without(limits ...string) func(launch *wire.LaunchExecutor, slave, host actor.PID) func() actor.Actor {
+	return func(launch *wire.LaunchExecutor, slave, host actor.PID) func() actor.Actor {
+		return func() actor.Actor {
+			return &shell{launch: launch, host: host, slave: session.New(slave), without: limits}
+		}
+	}
+}
+
 // shell is the actor around a commandCore.
 type shell struct {
-	launch *wire.LaunchExecutor
-	host   actor.PID
-	slave  session.Slave
-	core   *commandCore
+	without []string
+	launch  *wire.LaunchExecutor
+	host    actor.PID
+	slave   session.Slave
+	core    *commandCore
 
 	timer    actor.Timer
 	deadline time.Time // for which timer is set
@@ -82,6 +92,7 @@ func (s *shell) start(ctx actor.Context) {
 	}
 	config.Incarnation = rand.Uint64()
 	s.core = newCore(s.launch, config)
+	s.core.without = s.without
 	s.step(ctx, core.Start{})
 }
 

@@ -63,7 +63,8 @@ type commandCore struct {
 	intent intent
 	task   *mesos.TaskInfo
 
-	stopped bool // the executor's core was told that there is nothing more to do
+	without []string // limits that are not enforced
+	stopped bool     // the executor's core was told that there is nothing more to do
 
 	killedAt time.Time // when the first SIGTERM was sent
 	killBy   time.Time // when SIGKILL follows; zero: no kill is under way, or SIGKILL was sent
@@ -168,7 +169,7 @@ func (c *commandCore) launched(now time.Time, task *mesos.TaskInfo) {
 		c.finish(now, &mesos.TaskStatus{
 			State:   mesos.TaskState_TASK_FAILED.Enum(),
 			Reason:  mesos.TaskStatus_REASON_TASK_INVALID.Enum(),
-			Message: &what, Labels: labels(LabelCause, CauseInvalid),
+			Message: &what, Labels: mesos.MakeLabels(mesos.LabelCause, mesos.CauseInvalid),
 		})
 		return
 	}
@@ -212,12 +213,12 @@ func unsupported(task *mesos.TaskInfo) string {
 // askedPIDs is the limit of processes that a task asks for by its label; 0 is none.
 func askedPIDs(task *mesos.TaskInfo) (uint32, error) {
 	for _, label := range task.GetLabels().GetLabels() {
-		if label.GetKey() != LabelPIDs {
+		if label.GetKey() != mesos.LabelPIDs {
 			continue
 		}
 		n, err := strconv.ParseUint(label.GetValue(), 10, 31)
 		if err != nil || n == 0 {
-			return 0, fmt.Errorf("label %s %q: it must be a number from 1 to %d", LabelPIDs, label.GetValue(), math.MaxInt32)
+			return 0, fmt.Errorf("label %s %q: it must be a number from 1 to %d", mesos.LabelPIDs, label.GetValue(), math.MaxInt32)
 		}
 		return uint32(n), nil
 	}
@@ -247,7 +248,12 @@ func (c *commandCore) started(now time.Time) {
 	if c.intent != none {
 		return // it is being killed already: RUNNING would come after KILLING
 	}
-	c.tell(now, &mesos.TaskStatus{TaskId: c.task.GetTaskId(), State: mesos.TaskState_TASK_RUNNING.Enum()})
+	status := &mesos.TaskStatus{TaskId: c.task.GetTaskId(), State: mesos.TaskState_TASK_RUNNING.Enum()}
+	if len(c.without) > 0 {
+		status.Labels = mesos.MakeLabels(mesos.LabelNotEnforced, strings.Join(c.without, " "))
+		status.Message = proto.String("limits are not enforced of " + strings.Join(c.without, ", "))
+	}
+	c.tell(now, status)
 	if allowed := c.task.GetMaxCompletionTime(); allowed != nil {
 		c.expires = now.Add(max(0, time.Duration(allowed.GetNanoseconds())))
 	}

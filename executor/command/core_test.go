@@ -166,6 +166,20 @@ func TestATaskRunsAndItsExecutorEndsWithTheLastAcknowledgement(t *testing.T) {
 	p.expect("nothing follows", p.kill(nil))
 }
 
+func TestATaskIsToldWhichOfItsLimitsAreNotEnforced(t *testing.T) {
+	p := newPlay(t)
+	p.running(nil)
+	if s := p.last(); s.GetLabels() != nil || s.GetMessage() != "" {
+		t.Errorf("with all of them enforced: %v", s)
+	}
+	p = newPlay(t)
+	p.core.without = []string{"cpus", "mem", "pids"}
+	p.running(nil)
+	if s := p.last(); mesos.LabelOf(s.GetLabels(), mesos.LabelNotEnforced) != "cpus mem pids" || s.GetMessage() != "limits are not enforced of cpus, mem, pids" {
+		t.Errorf("got %v", s)
+	}
+}
+
 func TestTheContainerIsWhatTheTaskAsksFor(t *testing.T) {
 	p := newPlay(t)
 	p.running(nil)
@@ -185,7 +199,9 @@ func TestTheContainerIsWhatTheTaskAsksFor(t *testing.T) {
 func TestLimitsGoToTheContainer(t *testing.T) {
 	p := newPlay(t)
 	limits := map[string]*mesos.Value_Scalar{"cpus": {Value: proto.Float64(2)}}
-	p.running(func(task *mesos.TaskInfo) { task.Limits, task.Labels = limits, labels("other", "x", LabelPIDs, "7") })
+	p.running(func(task *mesos.TaskInfo) {
+		task.Limits, task.Labels = limits, mesos.MakeLabels("other", "x", mesos.LabelPIDs, "7")
+	})
 	if got := p.start.GetPids(); got != 7 {
 		t.Errorf("%d processes, want 7", got)
 	}
@@ -346,8 +362,8 @@ func TestWhatTheExecutorCanNotDoIsRefused(t *testing.T) {
 		"health_check": func(task *mesos.TaskInfo) { task.HealthCheck = &mesos.HealthCheck{} },
 		"check must":   func(task *mesos.TaskInfo) { task.Check = &mesos.CheckInfo{} },
 		"a command":    func(task *mesos.TaskInfo) { task.Command = nil },
-		`"many"`:       func(task *mesos.TaskInfo) { task.Labels = labels(LabelPIDs, "many") },
-		`"0"`:          func(task *mesos.TaskInfo) { task.Labels = labels(LabelPIDs, "0") },
+		`"many"`:       func(task *mesos.TaskInfo) { task.Labels = mesos.MakeLabels(mesos.LabelPIDs, "many") },
+		`"0"`:          func(task *mesos.TaskInfo) { task.Labels = mesos.MakeLabels(mesos.LabelPIDs, "0") },
 	} {
 		p := newPlay(t)
 		p.subscribed()

@@ -46,10 +46,14 @@ func terminal(task *mesos.TaskInfo, why intent, exit *wire.ContainerExit) *mesos
 		return end(mesos.TaskState_TASK_FAILED, cmp.Or(exit.GetMessage(), fmt.Sprintf("%s: %s", describe(exit), commandName(task.GetCommand()))))
 	case wire.ContainerExit_MEMORY:
 		status.Reason = mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY.Enum()
-		status.Limitation = memoryLimitation(exit)
+		status.Limitation = mesos.LimitationOf("mem", max(exit.GetMemoryPeakBytes(), exit.GetMemoryLimitBytes()))
 		return end(mesos.TaskState_TASK_FAILED, describe(exit))
 	case wire.ContainerExit_PIDS:
 		status.Reason = mesos.TaskStatus_REASON_CONTAINER_LIMITATION.Enum()
+		return end(mesos.TaskState_TASK_FAILED, describe(exit))
+	case wire.ContainerExit_DISK:
+		status.Reason = mesos.TaskStatus_REASON_CONTAINER_LIMITATION_DISK.Enum()
+		status.Limitation = mesos.LimitationOf("disk", exit.GetDiskUsedBytes())
 		return end(mesos.TaskState_TASK_FAILED, describe(exit))
 	default:
 		// Somebody ended the container past this executor.
@@ -69,6 +73,8 @@ func describe(exit *wire.ContainerExit) string {
 		return "was not started"
 	case wire.ContainerExit_MEMORY:
 		return fmt.Sprintf("outgrew its memory: limit %s, peak %s", mebibytes(exit.GetMemoryLimitBytes()), mebibytes(exit.GetMemoryPeakBytes()))
+	case wire.ContainerExit_DISK:
+		return fmt.Sprintf("outgrew its disk: limit %s, its sandbox has %s", mebibytes(exit.GetDiskLimitBytes()), mebibytes(exit.GetDiskUsedBytes()))
 	case wire.ContainerExit_HOST_LOST:
 		return "ended with its host"
 	}
@@ -95,7 +101,7 @@ func signalName(signal syscall.Signal) string {
 	return cmp.Or(unix.SignalName(signal), strconv.Itoa(int(signal)))
 }
 
-// mebibytes writes an amount of memory for people; 0 is not known.
+// mebibytes writes an amount of memory or disk for people; 0 is not known.
 func mebibytes(amount uint64) string {
 	if amount == 0 {
 		return "unknown"
@@ -106,83 +112,69 @@ func mebibytes(amount uint64) string {
 // commandName is what a command is called in messages.
 func commandName(command *mesos.CommandInfo) string { return strconv.Quote(command.GetValue()) }
 
-// exitLabels is the end of a container in the words of labels.go.
+// exitLabels is the end of a container in the words of mesos/labels.go.
 func exitLabels(why intent, exit *wire.ContainerExit) *mesos.Labels {
-	pairs := []string{LabelCause, cause(why, exit)}
+	pairs := []string{mesos.LabelCause, cause(why, exit)}
 	status := syscall.WaitStatus(exit.GetWaitStatus())
 	ran := exit.GetStartedUnixNanos() != 0 || exit.GetCause() == wire.ContainerExit_EXITED
 	switch {
 	case status.Signaled():
-		pairs = append(pairs, LabelSignal, strconv.Itoa(int(status.Signal())))
+		pairs = append(pairs, mesos.LabelSignal, strconv.Itoa(int(status.Signal())))
 	case ran && status.Exited():
-		pairs = append(pairs, LabelExitStatus, strconv.Itoa(status.ExitStatus()))
+		pairs = append(pairs, mesos.LabelExitStatus, strconv.Itoa(status.ExitStatus()))
 	}
 	if exit.GetCpuSeconds() > 0 {
-		pairs = append(pairs, LabelCPUSeconds, seconds(exit.GetCpuSeconds()))
+		pairs = append(pairs, mesos.LabelCPUSeconds, seconds(exit.GetCpuSeconds()))
 	}
 	if exit.GetStartedUnixNanos() != 0 && exit.GetFinishedUnixNanos() != 0 {
-		pairs = append(pairs, LabelWallSeconds, seconds(time.Duration(exit.GetFinishedUnixNanos()-exit.GetStartedUnixNanos()).Seconds()))
+		pairs = append(pairs, mesos.LabelWallSeconds, seconds(time.Duration(exit.GetFinishedUnixNanos()-exit.GetStartedUnixNanos()).Seconds()))
 	}
 	if peak := exit.GetMemoryPeakBytes(); peak != 0 {
-		pairs = append(pairs, LabelMemoryPeakBytes, strconv.FormatUint(peak, 10))
+		pairs = append(pairs, mesos.LabelMemoryPeakBytes, strconv.FormatUint(peak, 10))
 	}
 	if limit := exit.GetMemoryLimitBytes(); limit != 0 {
-		pairs = append(pairs, LabelMemoryLimitBytes, strconv.FormatUint(limit, 10))
+		pairs = append(pairs, mesos.LabelMemoryLimitBytes, strconv.FormatUint(limit, 10))
 	}
 	if limit := exit.GetPidsLimit(); limit != 0 {
-		pairs = append(pairs, LabelPIDsLimit, strconv.FormatUint(limit, 10))
+		pairs = append(pairs, mesos.LabelPIDsLimit, strconv.FormatUint(limit, 10))
 	}
-	return labels(pairs...)
+	if limit := exit.GetDiskLimitBytes(); limit != 0 {
+		pairs = append(pairs, mesos.LabelDiskUsedBytes, strconv.FormatUint(exit.GetDiskUsedBytes(), 10), mesos.LabelDiskLimitBytes, strconv.FormatUint(limit, 10))
+	}
+	return mesos.MakeLabels(pairs...)
 }
 
-// cause is the value of LabelCause.
+// cause is the value of mesos.LabelCause.
 func cause(why intent, exit *wire.ContainerExit) string {
 	switch why {
 	case byKill, byShutdown:
-		return CauseKilled
+		return mesos.CauseKilled
 	case byTimeAllowed:
-		return CauseMaxCompletionTime
+		return mesos.CauseMaxCompletionTime
 	}
 	switch exit.GetCause() {
 	case wire.ContainerExit_EXITED:
 		if syscall.WaitStatus(exit.GetWaitStatus()).Signaled() {
-			return CauseSignal
+			return mesos.CauseSignal
 		}
-		return CauseExited
+		return mesos.CauseExited
 	case wire.ContainerExit_NOT_FOUND:
-		return CauseNotFound
+		return mesos.CauseNotFound
 	case wire.ContainerExit_NOT_EXECUTABLE:
-		return CauseNotExecutable
+		return mesos.CauseNotExecutable
 	case wire.ContainerExit_LAUNCH_FAILED:
-		return CauseLaunchFailed
+		return mesos.CauseLaunchFailed
 	case wire.ContainerExit_MEMORY:
-		return CauseMemory
+		return mesos.CauseMemory
 	case wire.ContainerExit_HOST_LOST:
-		return CauseHostLost
+		return mesos.CauseHostLost
 	case wire.ContainerExit_PIDS:
-		return CausePIDs
+		return mesos.CausePIDs
+	case wire.ContainerExit_DISK:
+		return mesos.CauseDisk
 	default:
-		return CauseKilled
+		return mesos.CauseKilled
 	}
 }
 
 func seconds(s float64) string { return strconv.FormatFloat(s, 'f', 3, 64) }
-
-// labels makes labels of keys and values in turn.
-func labels(pairs ...string) *mesos.Labels {
-	all := &mesos.Labels{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		all.Labels = append(all.Labels, &mesos.Label{Key: proto.String(pairs[i]), Value: proto.String(pairs[i+1])})
-	}
-	return all
-}
-
-// memoryLimitation is what Mesos shows of a task that wanted more memory than it had, in MiB.
-func memoryLimitation(exit *wire.ContainerExit) *mesos.TaskResourceLimitation {
-	wanted := max(exit.GetMemoryPeakBytes(), exit.GetMemoryLimitBytes())
-	return &mesos.TaskResourceLimitation{Resources: []*mesos.Resource{{
-		Name:   proto.String("mem"),
-		Type:   mesos.Value_SCALAR.Enum(),
-		Scalar: &mesos.Value_Scalar{Value: proto.Float64(float64(wanted) / bytesPerMiB)},
-	}}}
-}

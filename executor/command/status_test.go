@@ -41,29 +41,34 @@ func TestTheEndOfAContainerIsTheEndOfItsTask(t *testing.T) {
 		message string
 		labels  map[string]string
 	}{
-		{"success", none, exited(0), "FINISHED", noReason, "exited with status 0", map[string]string{LabelCause: CauseExited, LabelExitStatus: "0"}},
-		{"failure", none, exited(7), "FAILED", noReason, "exited with status 7", map[string]string{LabelCause: CauseExited, LabelExitStatus: "7"}},
-		{"a signal", none, signaled(syscall.SIGKILL), "FAILED", noReason, "ended by signal SIGKILL", map[string]string{LabelCause: CauseSignal, LabelSignal: "9"}},
-		{"a signal with a core dump", none, &wire.ContainerExit{WaitStatus: int32(syscall.SIGSEGV) | 0x80}, "FAILED", noReason, "ended by signal SIGSEGV", map[string]string{LabelCause: CauseSignal, LabelSignal: "11"}},
-		{"not found", none, of(wire.ContainerExit_NOT_FOUND, `command "x" was not found`), "FAILED", launchFailed, `command "x" was not found`, map[string]string{LabelCause: CauseNotFound}},
-		{"not found, without words", none, of(wire.ContainerExit_NOT_FOUND, ""), "FAILED", launchFailed, `was not found: "work"`, map[string]string{LabelCause: CauseNotFound}},
-		{"not executable", none, of(wire.ContainerExit_NOT_EXECUTABLE, "no"), "FAILED", launchFailed, "no", map[string]string{LabelCause: CauseNotExecutable}},
-		{"not launched", none, of(wire.ContainerExit_LAUNCH_FAILED, "no"), "FAILED", launchFailed, "no", map[string]string{LabelCause: CauseLaunchFailed}},
+		{"success", none, exited(0), "FINISHED", noReason, "exited with status 0", map[string]string{mesos.LabelCause: mesos.CauseExited, mesos.LabelExitStatus: "0"}},
+		{"failure", none, exited(7), "FAILED", noReason, "exited with status 7", map[string]string{mesos.LabelCause: mesos.CauseExited, mesos.LabelExitStatus: "7"}},
+		{"a signal", none, signaled(syscall.SIGKILL), "FAILED", noReason, "ended by signal SIGKILL", map[string]string{mesos.LabelCause: mesos.CauseSignal, mesos.LabelSignal: "9"}},
+		{"a signal with a core dump", none, &wire.ContainerExit{WaitStatus: int32(syscall.SIGSEGV) | 0x80}, "FAILED", noReason, "ended by signal SIGSEGV", map[string]string{mesos.LabelCause: mesos.CauseSignal, mesos.LabelSignal: "11"}},
+		{"not found", none, of(wire.ContainerExit_NOT_FOUND, `command "x" was not found`), "FAILED", launchFailed, `command "x" was not found`, map[string]string{mesos.LabelCause: mesos.CauseNotFound}},
+		{"not found, without words", none, of(wire.ContainerExit_NOT_FOUND, ""), "FAILED", launchFailed, `was not found: "work"`, map[string]string{mesos.LabelCause: mesos.CauseNotFound}},
+		{"not executable", none, of(wire.ContainerExit_NOT_EXECUTABLE, "no"), "FAILED", launchFailed, "no", map[string]string{mesos.LabelCause: mesos.CauseNotExecutable}},
+		{"not launched", none, of(wire.ContainerExit_LAUNCH_FAILED, "no"), "FAILED", launchFailed, "no", map[string]string{mesos.LabelCause: mesos.CauseLaunchFailed}},
 		{
 			"out of memory", none, outgrown, "FAILED", mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY, "outgrew its memory: limit 64 MiB, peak 63.5 MiB",
-			map[string]string{LabelCause: CauseMemory, LabelSignal: "9", LabelMemoryLimitBytes: "67108864", LabelMemoryPeakBytes: "66584576"},
+			map[string]string{mesos.LabelCause: mesos.CauseMemory, mesos.LabelSignal: "9", mesos.LabelMemoryLimitBytes: "67108864", mesos.LabelMemoryPeakBytes: "66584576"},
+		},
+		{
+			"out of disk", none, &wire.ContainerExit{Cause: wire.ContainerExit_DISK, WaitStatus: int32(syscall.SIGKILL), StartedUnixNanos: 1, DiskLimitBytes: 8 << 20, DiskUsedBytes: 9 << 20}, "FAILED",
+			mesos.TaskStatus_REASON_CONTAINER_LIMITATION_DISK, "outgrew its disk: limit 8 MiB, its sandbox has 9 MiB",
+			map[string]string{mesos.LabelCause: mesos.CauseDisk, mesos.LabelSignal: "9", mesos.LabelDiskLimitBytes: "8388608", mesos.LabelDiskUsedBytes: "9437184"},
 		},
 		{
 			"out of processes", none, &wire.ContainerExit{Cause: wire.ContainerExit_PIDS, WaitStatus: 2 << 8, StartedUnixNanos: 1, PidsLimit: 64}, "FAILED",
 			mesos.TaskStatus_REASON_CONTAINER_LIMITATION, "exited with status 2, having reached its limit of 64 processes",
-			map[string]string{LabelCause: CausePIDs, LabelExitStatus: "2", LabelPIDsLimit: "64"},
+			map[string]string{mesos.LabelCause: mesos.CausePIDs, mesos.LabelExitStatus: "2", mesos.LabelPIDsLimit: "64"},
 		},
-		{"killed by somebody else", none, of(wire.ContainerExit_KILLED, "the host failed"), "FAILED", mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, "the host failed", map[string]string{LabelCause: CauseKilled}},
-		{"killed", byKill, signaled(syscall.SIGTERM), "KILLED", noReason, "killed; the command ended by signal SIGTERM", map[string]string{LabelCause: CauseKilled, LabelSignal: "15"}},
-		{"killed, and ended in order", byKill, exited(0), "KILLED", noReason, "killed; the command exited with status 0", map[string]string{LabelCause: CauseKilled, LabelExitStatus: "0"}},
-		{"killed before it ran", byKill, of(wire.ContainerExit_KILLED, ""), "KILLED", noReason, "killed; the command did not run to its end", map[string]string{LabelCause: CauseKilled}},
-		{"shut down", byShutdown, signaled(syscall.SIGTERM), "KILLED", noReason, "the executor was shut down; the command ended by signal SIGTERM", map[string]string{LabelCause: CauseKilled, LabelSignal: "15"}},
-		{"ran too long", byTimeAllowed, signaled(syscall.SIGKILL), "FAILED", mesos.TaskStatus_REASON_MAX_COMPLETION_TIME_REACHED, "ran longer than the allowed 0s", map[string]string{LabelCause: CauseMaxCompletionTime, LabelSignal: "9"}},
+		{"killed by somebody else", none, of(wire.ContainerExit_KILLED, "the host failed"), "FAILED", mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, "the host failed", map[string]string{mesos.LabelCause: mesos.CauseKilled}},
+		{"killed", byKill, signaled(syscall.SIGTERM), "KILLED", noReason, "killed; the command ended by signal SIGTERM", map[string]string{mesos.LabelCause: mesos.CauseKilled, mesos.LabelSignal: "15"}},
+		{"killed, and ended in order", byKill, exited(0), "KILLED", noReason, "killed; the command exited with status 0", map[string]string{mesos.LabelCause: mesos.CauseKilled, mesos.LabelExitStatus: "0"}},
+		{"killed before it ran", byKill, of(wire.ContainerExit_KILLED, ""), "KILLED", noReason, "killed; the command did not run to its end", map[string]string{mesos.LabelCause: mesos.CauseKilled}},
+		{"shut down", byShutdown, signaled(syscall.SIGTERM), "KILLED", noReason, "the executor was shut down; the command ended by signal SIGTERM", map[string]string{mesos.LabelCause: mesos.CauseKilled, mesos.LabelSignal: "15"}},
+		{"ran too long", byTimeAllowed, signaled(syscall.SIGKILL), "FAILED", mesos.TaskStatus_REASON_MAX_COMPLETION_TIME_REACHED, "ran longer than the allowed 0s", map[string]string{mesos.LabelCause: mesos.CauseMaxCompletionTime, mesos.LabelSignal: "9"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			status := terminal(newTask(nil), test.why, test.exit)
@@ -93,11 +98,11 @@ func TestWhatATaskUsedIsInItsLabels(t *testing.T) {
 	got := labelsOf(&mesos.TaskStatus{Labels: exitLabels(none, &wire.ContainerExit{
 		StartedUnixNanos: began.UnixNano(), FinishedUnixNanos: began.Add(1500 * time.Millisecond).UnixNano(), CpuSeconds: 0.25,
 	})})
-	want := map[string]string{LabelCause: CauseExited, LabelExitStatus: "0", LabelWallSeconds: "1.500", LabelCPUSeconds: "0.250"}
+	want := map[string]string{mesos.LabelCause: mesos.CauseExited, mesos.LabelExitStatus: "0", mesos.LabelWallSeconds: "1.500", mesos.LabelCPUSeconds: "0.250"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
 	}
-	if !proto.Equal(exitLabels(none, &wire.ContainerExit{}), labels(LabelCause, CauseExited, LabelExitStatus, "0")) {
+	if !proto.Equal(exitLabels(none, &wire.ContainerExit{}), mesos.MakeLabels(mesos.LabelCause, mesos.CauseExited, mesos.LabelExitStatus, "0")) {
 		t.Error("what is not known must have no label")
 	}
 }

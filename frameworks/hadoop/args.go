@@ -15,7 +15,7 @@ const Help = `Run a MapReduce job on the cluster, with the habits of Hadoop Stre
 Usage:
   stoa hadoop -input PATH -output DIR -mapper COMMAND -reducer COMMAND [flags]
 
-Mapper and reducer are commands that sh -c runs, each in a container of its own. A mapper reads lines on its standard
+Mapper and reducer are commands that sh -c runs, in containers. A mapper reads lines on its standard
 input and prints lines; what comes before the first tab of a printed line is its key. A reducer reads these lines sorted
 by key, equal keys together. The name stoa means this program, also within the containers: "stoa hadoop
 wordcount-mapper" and "stoa hadoop wordcount-reducer" count words.
@@ -26,6 +26,10 @@ Example:
 
   stoa hadoop -input access.log -output /tmp/hits -numReduceTasks 2 \
     -mapper 'cut -d" " -f1' -reducer 'uniq -c'
+
+Beside this:
+  stoa hadoop jobtracker         a framework that stays and holds many jobs
+  stoa hadoop job -list          what they do; also -status, -history, -logs and -kill
 
 Flags (with one dash or two; a value follows as the next argument or after =):
   -input PATH,...        files, folders and patterns (*, ?, [a-z], {one,other}) to read, all of a folder; may be repeated;
@@ -42,6 +46,7 @@ Flags (with one dash or two; a value follows as the next argument or after =):
   -cmdenv NAME=VALUE     a variable of the commands' environment; may be repeated
   -verbose               tell of each attempt
   -master HOST:PORT      the master (127.0.0.1:5050)
+  -jobtracker HOST:PORT  a JobTracker to run the job, instead of this program: see stoa hadoop jobtracker --help
   -name NAME             the job's name (hadoop)
   -role ROLE             whose offers to use (*)
   -user USER             who runs the tasks (you)
@@ -62,14 +67,18 @@ type property struct {
 // properties are those that -D takes, by name.
 func properties() []property {
 	return []property{
+		{"dfs.namenode.http-address", "where the name node of hdfs:// inputs tells which machines have them (its host, port 9870)", textOf(func(o *Options) *string { return &o.NameNodeHTTP })},
 		{"io.compression.codecs", "none: compressed input is read as it is", setCodecs},
 		{"mapreduce.input.fileinputformat.split.maxsize", "bytes of a map's input, at most", bytesOf(func(o *Options) *int64 { return &o.MaxSplit })},
 		{"mapreduce.input.fileinputformat.split.minsize", "bytes of a map's input, at least", bytesOf(func(o *Options) *int64 { return &o.MinSplit })},
 		{"mapreduce.input.keyvaluelinerecordreader.key.value.separator", "one byte, for -inputformat keyvalue (a tab)", textOf(func(o *Options) *string { return &o.InputSeparator })},
 		{"mapreduce.input.lineinputformat.linespermap", "for -inputformat nline (1)", countOf(1<<30, func(o *Options) *int { return &o.LinesPerMap })},
+		{"mapreduce.job.jvm.numtasks", "1: each attempt in a container of its own; -1: a slave's share an executor (-1)", setContainers},
 		{"mapreduce.job.name", "as -name", textOf(func(o *Options) *string { return &o.Name })},
 		{"mapreduce.job.output.key.comparator.class", "KeyFieldBasedComparator: keys by their fields, not bytewise", textOf(func(o *Options) *string { return &o.Comparator })},
 		{"mapreduce.job.partitioner.class", "as -partitioner", textOf(func(o *Options) *string { return &o.Partitioner })},
+		{"mapreduce.job.priority", "VERY_HIGH, HIGH, NORMAL, LOW or VERY_LOW, among the jobs of a JobTracker (NORMAL)", setPriority},
+		{"mapreduce.job.reduce.slowstart.completedmaps", "which part of the maps is done before reduces start, 0 to 1 (0.05)", setSlowStart},
 		{"mapreduce.job.reduces", "as -numReduceTasks", setReduces},
 		{"mapreduce.map.cpu.vcores", "as -cpus", numberOf(func(o *Options) *float64 { return &o.TaskCPUs })},
 		{"mapreduce.map.maxattempts", "failures of a map that fail the job (4)", countOf(100, func(o *Options) *int { return &o.MaxMapAttempts })},
@@ -94,6 +103,8 @@ func formerNames() map[string]string {
 		"map.output.key.field.separator":            "mapreduce.map.output.key.field.separator",
 		"mapred.job.map.memory.mb":                  "mapreduce.map.memory.mb",
 		"mapred.job.name":                           "mapreduce.job.name",
+		"mapred.job.priority":                       "mapreduce.job.priority",
+		"mapred.job.reuse.jvm.num.tasks":            "mapreduce.job.jvm.numtasks",
 		"mapred.job.reduce.memory.mb":               "mapreduce.reduce.memory.mb",
 		"mapred.line.input.format.linespermap":      "mapreduce.input.lineinputformat.linespermap",
 		"mapred.map.max.attempts":                   "mapreduce.map.maxattempts",
@@ -104,6 +115,7 @@ func formerNames() map[string]string {
 		"mapred.output.key.comparator.class":        "mapreduce.job.output.key.comparator.class",
 		"mapred.partitioner.class":                  "mapreduce.job.partitioner.class",
 		"mapred.reduce.max.attempts":                "mapreduce.reduce.maxattempts",
+		"mapred.reduce.slowstart.completed.maps":    "mapreduce.job.reduce.slowstart.completedmaps",
 		"mapred.reduce.tasks":                       "mapreduce.job.reduces",
 		"mapred.text.key.comparator.options":        "mapreduce.partition.keycomparator.options",
 		"mapred.text.key.partitioner.options":       "mapreduce.partition.keypartitioner.options",
@@ -206,6 +218,36 @@ func speculationOf(field func(*Options) *bool) func(*Options, string) error {
 	}
 }
 
+func setContainers(o *Options, value string) error {
+	if value != "1" && value != "-1" {
+		return fmt.Errorf("%q: allowed are 1 and -1", value)
+	}
+	o.Containers = value == "1"
+	return nil
+}
+
+func setSlowStart(o *Options, value string) error {
+	part, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(part >= 0 && part <= 1) {
+		return fmt.Errorf("%q is not a number from 0 to 1", value)
+	}
+	o.SlowStart = part
+	if part == 0 {
+		o.SlowStart = AtOnce
+	}
+	return nil
+}
+
+func setPriority(o *Options, value string) error {
+	for p, name := range priorityNames {
+		if strings.EqualFold(value, name) {
+			o.Priority = p
+			return nil
+		}
+	}
+	return fmt.Errorf("%q: allowed are VERY_HIGH, HIGH, NORMAL, LOW and VERY_LOW", value)
+}
+
 func setCodecs(o *Options, value string) error {
 	if value != codecsNone {
 		return fmt.Errorf("%q: allowed is %s", value, codecsNone)
@@ -301,8 +343,10 @@ func durationOf(field func(*Options) *time.Duration) func(*Options, string) erro
 }
 
 // ParseArgs reads the arguments of `stoa hadoop`. The error is ErrHelp, or a *UsageError of one line.
-func ParseArgs(args []string) (Options, error) {
-	var o Options
+func ParseArgs(args []string) (Options, error) { return Options{}.ParseArgs(args) }
+
+// ParseArgs is ParseArgs for a job of which something is set already.
+func (o Options) ParseArgs(args []string) (Options, error) {
 	known := flags()
 	for i := 0; i < len(args); i++ {
 		name, value, joined := strings.Cut(args[i], "=")
@@ -339,13 +383,34 @@ func ParseArgs(args []string) (Options, error) {
 	return o, missing(o)
 }
 
+// TakeTracker takes the JobTracker's address out of the arguments of stoa hadoop; "" if there is none. The error is a
+// *UsageError.
+func TakeTracker(args []string) (rest []string, tracker string, err error) {
+	for i := 0; i < len(args); i++ {
+		name, value, joined := strings.Cut(args[i], "=")
+		if name != "-jobtracker" && name != "--jobtracker" && name != "-jt" && name != "--jt" {
+			rest = append(rest, args[i])
+			continue
+		}
+		if !joined && i+1 < len(args) {
+			i++
+			value = args[i]
+		}
+		if value == "" {
+			return nil, "", usage("%s: a value is missing: HOST:PORT, for example %s", name, DefaultJobTracker)
+		}
+		tracker = value
+	}
+	return rest, tracker, nil
+}
+
 // missing names the flags that a job can not do without.
 func missing(o Options) error {
 	var names []string
 	for _, f := range []struct {
 		name  string
 		given bool
-	}{{"-input", len(o.Input) > 0}, {"-output", o.Output != ""}, {"-mapper", o.Mapper != ""}, {"-reducer", o.Reducer != "" || o.Reduces == NoReduces}} {
+	}{{"-input", len(o.Input) > 0}, {"-output", o.Output != ""}, {"-mapper", o.Mapper != "" || o.Program != nil}, {"-reducer", o.Reducer != "" || o.Program != nil || o.Reduces == NoReduces}} {
 		if !f.given {
 			names = append(names, f.name)
 		}

@@ -150,7 +150,7 @@ func TestArgsThatAreWrong(t *testing.T) {
 		})
 	}
 	_, err := ParseArgs(append(needed, "-D", "mapred.x=1"))
-	if err == nil || !strings.HasPrefix(err.Error(), `-D: unknown property "mapred.x": allowed are names of your own and io.compression.codecs, mapreduce.input`) {
+	if err == nil || !strings.HasPrefix(err.Error(), `-D: unknown property "mapred.x": allowed are names of your own and dfs.namenode.http-address, io.compression.codecs, mapreduce.input`) {
 		t.Errorf("got %v", err)
 	}
 	for _, help := range []string{"-h", "--help", "-help"} {

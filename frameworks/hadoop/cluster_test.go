@@ -135,6 +135,7 @@ func (c *cluster) run(ctx context.Context, o Options) (Result, error) {
 	c.t.Helper()
 	base := c.master.Options("test")
 	o.Master, o.User, o.Network = base.Master, base.User, base.Network
+	o.Containers = true // what is run here is a command
 	type answer struct {
 		result Result
 		err    error

@@ -7,19 +7,22 @@ import (
 
 // CounterGroup is a job's counters of one kind.
 type CounterGroup struct {
-	Name     string
-	Counters []Counter
+	Name     string    `json:"name"`
+	Counters []Counter `json:"counters"`
 }
 
 // Counter is a number that a job has counted.
 type Counter struct {
-	Name  string
-	Value int64
+	Name  string `json:"name"`
+	Value int64  `json:"value"`
 }
 
 // CounterGroups are a job's counters under Hadoop's names, and then those that its commands have reported by
 // reporter:counter: lines, by group and name.
 func (r Result) CounterGroups() []CounterGroup {
+	if r.groups != nil {
+		return r.groups
+	}
 	c := r.Counters
 	return append([]CounterGroup{
 		{"Job Counters", []Counter{
@@ -28,6 +31,7 @@ func (r Result) CounterGroups() []CounterGroup {
 			{"Failed tasks", int64(r.FailedAttempts)},
 			{"Lost tasks", int64(r.LostAttempts)},
 			{"Speculative tasks", int64(r.SpeculativeAttempts)},
+			{"Reduces started before the last map was done", int64(r.EarlyReduces)},
 		}},
 		{"Map-Reduce Framework", []Counter{
 			{"Map input records", c.InputRecords},
@@ -36,6 +40,7 @@ func (r Result) CounterGroups() []CounterGroup {
 			{"Combine input records", c.CombineInputRecords},
 			{"Combine output records", c.CombineOutputRecords},
 			{"Spilled Records", c.SpilledRecords},
+			{"Shuffled Maps", c.ShuffledMaps},
 			{"Reduce shuffle bytes", c.ShuffleBytes},
 			{"Reduce input groups", c.ReduceGroups},
 			{"Reduce input records", c.ReduceInputRecords},

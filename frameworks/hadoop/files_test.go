@@ -35,7 +35,7 @@ func TestInputsAreAllFilesBelow(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "in/fifo"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	files, err := listInputs(context.Background(), []string{filepath.Join(dir, "link"), filepath.Join(dir, "outside")})
+	files, err := listInputs(context.Background(), []string{filepath.Join(dir, "link"), filepath.Join(dir, "outside")}, remoteFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestInputsThatCanNotBe(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if _, err := listInputs(context.Background(), test.paths); err == nil || err.Error() != test.want {
+			if _, err := listInputs(context.Background(), test.paths, remoteFiles{}); err == nil || err.Error() != test.want {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
 		})

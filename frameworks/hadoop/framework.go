@@ -3,11 +3,13 @@ package hadoop
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/stoa-project/stoa/actor/remote"
 	"github.com/stoa-project/stoa/frameworks/hadoop/task"
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
 	"github.com/stoa-project/stoa/frameworks/scheduler"
@@ -28,39 +30,70 @@ const (
 	stopTimeout = 2 * time.Second
 )
 
-// framework is the plan's shell: it hands events to it and carries out its operations.
+// framework is the tracker's shell: it hands events to it and carries out its operations.
 type framework struct {
 	scheduler.Base
-	driver   *scheduler.Driver
-	plan     *plan
-	out      *output
-	progress func(Progress)
-	tell     func(string)
-	fetcher  task.Fetcher
+	driver  *scheduler.Driver
+	tracker *tracker
+	runs    map[*plan]*run
+	fetcher task.Fetcher
 
-	ctx     context.Context // of the collecting; ends with the job
+	ctx     context.Context // of the collecting; ends with the framework
 	slots   chan struct{}
 	workers sync.WaitGroup
 }
 
-// runFramework does a job on the cluster. It returns the plan as it was when the output was there.
-func runFramework(ctx context.Context, o Options, j *job, out *output) (*plan, error) {
-	collectCtx, stopCollecting := context.WithCancel(context.WithoutCancel(ctx))
-	transport := &http.Transport{
+// run is what a job has around its plan.
+type run struct {
+	plan     *plan
+	out      *output
+	progress func(Progress)    // nil: nobody watches
+	tell     func(line string) // nil: nobody listens
+	// keep writes down an event before what comes of it is done; nil keeps nothing.
+	keep func(time.Time, event) error
+	// ended is told of the job's end: nil, its output is there.
+	ended func(error)
+
+	shown time.Time // when progress was shown last
+}
+
+// reach is how a framework gets at files of slaves and executors.
+type reach struct {
+	transport   *http.Transport
+	environment map[string]string // by which its tasks get at them
+}
+
+func newReach(security *remote.TLS, authority string) reach {
+	r := reach{transport: &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
 		MaxIdleConnsPerHost: parallelCollects,
 		DisableCompression:  true,
+	}}
+	if security != nil {
+		r.transport.DialTLSContext = security.DialHTTP
+		r.environment = map[string]string{task.AuthorityVariable: authority}
 	}
-	if o.TLS != nil {
-		transport.DialTLSContext = o.TLS.DialHTTP
-		j.environment = map[string]string{task.AuthorityVariable: o.Authority}
-	}
-	f := &framework{
-		plan: newPlan(j, time.Now()), out: out, progress: o.Progress, tell: o.Tell, ctx: collectCtx,
-		fetcher: task.Fetcher{Client: &http.Client{Transport: transport}},
+	return r
+}
+
+func newFramework(ctx context.Context, order Order, r reach) *framework {
+	return &framework{
+		tracker: &tracker{order: order}, runs: map[*plan]*run{}, ctx: ctx,
+		fetcher: task.Fetcher{Client: &http.Client{Transport: r.transport}},
 		slots:   make(chan struct{}, parallelCollects),
 	}
-	defer transport.CloseIdleConnections()
+}
+
+// runJob does a job on the cluster. It returns the plan as it was when the output was there.
+func runJob(ctx context.Context, o Options, j *job, out *output, files *scheduler.Files) (*plan, error) {
+	collectCtx, stopCollecting := context.WithCancel(context.WithoutCancel(ctx))
+	r := newReach(o.TLS, o.Authority)
+	j.environment = r.environment
+	f := newFramework(collectCtx, FIFO, r)
+	p := newPlan(j, time.Now())
+	f.runs[p] = &run{plan: p, out: out, progress: o.Progress, tell: o.Tell, ended: func(err error) { f.driver.Teardown(err) }}
+	f.tracker.jobs = []*plan{p}
+	defer r.transport.CloseIdleConnections()
 	defer f.workers.Wait()
 	defer stopCollecting()
 	var roles []string
@@ -68,16 +101,16 @@ func runFramework(ctx context.Context, o Options, j *job, out *output) (*plan, e
 		roles = []string{o.Role}
 	}
 	err := f.run(ctx, scheduler.Options{
-		Master: o.Master, Name: o.Name, User: o.User, Roles: roles, Network: o.Network, TLS: o.TLS, Log: o.Log,
+		Master: o.Master, Name: o.Name, User: o.User, Roles: roles, Network: o.Network, TLS: o.TLS, Log: o.Log, Files: files,
 		ConnectTimeout: o.ConnectTimeout, ReconnectTimeout: o.ReconnectTimeout,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if !f.plan.over || f.plan.err != nil {
+	if !p.over || p.err != nil {
 		return nil, errors.New("the scheduler ended before the job did")
 	}
-	return f.plan, nil
+	return p, nil
 }
 
 // run is the scheduler's life. When ctx ends, the framework is torn down, which ends its tasks.
@@ -122,55 +155,114 @@ func (f *framework) Offers(_ *scheduler.Driver, offers []*scheduler.Offer) { f.s
 // Update is news of a task.
 func (f *framework) Update(_ *scheduler.Driver, s *mesos.TaskStatus) { f.step(updated{s}) }
 
-// Failure matters when it is a whole slave's.
+// Failure is the end of a slave or of an executor.
 func (f *framework) Failure(_ *scheduler.Driver, slaveID, executorID string, _ int32) {
 	if executorID == "" {
 		f.step(slaveGone{slaveID})
+	} else {
+		f.step(executorGone{executorID})
+	}
+}
+
+// Message is what an attempt at a reduce says that it knows.
+func (f *framework) Message(_ *scheduler.Driver, _, _ string, data []byte) {
+	said := &taskpb.Fed{}
+	if proto.Unmarshal(data, said) == nil { // another is not ours
+		f.step(fed{id: said.GetTaskId(), outputs: int(said.GetOutputs())})
 	}
 }
 
 // Disconnected is told to people; the driver goes on trying.
 func (f *framework) Disconnected(_ *scheduler.Driver, err error) {
-	if f.progress != nil && !f.plan.over {
-		g := f.plan.progress(f.driver.Now())
-		g.Waiting = "the master has gone, trying again: " + err.Error()
-		f.progress(g)
+	for _, p := range f.tracker.jobs {
+		if show := f.runs[p].progress; show != nil {
+			g := p.progress(f.driver.Now())
+			g.Waiting = "the master has gone, trying again: " + err.Error()
+			show(g)
+		}
 	}
 }
 
 func (f *framework) step(e event) {
-	for _, op := range f.plan.step(f.driver.Now(), e) {
-		f.carryOut(op)
-	}
-	if f.progress != nil {
-		f.progress(f.plan.progress(f.driver.Now()))
+	now := f.driver.Now()
+	f.carryOut(now, f.tracker.step(now, e))
+	for _, p := range f.tracker.jobs {
+		f.runs[p].show(now, p.phase() == Starting)
 	}
 }
 
-func (f *framework) carryOut(op operation) {
+// progressEvery is how often progress is told at most.
+const progressEvery = 20 * time.Millisecond
+
+// show tells of progress, if it is time to.
+func (r *run) show(now time.Time, always bool) {
+	if r.progress != nil && (always || now.Sub(r.shown) >= progressEvery) {
+		r.shown = now
+		r.progress(r.plan.progress(now))
+	}
+}
+
+// carryOut does what the tracker wants. What happened to jobs is kept first; a job whose events can not be kept ends.
+func (f *framework) carryOut(now time.Time, ops []operation) {
+	for _, op := range ops {
+		if h, ok := op.(happened); ok {
+			f.keep(now, h)
+		}
+	}
+	for _, op := range ops {
+		switch op := op.(type) {
+		case launch:
+			f.driver.Launch(op.offer, op.tasks...)
+		case decline:
+			f.driver.DeclineFor(refuseFor, op.offers...)
+		case suppress:
+			f.driver.Suppress()
+		case revive:
+			f.driver.Revive()
+		case kill:
+			f.driver.Kill(op.id, 0)
+		case forJob:
+			f.carryOutFor(now, f.runs[op.plan], op.operation)
+		}
+	}
+}
+
+func (f *framework) keep(now time.Time, h happened) {
+	r := f.runs[h.plan]
+	if r.keep == nil {
+		return
+	}
+	if err := r.keep(now, h.event); err != nil && !r.plan.over {
+		f.driver.Do(func() { f.step(ofJob{h.plan, committed{err}}) })
+	}
+}
+
+// carryOutFor does what a job wants.
+func (f *framework) carryOutFor(now time.Time, r *run, op operation) {
+	async := func(work func() event) { f.async(func() event { return ofJob{r.plan, work()} }) }
 	switch op := op.(type) {
-	case launch:
-		f.driver.Launch(op.offer, op.tasks...)
-	case decline:
-		f.driver.DeclineFor(refuseFor, op.offers...)
-	case suppress:
-		f.driver.Suppress()
-	case revive:
-		f.driver.Revive()
 	case kill:
 		f.driver.Kill(op.id, 0)
+	case shutdown:
+		f.driver.ShutdownExecutor(op.slaveID, op.executorID)
 	case collectMap:
-		f.async(func() event { return f.collectMap(op) })
+		async(func() event { return f.collectMap(r.out, op) })
 	case collectReduce:
-		f.async(func() event { return f.collectReduce(op) })
+		async(func() event { return f.collectReduce(r.out, op) })
 	case examine:
-		f.async(func() event { return f.examine(op) })
+		async(func() event { return f.examine(op) })
 	case commit:
-		f.async(func() event { return committed{f.out.commit(op.attempts)} })
+		r.show(now, true)
+		async(func() event { return committed{r.out.commit(op.attempts)} })
+	case feed:
+		f.driver.Message(op.slaveID, op.executorID, encode(op.feed))
 	case note:
-		f.tell(op.text)
+		if r.tell != nil {
+			r.tell(op.text)
+		}
 	case finish:
-		f.driver.Teardown(op.err)
+		r.show(now, true)
+		r.ended(op.err)
 	}
 }
 
@@ -200,27 +292,33 @@ func (f *framework) summary(a attempt, file string, into proto.Message) error {
 	return nil
 }
 
-func (f *framework) collectMap(op collectMap) event {
-	s := &taskpb.MapSummary{}
-	err := f.summary(op.attempt, task.MapSummaryFile, s)
+func (f *framework) collectMap(out *output, op collectMap) event {
+	s, err := op.summary, error(nil)
+	if s == nil {
+		s = &taskpb.MapSummary{}
+		err = f.summary(op.attempt, task.MapSummaryFile, s)
+	}
 	if err == nil && op.output && len(s.GetParts()) == 1 {
-		err = f.fetch(op.attempt, task.MapPartFile(0), s.GetParts()[0])
+		err = f.fetch(out, op.attempt, task.MapPartFile(0), s.GetParts()[0])
 	}
 	return mapCollected{id: op.id, summary: s, err: err}
 }
 
-func (f *framework) collectReduce(op collectReduce) event {
-	s := &taskpb.ReduceSummary{}
-	err := f.summary(op.attempt, task.ReduceSummaryFile, s)
+func (f *framework) collectReduce(out *output, op collectReduce) event {
+	s, err := op.summary, error(nil)
+	if s == nil {
+		s = &taskpb.ReduceSummary{}
+		err = f.summary(op.attempt, task.ReduceSummaryFile, s)
+	}
 	if err == nil {
-		err = f.fetch(op.attempt, task.ReducePartFile(op.partition), s.GetPart())
+		err = f.fetch(out, op.attempt, task.ReducePartFile(op.partition), s.GetPart())
 	}
 	return reduceCollected{id: op.id, summary: s, err: err}
 }
 
 // fetch brings a part of the output to where it waits for the commit.
-func (f *framework) fetch(a attempt, file string, part *taskpb.Part) error {
-	err := f.fetcher.ToFile(f.ctx, a.place.URL(file), part, f.out.temporary(a.id))
+func (f *framework) fetch(out *output, a attempt, file string, part *taskpb.Part) error {
+	err := f.fetcher.To(f.ctx, a.place.URL(file), part, func() (io.WriteCloser, error) { return out.createPart(a.id) })
 	if fetch := (*task.FetchError)(nil); errors.As(err, &fetch) {
 		return unreachable{err}
 	}

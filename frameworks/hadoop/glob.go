@@ -10,12 +10,32 @@ import (
 // maxAlternatives bounds what the braces of one input stand for.
 const maxAlternatives = 10_000
 
-// splitPaths cuts a list of paths at its commas, but not at those within braces.
+// QuoteInput writes a path so that -input means just that path, also if it has commas or what else patterns are made of.
+func QuoteInput(path string) string {
+	if !strings.Contains(path, ",") { // a path that is there is no pattern
+		return path
+	}
+	var b strings.Builder
+	for _, c := range []byte(path) {
+		switch c {
+		case ',', '*', '?', '[', '{':
+			b.Write([]byte{'[', c, ']'})
+		case '\\':
+			b.WriteString(`\\`)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// splitPaths cuts a list of paths at its commas, but not at those within braces, nor at [,].
 func splitPaths(list string) []string {
 	var paths []string
 	depth, start := 0, 0
 	for i, c := range []byte(list) {
 		switch {
+		case c == ',' && i > 0 && list[i-1] == '[' && strings.HasPrefix(list[i+1:], "]"):
 		case c == '{':
 			depth++
 		case c == '}' && depth > 0:

@@ -1,22 +1,27 @@
 // Package hadoop is MapReduce with the habits of Hadoop Streaming, as a framework: mapper and reducer are commands, and
-// every map and reduce is a task in a container of its own.
+// every map and reduce is a task.
 //
 //	inputs ─► splits ─► maps ─► sorted parts in the maps' sandboxes ─► reduces ─► parts in the reduces' sandboxes ─► output
 //
-// The framework (Run) lists and cuts the inputs, places tasks, and fetches the reduces' parts into the output folder,
-// where they appear all at once and _SUCCESS last. What runs in the containers is package task; the two exchange
-// taskpb's messages. Between machines everything goes through the slaves' HTTP: a reduce fetches from the slaves that
-// ran the maps, the framework from those that ran the reduces. Only inputs are paths of the machines: they are mounted
-// read-only into the maps' containers, so each slave must have them at the same place.
+// The framework lists and cuts the inputs, places tasks, and fetches the reduces' parts into the output folder, where they
+// appear all at once and _SUCCESS last. Run is a framework for one job; RunJobTracker one that stays, holds many jobs and
+// outlives its own death. A job's tasks on a slave run in an executor of the job (package tasktracker), or each in a
+// container of its own; what they do is package task. The parties exchange taskpb's and jobpb's messages. Between machines
+// files go over HTTP: a reduce fetches from the executors that ran the maps, the framework from those that ran the
+// reduces. Only inputs are paths of the machines: they are mounted read-only into the containers, so each slave must have
+// them at the same place.
 //
-// plan.go, place.go and outcome.go decide (pure: events in, operations out), framework.go carries out.
+// plan.go, place.go, slowstart.go, executors.go and outcome.go decide for a job, tracker.go among jobs (pure: events in, operations
+// out); framework.go and jobtracker.go carry out.
 package hadoop
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,13 +30,17 @@ import (
 
 	"github.com/rs/zerolog"
 	"github.com/stoa-project/stoa/actor/remote"
+	"github.com/stoa-project/stoa/frameworks/hadoop/hdfs"
 	"github.com/stoa-project/stoa/frameworks/hadoop/task"
-	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
+	"github.com/stoa-project/stoa/frameworks/scheduler"
 )
 
 // TaskSubcommand is the hidden subcommand of the stoa binary that the tasks run: its argument is "map" or "reduce", and
 // it does what task.Main does.
 const TaskSubcommand = "hadoop-task"
+
+// ExecutorSubcommand is the hidden subcommand that runs a job's tasks on a slave: it does what tasktracker.Main does.
+const ExecutorSubcommand = "hadoop-executor"
 
 // Defaults of Options.
 const (
@@ -63,13 +72,24 @@ type Options struct {
 	// User runs the tasks; "" is the user of this process.
 	User string
 
-	// Input are files, folders and patterns of them (*, ?, [a-z], {one,other}), at least one.
+	// Input are files, folders and patterns of them (*, ?, [a-z], {one,other}), at least one. A path as hdfs://HOST:PORT/PATH is
+	// one of HDFS, as of Output.
 	Input []string
+	// NameNodeHTTP is where the name node of inputs in HDFS answers HTTP, HOST:PORT, and so tells which machines have them;
+	// "": on its host, at Hadoop's port.
+	NameNodeHTTP string
 	// Output is a folder that does not exist.
 	Output string
 	// Mapper and Reducer are commands for sh -c. The name stoa, and $STOA_BINARY, mean this program.
 	// A Reducer of ReducerNone is as Reduces of NoReduces.
 	Mapper, Reducer string
+	// Program is the path and the arguments of a program that does maps and reduces itself, in the place of Mapper, Combiner
+	// and Reducer: it calls task.RunProgram when task.ProgramVariable is set. Package mr makes such programs. It is sent from
+	// this machine to the slaves, once to each.
+	Program []string
+	// Sample gives the keys that the program makes of some lines of the input. It is asked for a sample of the input when
+	// there are several reduces, and keys are then spread over these by their order; nil: keys are spread by a hash.
+	Sample func(lines io.Reader) (keys [][]byte, err error)
 	// Combiner is a command that sums up what a map has printed, before it is sent: it reads and prints lines as the mapper
 	// prints them, equal keys together; "" is none.
 	Combiner string
@@ -115,9 +135,17 @@ type Options struct {
 	MinSplit, MaxSplit int64
 	// MaxMapAttempts and MaxReduceAttempts of a task may fail; 0 is DefaultMaxAttempts.
 	MaxMapAttempts, MaxReduceAttempts int
+	// Containers runs each attempt in a container of its own; else those of a job on a slave share an executor, which stays.
+	Containers bool
+	// Priority is among the jobs of a JobTracker.
+	Priority Priority
 	// NoMapSpeculation and NoReduceSpeculation keep a task that takes much longer than the others from a second attempt
 	// while the first runs: for commands that do more than print.
 	NoMapSpeculation, NoReduceSpeculation bool
+
+	// SlowStart is which part of the maps is done before reduces start, to fetch while the others run; 1 is all. 0 is
+	// DefaultSlowStart, AtOnce is none.
+	SlowStart float64
 
 	// ConnectTimeout and ReconnectTimeout are the scheduler's: 0 is its default.
 	ConnectTimeout, ReconnectTimeout time.Duration
@@ -152,8 +180,9 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.ReduceMem, o.TaskMem)
 	setDefault(&o.MaxMapAttempts, DefaultMaxAttempts)
 	setDefault(&o.MaxReduceAttempts, DefaultMaxAttempts)
+	setDefault(&o.SlowStart, DefaultSlowStart)
 	return o, errors.Join(
-		checkCommand("mapper", o.Mapper), o.checkReduces(), o.checkStreaming(),
+		o.checkMapper(), o.checkReduces(), o.checkStreaming(),
 		within("number of key fields", o.KeyFields, 1, maxKeyFields),
 		within("lines of a map", o.LinesPerMap, 1, 1<<30),
 		within("cpus of a task", o.TaskCPUs, 0.01, 1024),
@@ -161,6 +190,7 @@ func (o Options) withDefaults() (Options, error) {
 		within("memory of a reduce in MB", o.ReduceMem, MinTaskMem, 1<<24),
 		within("attempts of a map", o.MaxMapAttempts, 1, 100),
 		within("attempts of a reduce", o.MaxReduceAttempts, 1, 100),
+		within("part of the maps that are done before reduces start", max(0, o.SlowStart), 0, 1),
 		within("smallest split in bytes", o.MinSplit, 0, 1<<40),
 		within("largest split in bytes", o.MaxSplit, 0, 1<<40),
 	)
@@ -169,10 +199,29 @@ func (o Options) withDefaults() (Options, error) {
 // maxKeyFields bounds stream.num.map.output.key.fields.
 const maxKeyFields = 1_000_000
 
+// checkMapper looks at what runs the maps.
+func (o Options) checkMapper() error {
+	if o.Program == nil {
+		return checkCommand("mapper", o.Mapper)
+	}
+	for _, c := range []struct{ what, command string }{{"mapper", o.Mapper}, {"combiner", o.Combiner}, {"reducer", o.Reducer}} {
+		if c.command != "" {
+			return fmt.Errorf("%s %q: the job's program maps and reduces itself", c.what, c.command)
+		}
+	}
+	if !filepath.IsAbs(o.Program[0]) {
+		return fmt.Errorf("program %q: wanted is an absolute path", o.Program[0])
+	}
+	return nil
+}
+
 // checkReduces looks at what runs after the mapper.
 func (o Options) checkReduces() error {
 	if o.Reduces == NoReduces {
 		return nil
+	}
+	if o.Program != nil {
+		return within("number of reduces", o.Reduces, 1, MaxReduces)
 	}
 	err := errors.Join(checkCommand("reducer", o.Reducer), within("number of reduces", o.Reduces, 1, MaxReduces))
 	if o.Combiner != "" {
@@ -220,10 +269,15 @@ func Run(ctx context.Context, options Options) (result Result, err error) {
 	if err != nil {
 		return Result{}, err
 	}
+	files := &scheduler.Files{}
+	if err := j.ship(o.Program, files); err != nil {
+		return Result{}, err
+	}
 	out, err := createOutput(o.Output)
 	if err != nil {
 		return Result{}, err
 	}
+	defer out.close()
 	succeeded := false
 	defer func() {
 		if !succeeded {
@@ -231,7 +285,7 @@ func Run(ctx context.Context, options Options) (result Result, err error) {
 		}
 	}()
 	planned := time.Now()
-	p, err := runFramework(ctx, o, j, out)
+	p, err := runJob(ctx, o, j, out, files)
 	if err != nil {
 		return Result{}, err
 	}
@@ -255,19 +309,36 @@ func firstLine(err error) error {
 
 // job lists and cuts the inputs and reads the files to ship.
 func (o Options) job(ctx context.Context) (*job, error) {
-	files, err := listInputs(ctx, o.Input)
-	if err != nil {
-		return nil, err
-	}
-	j := &job{
-		name: o.Name, mapper: o.Mapper, combiner: o.Combiner, reducer: o.Reducer, reduces: max(0, o.Reduces),
-		programs: o.Programs,
-		keys:     o.keys(), format: o.format().tasks, inputSeparator: o.InputSeparator, verbose: o.Verbose && o.Tell != nil, noSpeculation: [2]bool{mapKind: o.NoMapSpeculation, reduceKind: o.NoReduceSpeculation},
-		cpus: o.TaskCPUs, mapMem: o.MapMem, reduceMem: o.ReduceMem,
-		maxMap: o.MaxMapAttempts, maxReduce: o.MaxReduceAttempts, role: o.Role,
-	}
+	j := o.template()
+	var err error
 	if j.kit, err = o.kit(); err != nil {
 		return nil, err
+	}
+	return j, o.cutInput(ctx, j)
+}
+
+// template is the job without its input and its kit.
+func (o Options) template() *job {
+	return &job{
+		name: o.Name, mapper: o.Mapper, combiner: o.Combiner, reducer: o.Reducer, reduces: max(0, o.Reduces), output: o.Output,
+		programs: o.Programs, containers: o.Containers, priority: o.Priority,
+		keys: o.keys(), format: o.format().tasks, inputSeparator: o.InputSeparator, verbose: o.Verbose && o.Tell != nil,
+		noSpeculation: [2]bool{mapKind: o.NoMapSpeculation, reduceKind: o.NoReduceSpeculation},
+		cpus:          o.TaskCPUs, mapMem: o.MapMem, reduceMem: o.ReduceMem,
+		maxMap: o.MaxMapAttempts, maxReduce: o.MaxReduceAttempts, role: o.Role, slowStart: max(0, o.SlowStart),
+	}
+}
+
+// cutInput gives a job its splits.
+func (o Options) cutInput(ctx context.Context, j *job) error {
+	remote := remoteFiles{system: &hdfs.System{HTTP: o.NameNodeHTTP}}
+	defer remote.system.Close()
+	if o.Verbose {
+		remote.tell = o.Tell
+	}
+	files, err := listInputs(ctx, o.Input, remote)
+	if err != nil {
+		return err
 	}
 	format := o.format()
 	for i, f := range files {
@@ -275,17 +346,20 @@ func (o Options) job(ctx context.Context) (*job, error) {
 		if !o.RawInput {
 			files[i].codec = task.CodecOf(f.path)
 		}
-		files[i].whole = format.whole || files[i].codec != taskpb.Codec_CODEC_NONE
+		files[i].whole = format.whole || !task.CanBeCut(files[i].codec)
 	}
 	if format.byLines {
 		j.splits, err = cutLines(ctx, files, o.LinesPerMap)
 	} else {
 		j.splits = cut(files, splitSize(j.mapBytes, o.MinSplit, o.MaxSplit))
 	}
+	if err == nil && o.Sample != nil && j.reduces > 1 {
+		j.keys.Cuts, err = sampleCuts(ctx, files, j.reduces, o.Sample)
+	}
 	if err == nil && len(j.splits) > MaxMaps {
 		err = fmt.Errorf("the input makes %d maps, allowed are %d: make the splits larger", len(j.splits), MaxMaps)
 	}
-	return j, err
+	return err
 }
 
 // Slaves lists the slaves of a result, by name.

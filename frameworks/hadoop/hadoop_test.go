@@ -54,6 +54,22 @@ func wordCount(input, output string) Options {
 	}
 }
 
+// countWords is the word count of standard input.
+const countWords = `tr -cs A-Za-z '\n' | tr A-Z a-z | grep . | sort | uniq -c | awk '{print $2 "\t" $1}'`
+
+// pipelineOf is what a shell makes of a text.
+func pipelineOf(t testing.TB, command, text string) string {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", command)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Stdin = strings.NewReader(text)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
 // read gives all parts of an output, sorted.
 func read(t testing.TB, dir string) string {
 	t.Helper()

@@ -7,19 +7,25 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/stoa-project/stoa/frameworks/hadoop/hdfs"
 )
 
 // listInputs finds all files of the inputs: each input in the order given, what a pattern matches as glob has it, the files of a folder in lexical order, all
 // of them, also those whose names begin with . or _ (Hadoop leaves these out; here a file counts because it is there).
 // Symbolic links within a folder are not followed, one that is itself an input is. What is neither file nor folder
 // (sockets, pipes, devices) is passed over within a folder. Errors name the input and what is wrong with it.
-func listInputs(ctx context.Context, paths []string) ([]inputFile, error) {
+func listInputs(ctx context.Context, paths []string, remote remoteFiles) ([]inputFile, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("no input: give at least one file or folder by -input")
 	}
 	var all []string
 	for _, path := range paths {
-		found, err := glob(path)
+		find := glob
+		if hdfs.Is(path) {
+			find = remote.glob
+		}
+		found, err := find(path)
 		if err != nil {
 			return nil, err
 		}
@@ -27,6 +33,14 @@ func listInputs(ctx context.Context, paths []string) ([]inputFile, error) {
 	}
 	var files []inputFile
 	for _, path := range all {
+		if hdfs.Is(path) {
+			found, err := remote.list(ctx, path)
+			if err != nil {
+				return nil, fmt.Errorf("input %w", err)
+			}
+			files = append(files, found...)
+			continue
+		}
 		root, err := inputRoot(path)
 		if err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package hadoop
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -8,9 +9,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stoa-project/stoa/frameworks/hadoop/jobpb"
 	"github.com/stoa-project/stoa/frameworks/hadoop/task"
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
 	"github.com/stoa-project/stoa/proto/mesos"
+	"google.golang.org/protobuf/proto"
 )
 
 // update takes news of a task.
@@ -35,8 +38,7 @@ func (p *plan) update(now time.Time, s *mesos.TaskStatus) []operation {
 	case mesos.TaskState_TASK_FINISHED:
 		return p.finished(now, a, s)
 	case mesos.TaskState_TASK_FAILED:
-		a.state, a.status = examining, s
-		return []operation{examine{p.attempt(a)}}
+		return p.failing(now, a, s)
 	case mesos.TaskState_TASK_ERROR:
 		return p.tryFailed(now, a, s.GetMessage(), nil)
 	default: // lost in one of Mesos's ways, or killed by somebody else
@@ -72,33 +74,103 @@ func (p *plan) attempt(a *try) attempt { return attempt{id: a.id, kind: a.task.k
 
 // finished collects an attempt's output. Another attempt at the same task is not needed any more.
 func (p *plan) finished(now time.Time, a *try, s *mesos.TaskStatus) []operation {
-	a.state, a.status = collecting, s
-	p.paces[a.task.kind].add(now.Sub(a.since))
-	var ops []operation
-	if a.task.kind == mapKind {
-		ops = append(ops, collectMap{attempt: p.attempt(a), output: p.job.mapOnly()})
-	} else {
-		ops = append(ops, collectReduce{attempt: p.attempt(a), partition: a.task.index})
+	if a.executor != nil {
+		outcome, err := outcomeOf(s)
+		if err != nil {
+			return p.tryLost(now, a, err.Error())
+		}
+		a.mapSummary, a.reduceSummary = outcome.GetMap(), outcome.GetReduce()
+		a.place.base = a.executor.base(outcome)
 	}
+	a.state, a.status = collecting, s
+	if !a.ready.IsZero() {
+		p.slaves[a.slaveID].took(now, p.paces[a.task.kind].late(now.Sub(a.ready)))
+		p.paces[a.task.kind].add(now.Sub(a.ready))
+	}
+	var ops []operation
 	for _, other := range slices.Clone(a.task.tries) {
 		if other != a {
-			p.drop(other)
+			if other.number < a.number {
+				p.slaves[other.slaveID].outrun(now)
+			}
+			p.drop(now, other, Dropped, "another attempt was faster")
 			ops = append(ops, kill{other.id})
 		}
 	}
-	return ops
+	if a.mapSummary != nil && !p.job.mapOnly() { // all that there is to know is known
+		return append(ops, p.mapCollected(now, mapCollected{id: a.id, summary: a.mapSummary})...)
+	}
+	return append([]operation{p.collect(a)}, ops...)
 }
 
-// drop forgets an attempt: nothing of it counts any more.
-func (p *plan) drop(a *try) {
+// collect is the reading of what an attempt has made.
+func (p *plan) collect(a *try) operation {
+	if a.task.kind == mapKind {
+		return collectMap{attempt: p.attempt(a), summary: a.mapSummary, output: p.job.mapOnly()}
+	}
+	return collectReduce{attempt: p.attempt(a), summary: a.reduceSummary, partition: a.task.index}
+}
+
+// failing finds out why an attempt has failed.
+func (p *plan) failing(now time.Time, a *try, s *mesos.TaskStatus) []operation {
+	a.state, a.status = examining, s
+	if a.executor == nil {
+		return []operation{examine{p.attempt(a)}}
+	}
+	if len(s.GetData()) == 0 { // it is the executor that failed
+		return p.examined(now, examined{id: a.id})
+	}
+	outcome, err := outcomeOf(s)
+	if err != nil {
+		return p.tryLost(now, a, err.Error())
+	}
+	a.place.base = a.executor.base(outcome)
+	return p.examined(now, examined{id: a.id, stderr: outcome.GetStderr(), lost: outcome.GetLost()})
+}
+
+// outcomeOf reads what an executor tells of an attempt. An update that comes from a reconciliation has lost it.
+func outcomeOf(s *mesos.TaskStatus) (*jobpb.Outcome, error) {
+	outcome := &jobpb.Outcome{}
+	if len(s.GetData()) == 0 {
+		return nil, errors.New("it has ended, and what it has made was not heard of")
+	}
+	if err := proto.Unmarshal(s.GetData(), outcome); err != nil {
+		return nil, fmt.Errorf("what it says of its end can not be read: %w", err)
+	}
+	return outcome, nil
+}
+
+// drop ends an attempt: nothing of it counts any more.
+func (p *plan) drop(now time.Time, a *try, fate Fate, reason string) {
 	delete(p.byID, a.id)
+	a.ended, a.fate, a.reason = now, fate, reason
 	a.task.tries = slices.DeleteFunc(a.task.tries, func(other *try) bool { return other == a })
+	p.maybePending(now, a.task)
+	if x := a.executor; x != nil {
+		x.running--
+		x.idleSince = now
+	}
+}
+
+// maybePending notes that a task may wait for a slave again.
+func (p *plan) maybePending(now time.Time, t *taskState) {
+	if t.state() == pending {
+		t.since = now
+		p.pendingFrom[t.kind] = min(p.pendingFrom[t.kind], t.index)
+	}
 }
 
 // won makes an attempt the one that counts.
-func (p *plan) won(a *try) {
-	p.drop(a)
+func (p *plan) won(now time.Time, a *try) {
 	a.task.winner = a
+	p.drop(now, a, Succeeded, "")
+	p.done[a.task.kind]++
+	if a.task.kind == mapKind {
+		p.bytesDone += p.job.splits[a.task.index].bytes
+		if a.executor != nil {
+			a.executor.outputs++
+		}
+	}
 	p.perSlave[a.slaveID]++
 	p.tell("%s: done on %s", p.titleOf(a), p.slaveName(a.slaveID))
 }
@@ -115,6 +187,7 @@ func (p *plan) blame(now time.Time, slaveID string) {
 func (p *plan) tryFailed(now time.Time, a *try, reason string, stderr []string) []operation {
 	p.tell("%s: failed on %s: %s", p.titleOf(a), p.slaveName(a.slaveID), reason)
 	p.blame(now, a.slaveID)
+	p.drop(now, a, Errored, reason)
 	t := a.task
 	p.failed++
 	t.failures++
@@ -128,13 +201,12 @@ func (p *plan) tryFailed(now time.Time, a *try, reason string, stderr []string) 
 			Task: p.title(t), Attempts: t.failures, Slave: p.slaveName(a.slaveID), Reason: reason, Stderr: stderr,
 		})
 	}
-	p.drop(a)
 	return nil
 }
 
 // tryLost counts an attempt as lost.
 func (p *plan) tryLost(now time.Time, a *try, reason string) []operation {
-	p.drop(a)
+	p.drop(now, a, Lost, reason)
 	return p.lose(now, a, reason)
 }
 
@@ -142,6 +214,13 @@ func (p *plan) tryLost(now time.Time, a *try, reason string) []operation {
 func (p *plan) outputLost(now time.Time, m *taskState, reason string) []operation {
 	a := m.winner
 	m.winner, m.mapSummary = nil, nil
+	a.fate, a.reason = OutputLost, reason
+	p.done[mapKind]--
+	p.bytesDone -= p.job.splits[m.index].bytes
+	if a.executor != nil {
+		a.executor.outputs--
+	}
+	p.maybePending(now, m)
 	return p.lose(now, a, reason)
 }
 
@@ -186,13 +265,23 @@ func (p *plan) slaveGone(now time.Time, slaveID string) []operation {
 	if slave := p.slaves[slaveID]; slave != nil {
 		slave.gone = true
 	}
-	if all(p.reduces, done) { // also if there are none: what maps made lies with the job
+	if p.allDone(reduceKind) { // also if there are none: what maps made lies with the job
 		return nil
 	}
+	for _, x := range p.sortedExecutors() {
+		if x.slaveID == slaveID {
+			delete(p.executors, x.id)
+		}
+	}
+	return p.outputsLost(now, func(a *try) bool { return a.slaveID == slaveID }, "its output was on a slave that has gone")
+}
+
+// outputsLost runs the maps again whose outputs were lost.
+func (p *plan) outputsLost(now time.Time, lost func(*try) bool, reason string) []operation {
 	var ops []operation
 	for _, m := range p.maps {
-		if m.winner != nil && m.winner.slaveID == slaveID && !p.over {
-			ops = append(ops, p.outputLost(now, m, "its output was on a slave that has gone")...)
+		if m.winner != nil && !p.over && !p.job.mapOnly() && lost(m.winner) {
+			ops = append(ops, p.outputLost(now, m, reason)...)
 		}
 	}
 	return ops
@@ -216,10 +305,12 @@ func (p *plan) mapCollected(now time.Time, e mapCollected) []operation {
 	case len(e.summary.GetParts()) != p.mapParts():
 		return p.tryLost(now, a, fmt.Sprintf("its summary has %d parts and should have %d", len(e.summary.GetParts()), p.mapParts()))
 	}
-	p.won(a)
-	a.task.mapSummary = e.summary
-	if all(p.maps, done) {
+	p.won(now, a)
+	a.task.mapSummary, a.mapSummary = e.summary, e.summary
+	p.outputs = append(p.outputs, a)
+	if p.allDone(mapKind) {
 		p.mapsDone = now
+		p.allReady(now)
 	}
 	return p.maybeCommit(now)
 }
@@ -240,26 +331,35 @@ func (p *plan) reduceCollected(now time.Time, e reduceCollected) []operation {
 	case e.err != nil:
 		return p.collectError(now, a, e.err)
 	}
-	p.won(a)
-	a.task.reduceSummary = e.summary
+	p.won(now, a)
+	a.task.reduceSummary, a.reduceSummary = e.summary, e.summary
 	return p.maybeCommit(now)
 }
 
 // maybeCommit gives the output its place when all of it is here.
 func (p *plan) maybeCommit(now time.Time) []operation {
-	last := p.reduces
-	if p.job.mapOnly() {
-		last = p.maps
-	}
-	if p.over || p.committing || !all(last, done) {
+	if p.over || p.committing || !p.allDone(p.lastKind()) {
 		return nil
 	}
 	p.committing, p.reducesDone = true, now
+	return []operation{p.commit()}
+}
+
+func (p *plan) commit() operation {
+	last := p.ofKind(p.lastKind())
 	ids := make([]string, len(last))
 	for i, t := range last {
 		ids[i] = t.winner.id
 	}
-	return []operation{commit{attempts: ids}}
+	return commit{attempts: ids}
+}
+
+// lastKind is the kind of task that makes the output.
+func (p *plan) lastKind() taskKind {
+	if p.job.mapOnly() {
+		return mapKind
+	}
+	return reduceKind
 }
 
 func (p *plan) collecting(id string) *try {

@@ -77,12 +77,12 @@ func TestVerboseTellsOfEachAttempt(t *testing.T) {
 	s := newScript(t, 1, 1)
 	s.plan.job.verbose = true
 	s.step(subscribed{"F"})
-	s.expect(offered{[]*scheduler.Offer{s.offer("s1", 1)}}, "launch on s1: map-00000-0; suppress; note: map 1 of 1, map-00000-0: starts on host-s1")
+	s.expect(offered{[]*scheduler.Offer{s.offer("s1", 1)}}, "note: map 1 of 1, map-00000-0: starts on host-s1; launch on s1: map-00000-0; suppress")
 	s.step(status("map-00000-0", mesos.TaskState_TASK_FAILED, "exited with status 1"))
-	s.expect(examined{id: "map-00000-0"}, "revive; note: map 1 of 1, map-00000-0: failed on host-s1: exited with status 1")
-	s.expect(offered{[]*scheduler.Offer{s.offer("s1", 1)}}, "launch on s1: map-00000-1; suppress; note: map 1 of 1, map-00000-1: starts on host-s1")
+	s.expect(examined{id: "map-00000-0"}, "note: map 1 of 1, map-00000-0: failed on host-s1: exited with status 1; revive")
+	s.expect(offered{[]*scheduler.Offer{s.offer("s1", 1)}}, "note: map 1 of 1, map-00000-1: starts on host-s1; launch on s1: map-00000-1; suppress")
 	s.step(status("map-00000-1", mesos.TaskState_TASK_FINISHED, ""))
-	s.expect(mapCollected{id: "map-00000-1", summary: parts(1)}, "revive; note: map 1 of 1, map-00000-1: done on host-s1")
+	s.expect(mapCollected{id: "map-00000-1", summary: parts(1)}, "note: map 1 of 1, map-00000-1: done on host-s1; revive")
 }
 
 func TestCountersHaveHadoopsNamesAndThoseOfTheJobFollow(t *testing.T) {

@@ -3,6 +3,7 @@ package hadoop
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,27 +18,53 @@ import (
 
 // script drives a plan and writes down its operations, one line each.
 type script struct {
-	t    *testing.T
-	plan *plan
-	now  time.Time
-	ops  []operation
-	told int // offers given so far
+	t       *testing.T
+	plan    *plan
+	tracker *tracker // that holds it alone
+	now     time.Time
+	ops     []operation
+	told    int // offers given so far
 }
 
 func newScript(t *testing.T, maps, reduces int) *script {
 	j := &job{
-		name: "job", mapper: "m", reducer: "r", reduces: reduces, cpus: 1, mapMem: 512, reduceMem: 512,
-		maxMap: DefaultMaxAttempts, maxReduce: DefaultMaxAttempts,
+		name: "job", containers: true, mapper: "m", reducer: "r", reduces: reduces, cpus: 1, mapMem: 512, reduceMem: 512,
+		maxMap: DefaultMaxAttempts, maxReduce: DefaultMaxAttempts, slowStart: 1,
 	}
 	for range maps {
 		j.splits = append(j.splits, split{bytes: 10, roots: []string{"/in"}})
 	}
 	start := time.Unix(1000, 0)
-	return &script{t: t, plan: newPlan(j, start), now: start}
+	p := newPlan(j, start)
+	return &script{t: t, plan: p, tracker: &tracker{order: FIFO, jobs: []*plan{p}}, now: start}
+}
+
+// stepAlone gives an event to a tracker that holds one job, and takes out what is the shell's to do.
+func stepAlone(t *tracker, p *plan, now time.Time, e event) []operation {
+	var ops []operation
+	for _, op := range t.step(now, wrapped(p, e)) {
+		switch op := op.(type) {
+		case happened:
+		case forJob:
+			ops = append(ops, op.operation)
+		default:
+			ops = append(ops, op)
+		}
+	}
+	return ops
+}
+
+// wrapped is an event as the tracker gets it.
+func wrapped(p *plan, e event) event {
+	switch e.(type) {
+	case mapCollected, reduceCollected, examined, committed, killed, idled:
+		return ofJob{p, e}
+	}
+	return e
 }
 
 func (s *script) step(e event) string {
-	s.ops = s.plan.step(s.now, e)
+	s.ops = stepAlone(s.tracker, s.plan, s.now, e)
 	var lines []string
 	for _, op := range s.ops {
 		lines = append(lines, tell(op))
@@ -58,6 +85,8 @@ func tell(op operation) string {
 		return fmt.Sprintf("decline %d", len(op.offers))
 	case kill:
 		return "kill " + op.id
+	case shutdown:
+		return "shut down " + op.executorID
 	case collectMap:
 		return "collect " + op.id
 	case collectReduce:
@@ -68,12 +97,27 @@ func tell(op operation) string {
 		return "commit " + strings.Join(op.attempts, " ")
 	case finish:
 		return fmt.Sprintf("finish: %v", op.err)
+	case feed:
+		return fmt.Sprintf("feed %s from %d: %s", op.feed.GetTaskId(), op.feed.GetFrom(), tellOutputs(op.feed.GetOutputs()))
 	case note:
 		return "note: " + op.text
 	case suppress, revive:
 		return strings.TrimPrefix(fmt.Sprintf("%T", op), "hadoop.")
 	}
 	panic(fmt.Sprintf("%T", op))
+}
+
+// tellOutputs writes which attempts at maps outputs are of; - is one that was lost.
+func tellOutputs(outputs []*taskpb.MapOutput) string {
+	var told []string
+	for _, out := range outputs {
+		if out.GetPart() == nil {
+			told = append(told, "-")
+			continue
+		}
+		told = append(told, regexp.MustCompile(`map-\d+-\d+`).FindString(out.GetUrl()))
+	}
+	return strings.Join(told, " ")
 }
 
 func scalar(name string, value float64) *mesos.Resource {

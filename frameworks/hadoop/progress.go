@@ -1,7 +1,6 @@
 package hadoop
 
 import (
-	"slices"
 	"time"
 
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
@@ -50,51 +49,59 @@ type Result struct {
 	FailedAttempts, LostAttempts  int
 	SpeculativeAttempts           int // started because another attempt at the same task was late
 	LaunchedMaps, LaunchedReduces int // attempts
+	EarlyReduces                  int // whose attempt that counts was launched before the last map was done
 	Counters                      Counters
 	Statuses                      []TaskStatus // what commands reported by reporter:status:, the last of each task
 
-	own []CounterGroup // what commands reported by reporter:counter:
+	own    []CounterGroup // what commands reported by reporter:counter:
+	groups []CounterGroup // all, if a JobTracker told them
 }
 
 // TaskStatus is what a task's command said of itself.
-type TaskStatus struct{ Task, Text string }
+type TaskStatus struct {
+	Task string `json:"task"`
+	Text string `json:"text"`
+}
 
 // Counters count records and bytes on their way through a job. A record is a line.
 type Counters struct {
-	InputFiles, InputBytes, InputRecords int64 // that the mappers were given; less if they did not want all
-	MapOutputRecords, MapOutputBytes     int64
-	CombineInputRecords                  int64
-	CombineOutputRecords                 int64
-	SpilledRecords                       int64
-	ShuffleBytes                         int64 // from maps to reduces, over the network
-	ReduceInputRecords, ReduceGroups     int64 // groups: distinct keys
-	OutputRecords, OutputBytes           int64
+	// What the mappers were given; less than there is if they did not want all.
+	InputFiles           int64 `json:"input_files"`
+	InputBytes           int64 `json:"input_bytes"`
+	InputRecords         int64 `json:"input_records"`
+	MapOutputRecords     int64 `json:"map_output_records"`
+	MapOutputBytes       int64 `json:"map_output_bytes"`
+	CombineInputRecords  int64 `json:"combine_input_records"`
+	CombineOutputRecords int64 `json:"combine_output_records"`
+	SpilledRecords       int64 `json:"spilled_records"`
+	ShuffledMaps         int64 `json:"shuffled_maps"` // outputs of maps that reduces fetched
+	ShuffleBytes         int64 `json:"shuffle_bytes"` // from maps to reduces, over the network
+	ReduceInputRecords   int64 `json:"reduce_input_records"`
+	ReduceGroups         int64 `json:"reduce_groups"` // distinct keys
+	OutputRecords        int64 `json:"output_records"`
+	OutputBytes          int64 `json:"output_bytes"`
 }
 
 // progress looks at the plan.
 func (p *plan) progress(now time.Time) Progress {
 	g := Progress{
 		Phase: p.phase(),
-		Maps:  len(p.maps), MapsDone: count(p.maps, done), MapsRunning: running(p.maps),
-		Reduces: len(p.reduces), ReducesDone: count(p.reduces, done), ReducesRunning: running(p.reduces),
-		InputBytes:     p.job.mapBytes,
+		Maps:  len(p.maps), MapsDone: p.done[mapKind], MapsRunning: p.running(mapKind),
+		Reduces: len(p.reduces), ReducesDone: p.done[reduceKind], ReducesRunning: p.running(reduceKind),
+		InputBytes: p.job.mapBytes, InputBytesDone: p.bytesDone,
 		FailedAttempts: p.failed, LostAttempts: p.lost,
 		Elapsed: now.Sub(p.started),
 	}
 	if len(p.byID) == 0 { // nothing is under way
 		g.Waiting = p.waiting
 	}
-	for _, m := range p.maps {
-		if m.state() == done {
-			g.InputBytesDone += p.job.splits[m.index].bytes
-		}
-	}
 	return g
 }
 
-func running(tasks []*taskState) (n int) {
-	for _, t := range tasks {
-		if slices.ContainsFunc(t.tries, func(a *try) bool { return a.state == collecting || (a.state == launched && a.running) }) {
+// running is how many attempts at tasks of a kind run, or are read.
+func (p *plan) running(kind taskKind) (n int) {
+	for _, a := range p.byID {
+		if a.task.kind == kind && (a.state == collecting || (a.state == launched && a.running)) {
 			n++
 		}
 	}
@@ -109,9 +116,9 @@ func (p *plan) phase() Phase {
 		return Finished
 	case p.frameworkID == "":
 		return Starting
-	case !all(p.maps, done) && (p.job.mapOnly() || !all(p.reduces, done)):
+	case !p.allDone(mapKind) && (p.job.mapOnly() || !p.allDone(reduceKind)):
 		return Mapping
-	case !all(p.reduces, done):
+	case !p.allDone(reduceKind):
 		return Reducing
 	}
 	return Committing
@@ -158,6 +165,9 @@ func (p *plan) result() Result {
 	for _, t := range p.reduces {
 		r.Counters.addReduce(t.reduceSummary)
 		r.LaunchedReduces += t.attempts
+		if t.winner != nil && t.winner.since.Before(p.mapsDone) {
+			r.EarlyReduces++
+		}
 		report(t, t.reduceSummary.GetReports())
 	}
 	r.own = groupCounters(own)
@@ -182,6 +192,7 @@ func (c *Counters) addOutput(part *taskpb.Part) {
 }
 
 func (c *Counters) addReduce(s *taskpb.ReduceSummary) {
+	c.ShuffledMaps += s.GetShuffledMaps()
 	c.ShuffleBytes += s.GetInputBytes()
 	c.ReduceInputRecords += s.GetInputRecords()
 	c.ReduceGroups += s.GetInputGroups()

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/stoa-project/stoa/frameworks/hadoop/hdfs"
+	"github.com/stoa-project/stoa/frameworks/hadoop/task"
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
 )
 
@@ -36,12 +37,14 @@ const maxMounts = 32
 
 // inputFile is a file as it was when it was listed.
 type inputFile struct {
-	root string // the input that it was found by: the file itself or a folder above; what is mounted
+	root string // the input that it was found by: the file itself or a folder above; what is mounted. "": it is in HDFS
 	path string
 	size int64
 
 	codec taskpb.Codec
 	whole bool // it is not cut
+
+	blocks []hdfs.Block // of a file of HDFS: no split reads from two, unless they are small
 }
 
 // chunk is a piece of the file.
@@ -49,11 +52,27 @@ func (f inputFile) chunk(offset, length int64) *taskpb.Chunk {
 	return &taskpb.Chunk{Path: []byte(f.path), Offset: offset, Length: length, FileSize: f.size, Codec: f.codec}
 }
 
+// piece is how many bytes from an offset on the next piece has: about size, and no more than the rest of a block.
+func (f inputFile) piece(offset, size int64) int64 {
+	rest := f.size - offset
+	if f.whole {
+		return rest
+	}
+	if at := slices.IndexFunc(f.blocks, func(b hdfs.Block) bool { return offset < b.Offset+b.Length }); at >= 0 {
+		rest = min(rest, f.blocks[at].Offset+f.blocks[at].Length-offset)
+	}
+	if float64(rest) > splitSlop*float64(size) {
+		return size
+	}
+	return rest
+}
+
 // split is what one map reads.
 type split struct {
 	chunks []*taskpb.Chunk
 	roots  []string // sorted, each once
 	bytes  int64
+	hosts  []string // names or addresses of the machines that have it; none: all are as near
 }
 
 // splitSize says how many bytes a split of an input has; 0 means the default for a limit.
@@ -71,26 +90,26 @@ func splitSize(total, minSplit, maxSplit int64) int64 {
 func cut(files []inputFile, size int64) []split {
 	var splits []split
 	var now split
+	near := hostBytes{}
 	end := func() {
 		if len(now.chunks) > 0 {
 			slices.Sort(now.roots)
 			now.roots = slices.Compact(now.roots)
+			now.hosts = near.most()
 			splits = append(splits, now)
-			now = split{}
+			now, near = split{}, hostBytes{}
 		}
 	}
 	for _, f := range files {
 		for offset := int64(0); ; {
-			length := f.size - offset
-			if !f.whole && float64(length) > splitSlop*float64(size) {
-				length = size
-			}
+			length := f.piece(offset, size)
 			if now.bytes > 0 && float64(now.bytes+length) > splitSlop*float64(size) {
 				end()
 			}
 			now.chunks = append(now.chunks, f.chunk(offset, length))
 			now.bytes += length
-			if len(now.roots) == 0 || now.roots[len(now.roots)-1] != f.root {
+			near.add(f.blocks, offset, length)
+			if f.root != "" && (len(now.roots) == 0 || now.roots[len(now.roots)-1] != f.root) {
 				now.roots = append(now.roots, f.root)
 			}
 			if now.bytes >= size || len(now.chunks) == maxSplitFiles {
@@ -118,7 +137,7 @@ func cutLines(ctx context.Context, files []inputFile, n int) ([]split, error) {
 		}
 		start := int64(0)
 		for _, end := range ends {
-			splits = append(splits, split{chunks: []*taskpb.Chunk{f.chunk(start, end-start)}, roots: []string{f.root}, bytes: end - start})
+			splits = append(splits, split{chunks: []*taskpb.Chunk{f.chunk(start, end-start)}, roots: f.roots(), bytes: end - start})
 			start = end
 		}
 	}
@@ -127,9 +146,9 @@ func cutLines(ctx context.Context, files []inputFile, n int) ([]split, error) {
 
 // lineEnds is where each nth line of a file ends, and the file itself; an error if there are more than most.
 func lineEnds(ctx context.Context, f inputFile, n, most int) ([]int64, error) {
-	file, err := os.Open(f.path)
+	file, err := task.OpenInput(f.path)
 	if err != nil {
-		return nil, fmt.Errorf("input file: %w", err)
+		return nil, err
 	}
 	defer file.Close()
 	var ends []int64

@@ -46,6 +46,40 @@ func TestATaskThatIsLateGetsASecondAttemptElsewhere(t *testing.T) {
 	}
 }
 
+func TestASlaveThatIsSlowIsAvoided(t *testing.T) {
+	s := oneLate(t)
+	s.step(offered{[]*scheduler.Offer{s.offer("s1", 4)}})
+	s.step(status("map-00001-1", mesos.TaskState_TASK_FINISHED, ""))
+	s.step(mapCollected{id: "map-00001-1", summary: parts(1)})
+	s.now = s.now.Add(avoidSlaveFor - time.Millisecond)
+	s.expect(offered{[]*scheduler.Offer{s.offer("s2", 1)}}, "decline 1")
+	s.now = s.now.Add(time.Millisecond)
+	s.expect(offered{[]*scheduler.Offer{s.offer("s2", 1)}}, "launch on s2: reduce-00000-0; suppress")
+
+	s = newScript(t, 9, 1) // twice late and not once on time between
+	s.step(subscribed{"F"})
+	s.step(offered{[]*scheduler.Offer{s.offer("s1", 3), s.offer("s2", 3)}})
+	for _, done := range []struct {
+		id    string
+		after time.Duration
+		want  string
+	}{
+		{"map-00000-0", 100 * time.Millisecond, "launch on s2: map-00006-0"},
+		{"map-00001-0", 10 * time.Second, "launch on s2: map-00007-0"},
+		{"map-00003-0", time.Hour, "decline 1"},
+	} {
+		s.now = s.now.Add(done.after)
+		s.step(status(done.id, mesos.TaskState_TASK_FINISHED, ""))
+		s.expect(offered{[]*scheduler.Offer{s.offer("s2", 1)}}, done.want)
+	}
+
+	s = oneLate(t) // the first attempt wins: its slave is no worse than others
+	s.step(offered{[]*scheduler.Offer{s.offer("s1", 4)}})
+	s.step(status("map-00001-0", mesos.TaskState_TASK_FINISHED, ""))
+	s.step(mapCollected{id: "map-00001-0", summary: parts(1)})
+	s.expect(offered{[]*scheduler.Offer{s.offer("s1", 1)}}, "launch on s1: reduce-00000-0; suppress")
+}
+
 func TestTheFirstAttemptMayStillWin(t *testing.T) {
 	s := oneLate(t)
 	s.step(offered{[]*scheduler.Offer{s.offer("s1", 4)}})
@@ -90,7 +124,7 @@ func TestShortTasksAndForbiddenOnesGetNoSecondAttempt(t *testing.T) {
 		s.now = s.now.Add(time.Second)
 		s.step(status("map-00000-0", mesos.TaskState_TASK_FINISHED, ""))
 		s.now = s.now.Add(time.Hour)
-		s.expect(offered{[]*scheduler.Offer{s.offer("s2", 2)}}, "launch on s2: map-00002-0")
+		s.expect(offered{[]*scheduler.Offer{s.offer("s2", 1)}}, "launch on s2: map-00002-0")
 	})
 	t.Run("not if the job forbids it", func(t *testing.T) {
 		s := newScript(t, 2, 1)

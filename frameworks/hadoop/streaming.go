@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/stoa-project/stoa/frameworks/hadoop/hdfs"
 	"github.com/stoa-project/stoa/frameworks/hadoop/task"
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
 )
@@ -105,6 +106,9 @@ func (o Options) keys() *taskpb.Keys {
 // kit reads the files that are shipped and writes the variables of the commands.
 func (o Options) kit() (*taskpb.Kit, error) {
 	k := &taskpb.Kit{}
+	if slices.ContainsFunc(o.Input, hdfs.Is) {
+		k.Variables = append(k.Variables, hdfs.UserVariable+"="+hdfs.User())
+	}
 	for _, property := range o.Properties {
 		name, value, _ := strings.Cut(property, "=")
 		k.Variables = append(k.Variables, variableName(name)+"="+value)

@@ -18,9 +18,22 @@ import (
 //	job ARGUMENTS      of stoa hadoop, but for -output
 //	any order          lines are compared without their order: the job has several parts
 //	pipeline COMMAND   what the output equals
+//	apache no REASON   Apache Hadoop can not run it
+//	apache pipeline COMMAND   what Apache Hadoop gives, whose reducers see the tab that it appends
+//	apache any order   Apache Hadoop gives lines in another order
 type streamingScript struct {
 	setup, job, pipeline string
 	anyOrder             bool
+
+	apachePipeline string // what Apache Hadoop gives; "": the same
+	notApache      string // why Apache Hadoop can not run it
+	apacheAnyOrder bool   // Apache Hadoop keeps no order where pipelines do
+}
+
+// args are the job's arguments.
+func (s streamingScript) args(t *testing.T, dir string) []string {
+	t.Helper()
+	return strings.Split(strings.TrimSuffix(inShell(t, dir, "set -f; set -- "+s.job+`; printf '%s\0' "$@"`), "\x00"), "\x00")
 }
 
 func readScript(t *testing.T, path, dir string) (s streamingScript) {
@@ -44,6 +57,12 @@ func readScript(t *testing.T, path, dir string) (s streamingScript) {
 			s.pipeline = rest
 		case line == "any order":
 			s.anyOrder = true
+		case strings.HasPrefix(line, "apache pipeline "):
+			s.apachePipeline = strings.TrimPrefix(line, "apache pipeline ")
+		case line == "apache any order":
+			s.apacheAnyOrder = true
+		case strings.HasPrefix(line, "apache no "):
+			s.notApache = strings.TrimPrefix(line, "apache no ")
 		case word != "#":
 			t.Fatalf("%s: %q is no line of a script", path, line)
 		}
@@ -76,8 +95,7 @@ func TestStreamingJobsGiveWhatPipelinesGive(t *testing.T) {
 			if script.setup != "" {
 				inShell(t, dir, script.setup)
 			}
-			args := strings.Split(strings.TrimSuffix(inShell(t, dir, "set -f; set -- "+script.job+`; printf '%s\0' "$@"`), "\x00"), "\x00")
-			options, err := ParseArgs(append(args, "-output", "out"))
+			options, err := ParseArgs(append(script.args(t, dir), "-output", "out"))
 			if err != nil {
 				t.Fatal(err)
 			}

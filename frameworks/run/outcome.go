@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/stoa-project/stoa/executor/command"
 	"github.com/stoa-project/stoa/proto/mesos"
 )
 
@@ -20,7 +19,7 @@ const (
 // outcome fills in how an instance ended, from its last status.
 func (i *Instance) outcome(s *mesos.TaskStatus) {
 	i.Finished = timeOf(s)
-	i.ExitStatus, i.Signal = intLabel(s, command.LabelExitStatus), intLabel(s, command.LabelSignal)
+	i.ExitStatus, i.Signal = intLabel(s, mesos.LabelExitStatus), intLabel(s, mesos.LabelSignal)
 	i.ExitCode, i.Reason = i.judge(s)
 	if i.ExitCode != 0 {
 		i.Message = cmp.Or(s.GetMessage(), fmt.Sprintf("ended as %s", s.GetState()))
@@ -30,10 +29,10 @@ func (i *Instance) outcome(s *mesos.TaskStatus) {
 func (i *Instance) judge(s *mesos.TaskStatus) (code int, reason string) {
 	switch s.GetState() {
 	case mesos.TaskState_TASK_FINISHED, mesos.TaskState_TASK_FAILED:
-		if s.GetReason() == mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED && label(s, command.LabelCause) == "" {
+		if s.GetReason() == mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED && mesos.LabelOf(s.GetLabels(), mesos.LabelCause) == "" {
 			return ExitFailed, ReasonLaunchFailed
 		}
-		return i.judgeCommand(label(s, command.LabelCause))
+		return i.judgeCommand(mesos.LabelOf(s.GetLabels(), mesos.LabelCause))
 	case mesos.TaskState_TASK_KILLED:
 		return exitSignal + orElse(i.Signal, sigterm), ReasonKilled
 	case mesos.TaskState_TASK_ERROR:
@@ -45,19 +44,23 @@ func (i *Instance) judge(s *mesos.TaskStatus) (code int, reason string) {
 // judgeCommand judges a command that was tried.
 func (i *Instance) judgeCommand(cause string) (code int, reason string) {
 	switch cause {
-	case command.CauseNotFound:
+	case mesos.CauseNotFound:
 		return ExitNotFound, ReasonNotFound
-	case command.CauseNotExecutable:
+	case mesos.CauseNotExecutable:
 		return ExitNotExecutable, ReasonNotExecutable
-	case command.CauseMemory:
+	case mesos.CauseMemory:
 		return exitSignal + orElse(i.Signal, sigkill), ReasonMemory
-	case command.CausePIDs:
+	case mesos.CausePIDs:
 		return i.exitCode(), ReasonPIDs
-	case command.CauseLaunchFailed:
+	case mesos.CauseDisk:
+		return exitSignal + orElse(i.Signal, sigkill), ReasonDisk
+	case mesos.CauseLaunchFailed:
 		return ExitFailed, ReasonLaunchFailed
-	case command.CauseInvalid:
+	case mesos.CauseFetchFailed:
+		return ExitFailed, ReasonFetchFailed
+	case mesos.CauseInvalid:
 		return ExitFailed, ReasonInvalid
-	case command.CauseHostLost:
+	case mesos.CauseHostLost:
 		return ExitFailed, ReasonLost
 	}
 	switch {
@@ -86,17 +89,8 @@ func orElse(value *int, otherwise int) int {
 	return *value
 }
 
-func label(s *mesos.TaskStatus, key string) string {
-	for _, l := range s.GetLabels().GetLabels() {
-		if l.GetKey() == key {
-			return l.GetValue()
-		}
-	}
-	return ""
-}
-
 func intLabel(s *mesos.TaskStatus, key string) *int {
-	n, err := strconv.Atoi(label(s, key))
+	n, err := strconv.Atoi(mesos.LabelOf(s.GetLabels(), key))
 	if err != nil {
 		return nil // absent, which is how a status says that it does not know
 	}

@@ -2,6 +2,8 @@ package run
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/stoa-project/stoa/frameworks/scheduler"
@@ -34,6 +36,8 @@ type (
 	}
 	// ask wants the slaves' reasons: they come back by explained.
 	ask struct{}
+	// find wants to know on which slave the persistent volume is: that comes back by found.
+	find struct{}
 	// say tells people something.
 	say struct{ line string }
 	// finish: the result is complete.
@@ -54,10 +58,11 @@ type instance struct {
 	phase    phase
 	attempt  int
 	place    sandbox.Place
-	follows  bool      // its output is being shown
-	outputs  int       // streams that are not at their end
-	timedOut bool      // Options.Timeout ended it
-	deadline time.Time // of Timeout, then of the kill that follows; zero for none
+	where    scheduler.Place // its slave
+	follows  bool            // its output is being shown
+	outputs  int             // streams that are not at their end
+	timedOut bool            // Options.Timeout ended it
+	deadline time.Time       // of Timeout, then of the kill that follows; zero for none
 }
 
 // plan decides what becomes of a run. Its methods take what happened and leave operations, which take hands over.
@@ -68,6 +73,7 @@ type plan struct {
 	byTask      map[string]*instance
 	placedAt    time.Time // of the last placement, or of the start
 	suppressed  bool
+	warned      bool // that limits are not enforced
 	asking      bool // the slaves' reasons are awaited
 	explained   bool // they were shown; once in a run
 	slaves      []SlaveReason
@@ -75,6 +81,15 @@ type plan struct {
 	giveUpAt    time.Time // when killed tasks are not awaited any longer
 	finished    bool
 	ops         []operation
+
+	volume volumeSearch
+}
+
+// volumeSearch is what is known of Options.Volume.
+type volumeSearch struct {
+	known bool               // it has been found, or is nowhere
+	slave string             // where it is; empty: nowhere, it is to be made
+	held  []*scheduler.Offer // that came before it was known
 }
 
 // verdict ends the whole run, whatever its instances say.
@@ -84,7 +99,10 @@ type verdict struct {
 }
 
 func newPlan(o Options, now time.Time) *plan {
-	p := &plan{o: o, placedAt: now, byTask: map[string]*instance{}}
+	p := &plan{o: o, placedAt: now, byTask: map[string]*instance{}, volume: volumeSearch{known: o.Volume == nil}}
+	if o.Volume != nil {
+		p.do(find{})
+	}
 	for i := range o.Instances {
 		p.instances = append(p.instances, &instance{Instance: Instance{Instance: i}})
 	}
@@ -101,13 +119,18 @@ func (p *plan) do(op operation) { p.ops = append(p.ops, op) }
 
 // offers places instances that wait. Each goes to the offer that has got the fewest.
 func (p *plan) offers(now time.Time, offers []*scheduler.Offer) {
+	if !p.volume.known {
+		p.volume.held = append(p.volume.held, offers...)
+		return
+	}
+	p.prepare(offers)
 	var tasks []scheduler.Task
 	wanted := map[string]*instance{}
 	for _, i := range p.atMost(capacity(offers, p.o.CPUs)) {
 		task := p.o.task(i.Instance.Instance, i.attempt)
 		tasks, wanted[task.ID] = append(tasks, task), i
 	}
-	placements, _ := scheduler.Match(offers, tasks)
+	placements, _ := scheduler.MatchBeside(offers, tasks, p.places())
 	used := map[*scheduler.Offer]bool{}
 	for _, placement := range placements {
 		used[placement.Offer] = true
@@ -127,6 +150,62 @@ func (p *plan) offers(now time.Time, offers []*scheduler.Offer) {
 		p.do(decline{rest})
 	}
 	p.maybeSuppress()
+	if len(placements) > 0 && p.hasConstraint(scheduler.GroupBy) {
+		p.maybeRevive() // Groups that had as many as allowed may have more now.
+	}
+}
+
+// places is where instances are that have not ended.
+func (p *plan) places() []scheduler.Place {
+	var places []scheduler.Place
+	for _, i := range slices.Concat(p.in(launched), p.in(running)) {
+		places = append(places, i.where)
+	}
+	return places
+}
+
+// found takes the answer to find: slaves with the persistent volume, or why nobody can tell.
+func (p *plan) found(now time.Time, slaves []string, err error) {
+	v := &p.volume
+	switch {
+	case err != nil:
+		p.stop(now, verdict{ExitFailed, ReasonFailed, fmt.Sprintf("where persistent volume %q is could not be found out: %v", p.o.Volume.ID, err)})
+	case len(slaves) > 1:
+		p.stop(now, verdict{ExitFailed, ReasonFailed, fmt.Sprintf("there are persistent volumes %q of role %q on %d slaves, %s and %s among them: destroy all but one, or use another id",
+			p.o.Volume.ID, p.o.Roles[0], len(slaves), slaves[0], slaves[1])})
+	case len(slaves) == 1:
+		v.slave = slaves[0]
+	}
+	v.known = true
+	held := v.held
+	v.held = nil
+	if len(held) > 0 {
+		p.offers(now, held)
+	}
+	p.maybeFinish()
+}
+
+// rescinded: an offer that is held for later is void.
+func (p *plan) rescinded(id string) {
+	p.volume.held = slices.DeleteFunc(p.volume.held, func(o *scheduler.Offer) bool { return o.ID() == id })
+}
+
+// prepare makes the persistent volume on the first offer that has room for it and the instance, if it is nowhere.
+func (p *plan) prepare(offers []*scheduler.Offer) {
+	v := p.o.Volume
+	if v == nil || p.volume.slave != "" || len(p.atMost(1)) == 0 {
+		return
+	}
+	for _, o := range offers {
+		task := p.o.task(0, 0)
+		task.Volumes = nil
+		task.Disk += v.MB
+		if o.Fits(task) == nil && v.make(o) == nil {
+			p.volume.slave = o.SlaveID()
+			p.do(say{fmt.Sprintf("persistent volume %q of %v MB is made on slave %s; it stays when the run has ended", v.ID, v.MB, o.SlaveID())})
+			return
+		}
+	}
 }
 
 // capacity is how many instances the offers' cpus alone would have room for: matching more of them is of no use.
@@ -149,7 +228,7 @@ func (p *plan) atMost(n int) []*instance {
 
 func (p *plan) place(now time.Time, i *instance, id string, o *scheduler.Offer) {
 	i.phase, i.TaskID, i.SlaveID, i.Hostname = launched, id, o.SlaveID(), o.Hostname()
-	i.State = mesos.TaskState_TASK_STAGING.String()
+	i.State, i.where = mesos.TaskState_TASK_STAGING.String(), o.Place()
 	i.place = sandbox.Place{Slave: sandbox.SlaveURL(o.Info), SlaveID: o.SlaveID(), FrameworkID: p.frameworkID, ExecutorID: id}
 	p.byTask[id] = i
 	p.placedAt = now
@@ -167,6 +246,20 @@ func (p *plan) maybeSuppress() {
 	} else {
 		p.do(revive{})
 	}
+}
+
+// maybeRevive has offers come again that were declined, if instances wait for what they were too good for until now.
+func (p *plan) maybeRevive() {
+	if p.whole == nil && len(p.in(waiting)) > 0 {
+		p.do(revive{})
+	}
+}
+
+// hasConstraint tells whether there is a constraint of one of these kinds; without kinds, of any.
+func (p *plan) hasConstraint(operators ...scheduler.Operator) bool {
+	return slices.ContainsFunc(p.o.Constraints, func(c scheduler.Constraint) bool {
+		return len(operators) == 0 || slices.Contains(operators, c.Operator)
+	})
 }
 
 // update takes news of a task.
@@ -204,12 +297,20 @@ func lost(s mesos.TaskState) bool {
 func (p *plan) placeAgain(i *instance) {
 	i.phase, i.State = waiting, ""
 	i.attempt++
-	p.maybeSuppress()
+	if p.suppressed {
+		p.maybeSuppress()
+	} else {
+		p.maybeRevive()
+	}
 }
 
 func (p *plan) becomeRunning(now time.Time, i *instance, s *mesos.TaskStatus) {
 	i.phase = running
 	i.Started = timeOf(s)
+	if limits := mesos.LabelOf(s.GetLabels(), mesos.LabelNotEnforced); limits != "" && !p.warned {
+		p.warned = true
+		p.do(say{"where it runs, limits are not enforced of " + strings.ReplaceAll(limits, " ", ", ")})
+	}
 	if p.o.Timeout > 0 && p.whole == nil {
 		i.deadline = now.Add(p.o.Timeout)
 	}
@@ -232,12 +333,15 @@ func (p *plan) end(i *instance, s *mesos.TaskStatus) {
 		i.Message = fmt.Sprintf("ended by its timeout of %s", p.o.Timeout)
 	}
 	i.phase, i.deadline = ended, time.Time{}
+	if p.hasConstraint() {
+		p.maybeRevive() // Its place is free for those whose constraints it stood in the way of.
+	}
 	if i.ExitCode != 0 && i.Reason != ReasonExited && p.whole == nil {
 		p.do(say{p.prefix(i) + i.Message})
 	}
 	// A command that wrote something has a container, also if it ended before anybody heard that it ran; one that was
 	// never started may not even have a sandbox.
-	if i.Reason != ReasonLost && i.Reason != ReasonLaunchFailed && i.place.ContainerID != "" {
+	if i.Reason != ReasonLost && i.Reason != ReasonLaunchFailed && i.Reason != ReasonFetchFailed && i.place.ContainerID != "" {
 		p.follow(i)
 	}
 	if i.follows {
@@ -292,8 +396,8 @@ func (p *plan) stop(now time.Time, v verdict) {
 	p.maybeSuppress()
 }
 
-// explainedBy takes the slaves' reasons; none with an error.
-func (p *plan) explainedBy(slaves []SlaveReason, err error) {
+// explainedBy takes the master's reasons; none with an error.
+func (p *plan) explainedBy(why reasons, err error) {
 	if !p.asking {
 		return
 	}
@@ -301,27 +405,20 @@ func (p *plan) explainedBy(slaves []SlaveReason, err error) {
 	waits := len(p.in(waiting))
 	switch {
 	case p.whole != nil:
-		p.slaves = slaves
-		p.whole.message += reasonLines(slaves, err)
+		p.slaves = why.slaves
+		p.whole.message += reasonLines(why, err)
 		p.do(say{p.whole.message})
 	case waits > 0:
-		p.do(say{fmt.Sprintf("%s for resources%s", count(waits, "instance waits", "instances wait"), reasonLines(slaves, err))})
+		p.do(say{fmt.Sprintf("%s for resources%s", count(waits, "instance waits", "instances wait"), reasonLines(why, err))})
 	}
 	p.maybeFinish()
 }
 
-func reasonLines(slaves []SlaveReason, err error) string {
+func reasonLines(why reasons, err error) string {
 	if err != nil {
 		return fmt.Sprintf(" (why is not known: %v)", err)
 	}
-	if len(slaves) == 0 {
-		return ": the cluster has no slaves"
-	}
-	lines := ":"
-	for _, s := range slaves {
-		lines += fmt.Sprintf("\n  %s (%s): %s", s.Hostname, s.SlaveID, s.Reason)
-	}
-	return lines
+	return why.lines()
 }
 
 func count(n int, one, many string) string {

@@ -2,18 +2,20 @@ package run
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/stoa-project/stoa/executor/command"
 	"github.com/stoa-project/stoa/frameworks/scheduler"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 	"github.com/stoa-project/stoa/proto/resource"
+	"github.com/stoa-project/stoa/proto/wire"
 )
 
 func TestWhatTheEndOfATaskMeans(t *testing.T) {
@@ -24,21 +26,23 @@ func TestWhatTheEndOfATaskMeans(t *testing.T) {
 		code   int
 		word   string
 	}{
-		"success":                      {mesos.TaskState_TASK_FINISHED, nil, []string{command.LabelExitStatus, "0"}, 0, ReasonFinished},
+		"success":                      {mesos.TaskState_TASK_FINISHED, nil, []string{mesos.LabelExitStatus, "0"}, 0, ReasonFinished},
 		"an executor without labels":   {mesos.TaskState_TASK_FINISHED, nil, nil, 0, ReasonFinished},
-		"a status":                     {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelExitStatus, "42", command.LabelCause, command.CauseExited}, 42, ReasonExited},
-		"a signal":                     {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelSignal, "11", command.LabelCause, command.CauseSignal}, 139, ReasonSignaled},
-		"not found":                    {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), []string{command.LabelCause, command.CauseNotFound}, 127, ReasonNotFound},
-		"not executable":               {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), []string{command.LabelCause, command.CauseNotExecutable}, 126, ReasonNotExecutable},
+		"a status":                     {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelExitStatus, "42", mesos.LabelCause, mesos.CauseExited}, 42, ReasonExited},
+		"a signal":                     {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelSignal, "11", mesos.LabelCause, mesos.CauseSignal}, 139, ReasonSignaled},
+		"not found":                    {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), []string{mesos.LabelCause, mesos.CauseNotFound}, 127, ReasonNotFound},
+		"not executable":               {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), []string{mesos.LabelCause, mesos.CauseNotExecutable}, 126, ReasonNotExecutable},
 		"a container that can't be":    {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), nil, 125, ReasonLaunchFailed},
-		"the same, with a label":       {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelCause, command.CauseLaunchFailed}, 125, ReasonLaunchFailed},
-		"out of processes":             {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelExitStatus, "2", command.LabelCause, command.CausePIDs}, 2, ReasonPIDs},
-		"out of memory":                {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelCause, command.CauseMemory}, 137, ReasonMemory},
-		"killed by an operator":        {mesos.TaskState_TASK_KILLED, nil, []string{command.LabelSignal, "9", command.LabelCause, command.CauseKilled}, 137, ReasonKilled},
+		"the same, with a label":       {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelCause, mesos.CauseLaunchFailed}, 125, ReasonLaunchFailed},
+		"out of processes":             {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelExitStatus, "2", mesos.LabelCause, mesos.CausePIDs}, 2, ReasonPIDs},
+		"out of memory":                {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelCause, mesos.CauseMemory}, 137, ReasonMemory},
+		"out of disk":                  {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelCause, mesos.CauseDisk}, 137, ReasonDisk},
+		"not fetched":                  {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), []string{mesos.LabelCause, mesos.CauseFetchFailed}, 125, ReasonFetchFailed},
+		"killed by an operator":        {mesos.TaskState_TASK_KILLED, nil, []string{mesos.LabelSignal, "9", mesos.LabelCause, mesos.CauseKilled}, 137, ReasonKilled},
 		"killed before it ran":         {mesos.TaskState_TASK_KILLED, nil, nil, 143, ReasonKilled},
-		"killed, and it exited with 0": {mesos.TaskState_TASK_KILLED, nil, []string{command.LabelExitStatus, "0"}, 143, ReasonKilled},
+		"killed, and it exited with 0": {mesos.TaskState_TASK_KILLED, nil, []string{mesos.LabelExitStatus, "0"}, 143, ReasonKilled},
 		"not accepted":                 {mesos.TaskState_TASK_ERROR, nil, nil, 125, ReasonInvalid},
-		"the host is lost":             {mesos.TaskState_TASK_FAILED, nil, []string{command.LabelCause, command.CauseHostLost}, 125, ReasonLost},
+		"the host is lost":             {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelCause, mesos.CauseHostLost}, 125, ReasonLost},
 		"the executor is lost":         {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_EXECUTOR_TERMINATED.Enum(), nil, 125, ReasonFailed},
 		"the slave is lost":            {mesos.TaskState_TASK_LOST, nil, nil, 125, ReasonLost},
 		"the slave is gone":            {mesos.TaskState_TASK_GONE, nil, nil, 125, ReasonLost},
@@ -58,37 +62,44 @@ func TestWhatTheEndOfATaskMeans(t *testing.T) {
 	}
 }
 
-func TestWhyASlaveHasNoRoom(t *testing.T) {
-	for name, c := range map[string]struct{ total, allocated, offered, want string }{
-		"too small":            {"cpus:2;mem:512", "", "", "too small: has 2 of 4 cpus"},
-		"too small in two":     {"cpus:2;mem:64", "", "", "too small: has 2 of 4 cpus, 64 of 128 mem"},
-		"reserved":             {"cpus:2;cpus(db):2;mem:512", "", "", `reserved for role "db": role "web" has 2 of 4 cpus`},
-		"reserved for us":      {"cpus:2;cpus(web):2;mem:512", "", "", "has room, and was not offered yet"},
-		"busy":                 {"cpus:4;mem:512", "cpus:3.5;mem:100", "", "busy: has 0.5 of 4 cpus free"},
-		"busy in what is ours": {"cpus:2;cpus(web):2;mem:512", "cpus(web):1", "", "busy: has 3 of 4 cpus free"},
-		"offered":              {"cpus:4;mem:512", "", "cpus:4", "busy: has 0 of 4 cpus free, the rest is offered to frameworks"},
-		"has room":             {"cpus:4;mem:512", "", "", "has room, and was not offered yet"},
-		"ports do not matter":  {"cpus:4;mem:512;ports:[1-2]", "ports:[1-1]", "", "has room, and was not offered yet"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			task := scheduler.Task{CPUs: 4, Mem: 128}
-			if got := explainSlave(task, "web", agent(t, "h", c.total, c.allocated, c.offered)); got != c.want {
-				t.Errorf("got %q, want %q", got, c.want)
-			}
-		})
+func TestWhyInstancesWait(t *testing.T) {
+	slave := func(host, reason string) *wire.Explanation_Slave {
+		return &wire.Explanation_Slave{SlaveId: mesos.NewAgentID("id-" + host), Hostname: host, Reason: reason}
 	}
-	t.Run("not active", func(t *testing.T) {
-		a := agent(t, "h", "cpus:8;mem:512", "", "")
-		a.Active = proto.Bool(false)
-		if got, want := explainSlave(scheduler.Task{CPUs: 4}, "web", a), "not connected, or deactivated"; got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	})
-	t.Run("no slaves", func(t *testing.T) {
-		if got, want := reasonLines(explain(scheduler.Task{}, "*", &masterpb.Response_GetAgents{}), nil), ": the cluster has no slaves"; got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-	})
+	answer := &wire.Explanation{Waiting: []*wire.Explanation_Waiting{
+		{Role: "db", Slaves: []*wire.Explanation_Slave{slave("z", "another role's")}},
+		{
+			Role: "web", Share: 0.61, FairShare: 0.33, Reasons: []string{"quota: role \"web\" has 4 of its limit of 4 cpus"}, OtherSlaves: 7,
+			Slaves: []*wire.Explanation_Slave{slave("a", "in use"), slave("b", "too small"), slave("c", "too small"), slave("d", "too small"), slave("e", "too small")},
+		},
+	}}
+	want := ":\n  quota: role \"web\" has 4 of its limit of 4 cpus\n  role \"web\" has more than others: share 0.61 against fair 0.33" +
+		"\n  4 slaves (b, c, d, …): too small\n  a (id-a): in use\n  7 more slaves were not looked at"
+	if got := reasonLines(readReasons(answer, []string{"web"}), nil); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := reasonLines(readReasons(&wire.Explanation{}, []string{"web"}), nil), ": the cluster has no slaves"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := reasonLines(reasons{}, errors.New("too late")), " (why is not known: too late)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestConstraintsAreWhyInstancesWait(t *testing.T) {
+	constraint, err := scheduler.ParseConstraint("hostname:UNLIKE:a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent := func(host string) *masterpb.Response_GetAgents_Agent {
+		return &masterpb.Response_GetAgents_Agent{AgentInfo: &mesos.AgentInfo{Id: mesos.NewAgentID("id-" + host), Hostname: proto.String(host)}}
+	}
+	r := reasons{slaves: []SlaveReason{{SlaveID: "id-a", Reason: "in use"}, {SlaveID: "id-b", Reason: "in use"}, {SlaveID: "id-new", Reason: "in use"}}}
+	agents := []*masterpb.Response_GetAgents_Agent{agent("a"), agent("b")}
+	got := r.constrained(scheduler.Task{Constraints: []scheduler.Constraint{constraint}}, nil, agents)
+	if got.slaves[0].Reason == "in use" || got.slaves[1].Reason != "in use" || got.slaves[2].Reason != "in use" {
+		t.Errorf("got %+v, expected that the constraint rules out the first alone", got.slaves)
+	}
 }
 
 func TestLinesArePrefixedHoweverTheyAreCut(t *testing.T) {
@@ -150,7 +161,7 @@ func TestATaskSaysWhatTheOptionsAskFor(t *testing.T) {
 	if len(task.GetCommand().GetUris()) != 1 || task.GetLimits()["cpus"].GetValue() != 1 || task.GetKillPolicy().GetGracePeriod().GetNanoseconds() != int64(grace) {
 		t.Errorf("got %v", task)
 	}
-	if l := task.GetLabels().GetLabels(); len(l) != 1 || l[0].GetKey() != command.LabelPIDs || l[0].GetValue() != "7" {
+	if l := task.GetLabels().GetLabels(); len(l) != 1 || l[0].GetKey() != mesos.LabelPIDs || l[0].GetValue() != "7" {
 		t.Errorf("labels %v", l)
 	}
 	p.interrupt(time.Unix(0, 0))
@@ -189,13 +200,13 @@ func TestThePlacementTimeoutCountsFromTheLastPlacement(t *testing.T) {
 		t.Errorf("wants to explain at %s, want after 2 s", got)
 	}
 	p.tick(at(2))
-	p.explainedBy(nil, nil)
+	p.explainedBy(reasons{}, nil)
 	if got := p.deadline(); got != at(60) {
 		t.Errorf("deadline %s, want the placement timeout", got)
 	}
 	p.offers(at(50), offer())
 	p.tick(at(60))
-	p.explainedBy(nil, nil)
+	p.explainedBy(reasons{}, nil)
 	if p.whole != nil || p.deadline() != at(110) {
 		t.Errorf("verdict %v, deadline %s; want to wait a minute after the last placement", p.whole, p.deadline())
 	}
@@ -237,5 +248,31 @@ func TestOnlyWhatNeverReachedASlaveIsPlacedAgain(t *testing.T) {
 				t.Errorf("result %+v, finished %v", r, p.finished)
 			}
 		})
+	}
+}
+
+// Whoever thinks that his limits hold is told, once for all instances, where they do not.
+func TestLimitsThatAreNotEnforcedAreToldOnce(t *testing.T) {
+	for limits, want := range map[string][]string{"": nil, "cpus mem pids": {"where it runs, limits are not enforced of cpus, mem, pids"}} {
+		p, offer := planned(t, Options{Instances: 3})
+		var said []string
+		for range 3 {
+			p.offers(time.Unix(0, 0), offer())
+		}
+		for i := range 3 {
+			status := &mesos.TaskStatus{TaskId: mesos.NewTaskID(p.o.taskID(i, 0)), State: mesos.TaskState_TASK_RUNNING.Enum()}
+			if limits != "" {
+				status.Labels = mesos.MakeLabels(mesos.LabelNotEnforced, limits)
+			}
+			p.update(time.Unix(1, 0), status)
+		}
+		for _, op := range p.take() {
+			if line, ok := op.(say); ok {
+				said = append(said, line.line)
+			}
+		}
+		if !slices.Equal(said, want) {
+			t.Errorf("with %q: said %q, want %q", limits, said, want)
+		}
 	}
 }

@@ -19,6 +19,8 @@ const (
 	ReasonSignaled      = "signaled"       // ended by a signal
 	ReasonMemory        = "memory_limit"   // ended by its memory limit
 	ReasonPIDs          = "pids_limit"     // failed, having reached its limit of processes
+	ReasonDisk          = "disk_limit"     // its sandbox outgrew its limit
+	ReasonFetchFailed   = "fetch_failed"   // a file that it needs could not be fetched
 	ReasonKilled        = "killed"         // by somebody else, as with `stoa task kill`
 	ReasonTimeout       = "timeout"        // ended by Options.Timeout
 	ReasonNotPlaced     = "not_placed"     // no offer in time

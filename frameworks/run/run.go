@@ -23,6 +23,8 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,7 +32,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/actor/remote"
-	"github.com/stoa-project/stoa/executor/command"
 	"github.com/stoa-project/stoa/frameworks/scheduler"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/resource"
@@ -61,8 +62,12 @@ type Options struct {
 	// defaults.
 	CPUs, GPUs, Mem, Disk float64
 	Env                   map[string]string
+	// Volume is a persistent volume; nil: none.
+	Volume *Volume
 	// URIs are fetched into the sandbox of each instance before it starts.
 	URIs []*mesos.CommandInfo_URI
+	// Files are paths of this machine whose files are sent into the sandbox of each instance, under their own names.
+	Files []string
 	// PIDs bounds the processes and threads of each instance; 0 is the slave's default.
 	PIDs int
 	// CFS makes CPUs a ceiling: an instance gets no more even where others are idle.
@@ -71,8 +76,22 @@ type Options struct {
 	Container *mesos.ContainerInfo
 	// KillGrace is the time between SIGTERM and SIGKILL for an instance that is ended; nil is the command executor's.
 	KillGrace *time.Duration
-	// User runs the command, Role is charged for it; "" is the current user and "*".
-	User, Role string
+	// Constraints restrict on which slaves instances run, and how many beside each other.
+	Constraints []scheduler.Constraint
+	// User runs the command; "" is the current user.
+	User string
+	// Roles are those whose offers are used, and which are charged for it; none is "*".
+	Roles []string
+	// MinAllocatable are sets of amounts of one slave of which an offer must have one; nil leaves that to the master, an
+	// empty list takes any offer.
+	MinAllocatable []resource.Quantities
+	// OfferConstraints are groups of conditions of which one must hold of a slave, else the master makes no offer of it.
+	OfferConstraints []*scheduler.OfferGroup
+	// Refuse is for how long the master does not offer again what was declined, or what an instance left of its offer; nil is
+	// scheduler.DefaultRefuse for the former, and no time for the latter.
+	Refuse *time.Duration
+	// FailoverTimeout is how long instances outlive the connection to the master; 0: they end with it.
+	FailoverTimeout time.Duration
 	// Timeout ends an instance so long after it began to run; 0 is never.
 	Timeout time.Duration
 	// PlacementTimeout ends the run when instances have waited so long and none of them could be placed; 0 is never.
@@ -95,10 +114,33 @@ type Options struct {
 // options, no master, refused. Everything else that people should know was written to err, a line each.
 func Run(ctx context.Context, o Options, out, err io.Writer) (Result, error) {
 	o, bad := o.withDefaults()
+	var files *scheduler.Files
+	if bad == nil {
+		files, bad = o.offerFiles()
+	}
 	if bad != nil {
 		return failed(ReasonBadOptions, bad), bad
 	}
-	return run(ctx, o, out, err)
+	return run(ctx, o, files, out, err)
+}
+
+// offerFiles offers the files that instances get, and asks for them as for other URIs.
+func (o *Options) offerFiles() (*scheduler.Files, error) {
+	files, names := &scheduler.Files{}, map[string]string{}
+	o.URIs = slices.Clone(o.URIs)
+	for _, file := range o.Files {
+		name := filepath.Base(file)
+		if other, taken := names[name]; taken {
+			return nil, fmt.Errorf("files %s and %s: both would be %s in the sandbox", other, file, name)
+		}
+		names[name] = file
+		uri, err := files.Add(file)
+		if err != nil {
+			return nil, err
+		}
+		o.URIs = append(o.URIs, uri)
+	}
+	return files, nil
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -129,8 +171,16 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Name == "" {
 		o.Name = path.Base(o.Command[0])
 	}
-	if o.Role == "" {
-		o.Role = mesos.DefaultRole
+	if len(o.Roles) == 0 {
+		o.Roles = []string{mesos.DefaultRole}
+	}
+	if o.Refuse != nil && (*o.Refuse < 0 || *o.Refuse > mesos.MaxRefuse) {
+		return o, fmt.Errorf("offers are refused for %s: allowed are 0 to %s", *o.Refuse, mesos.MaxRefuse)
+	}
+	if o.Volume != nil {
+		if err := o.Volume.check(o); err != nil {
+			return o, err
+		}
 	}
 	if err := mesos.ValidateID("name", o.taskID(o.Instances, 0)); err != nil {
 		return o, err
@@ -145,24 +195,34 @@ func (o Options) withDefaults() (Options, error) {
 // task is the wish for an instance.
 func (o Options) task(instance, attempt int) scheduler.Task {
 	task := scheduler.Task{
-		ID: o.taskID(instance, attempt), Name: o.Name, Args: o.Command, Env: o.Env, User: o.User,
-		CPUs: o.CPUs, GPUs: o.GPUs, Mem: o.Mem, Disk: o.Disk, Container: o.Container,
+		ID: o.taskID(instance, attempt), Name: o.Name, Args: o.Command, Env: o.Env, URIs: o.URIs, User: o.User,
+		CPUs: o.CPUs, GPUs: o.GPUs, Mem: o.Mem, Disk: o.Disk, Container: o.Container, Constraints: o.Constraints,
+	}
+	if o.Volume != nil {
+		task.Volumes = []scheduler.Volume{{ID: o.Volume.ID, Path: o.Volume.Path}}
 	}
 	if o.PIDs > 0 {
-		task.Labels = map[string]string{command.LabelPIDs: strconv.Itoa(o.PIDs)}
+		task.Labels = map[string]string{mesos.LabelPIDs: strconv.Itoa(o.PIDs)}
 	}
 	return task
 }
 
 // complete gives a task what no wish can say.
 func (o Options) complete(task *mesos.TaskInfo) {
-	task.Command.Uris = o.URIs
 	if o.CFS {
 		task.Limits = map[string]*mesos.Value_Scalar{resource.CPUs: {Value: proto.Float64(o.CPUs)}}
 	}
 	if o.KillGrace != nil {
 		task.KillPolicy = &mesos.KillPolicy{GracePeriod: &mesos.DurationInfo{Nanoseconds: proto.Int64(o.KillGrace.Nanoseconds())}}
 	}
+}
+
+// refuse is for how long what was declined is not offered again, and what an instance left.
+func (o Options) refuse() (declined, left time.Duration) {
+	if o.Refuse == nil {
+		return scheduler.DefaultRefuse, 0
+	}
+	return *o.Refuse, *o.Refuse
 }
 
 // killTimeout bounds the wait for killed tasks to end.

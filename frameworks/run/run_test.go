@@ -16,13 +16,11 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/stoa-project/stoa/executor/command"
 	"github.com/stoa-project/stoa/frameworks/scheduler"
 	"github.com/stoa-project/stoa/frameworks/scheduler/schedulertest"
 	"github.com/stoa-project/stoa/proto/mesos"
-	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
-	"github.com/stoa-project/stoa/proto/resource"
+	"github.com/stoa-project/stoa/proto/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -147,7 +145,7 @@ func TestOneInstanceShowsItsOutputAsItComesToTheByte(t *testing.T) {
 		s.becomes("stderr", &s.err, "oh")
 		s.write(task, "stdout", strings.Repeat("x", 200_000))
 		began := time.Now()
-		s.ends(task, mesos.TaskState_TASK_FINISHED, command.LabelExitStatus, "0", command.LabelCause, command.CauseExited)
+		s.ends(task, mesos.TaskState_TASK_FINISHED, mesos.LabelExitStatus, "0", mesos.LabelCause, mesos.CauseExited)
 		r := s.end()
 		if waited := time.Since(began); waited != 0 {
 			t.Errorf("the end took %s of waiting", waited)
@@ -168,7 +166,7 @@ func TestACommandThatEndsBeforeItIsHeardOfShowsItsOutputToo(t *testing.T) {
 		task := s.place()
 		s.write(task, "stdout", "quick\n")
 		s.write(task, "stderr", "")
-		s.ends(task, mesos.TaskState_TASK_FAILED, command.LabelExitStatus, "7", command.LabelCause, command.CauseExited)
+		s.ends(task, mesos.TaskState_TASK_FAILED, mesos.LabelExitStatus, "7", mesos.LabelCause, mesos.CauseExited)
 		r := s.end()
 		s.expect("stdout", s.out.String(), "quick\n")
 		s.expect("stderr", s.err.String(), "")
@@ -188,7 +186,7 @@ func TestSeveralInstancesArePrefixedAndTheHighestStatusCounts(t *testing.T) {
 			s.Update(task, mesos.TaskState_TASK_RUNNING)
 			s.write(task, "stdout", fmt.Sprintf("line\nlast of %s", task.GetTaskId().GetValue()))
 			s.write(task, "stderr", "")
-			s.ends(task, mesos.TaskState_TASK_FAILED, command.LabelExitStatus, fmt.Sprint([]int{3, 9, 0}[i]))
+			s.ends(task, mesos.TaskState_TASK_FAILED, mesos.LabelExitStatus, fmt.Sprint([]int{3, 9, 0}[i]))
 		}
 		r := s.end()
 		got := map[string]int{}
@@ -236,7 +234,7 @@ func TestALaunchThatNeverReachedASlaveIsPlacedAgain(t *testing.T) {
 		s.expect("task id", task.GetTaskId().GetValue(), "cmd-0-again-1")
 		s.write(task, "stdout", "")
 		s.write(task, "stderr", "")
-		s.ends(task, mesos.TaskState_TASK_FINISHED, command.LabelExitStatus, "0")
+		s.ends(task, mesos.TaskState_TASK_FINISHED, mesos.LabelExitStatus, "0")
 		if r := s.end(); r.ExitCode != 0 {
 			t.Errorf("result %+v", r)
 		}
@@ -287,7 +285,7 @@ func TestTheTimeoutCountsFromRunning(t *testing.T) {
 			t.Errorf("killed after %s of running", waited)
 		}
 		s.Update(task, mesos.TaskState_TASK_KILLING)
-		s.ends(task, mesos.TaskState_TASK_KILLED, command.LabelSignal, "15", command.LabelCause, command.CauseKilled)
+		s.ends(task, mesos.TaskState_TASK_KILLED, mesos.LabelSignal, "15", mesos.LabelCause, mesos.CauseKilled)
 		if r := s.end(); r.ExitCode != ExitTimeout || r.Reason != ReasonTimeout || r.Message != "ended by its timeout of 5s" || *r.Instances[0].Signal != 15 {
 			t.Errorf("result %+v", r)
 		}
@@ -308,50 +306,37 @@ func TestATaskThatDoesNotEndWhenKilledIsNotWaitedForForever(t *testing.T) {
 	})
 }
 
-func agents(t *testing.T, slaves ...*masterpb.Response_GetAgents_Agent) func(*masterpb.Call) proto.Message {
-	return func(call *masterpb.Call) proto.Message {
-		if call.GetType() != masterpb.Call_GET_AGENTS {
-			t.Errorf("asked %s", call.GetType())
+// explained answers why it waits with a reason for each slave.
+func explained(t *testing.T, hosts ...string) func(*wire.Explain) proto.Message {
+	return func(m *wire.Explain) proto.Message {
+		if m.GetFrameworkId().GetValue() == "" || m.GetNeed()["cpus"] != 4 {
+			t.Errorf("asked why %v", m)
 		}
-		return &masterpb.Response{Type: masterpb.Response_GET_AGENTS.Enum(), GetAgents: &masterpb.Response_GetAgents{Agents: slaves}}
-	}
-}
-
-func agent(t *testing.T, host, total, allocated, offered string) *masterpb.Response_GetAgents_Agent {
-	t.Helper()
-	parse := func(text string) resource.Resources {
-		r, err := resource.Parse(text)
-		if err != nil {
-			t.Fatal(err)
+		w := &wire.Explanation_Waiting{Role: "*", FairShare: 1}
+		for i := 0; i < len(hosts); i += 2 {
+			w.Slaves = append(w.Slaves, &wire.Explanation_Slave{SlaveId: mesos.NewAgentID("id-" + hosts[i]), Hostname: hosts[i], Reason: hosts[i+1]})
 		}
-		return r
-	}
-	return &masterpb.Response_GetAgents_Agent{
-		AgentInfo:          &mesos.AgentInfo{Hostname: proto.String(host), Id: mesos.NewAgentID("id-" + host)},
-		Active:             proto.Bool(true),
-		TotalResources:     parse(total).ToProto(),
-		AllocatedResources: parse(allocated).Allocate("other").ToProto(),
-		OfferedResources:   parse(offered).Allocate("*").ToProto(),
+		return &wire.Explanation{Waiting: []*wire.Explanation_Waiting{w}}
 	}
 }
 
 func TestWhatIsNotPlacedInTimeSaysWhyForEachSlave(t *testing.T) {
 	tell(t, Options{CPUs: 4, Instances: 2, PlacementTimeout: 30 * time.Second}, func(s *story) {
-		s.Answer(agents(t, agent(t, "b", "cpus:2;mem:1024", "", ""), agent(t, "a", "cpus:4;mem:1024", "cpus:1", "")))
+		s.Explain(explained(t, "a", "in use: has 3 of 4 cpus", "b", "too small: has 2 of 4 cpus"))
 		s.Subscription()
 		s.Offer(s.slave, "cpus:4;mem:1024")
 		task := s.Launched()
 		s.Update(task, mesos.TaskState_TASK_RUNNING)
 		s.write(task, "stdout", "")
 		s.write(task, "stderr", "")
-		s.becomes("stderr after two seconds", &s.err, "stoa run: 1 instance waits for resources:\n  a (id-a): busy: has 3 of 4 cpus free\n  b (id-b): too small: has 2 of 4 cpus\n")
+		s.becomes("stderr after two seconds", &s.err, "stoa run: 1 instance waits for resources:\n  a (id-a): in use: has 3 of 4 cpus\n  b (id-b): too small: has 2 of 4 cpus\n")
 		s.Next(schedulerpb.Call_KILL)
-		s.ends(task, mesos.TaskState_TASK_KILLED, command.LabelSignal, "15")
+		s.ends(task, mesos.TaskState_TASK_KILLED, mesos.LabelSignal, "15")
 		r := s.end()
 		if r.ExitCode != ExitTimeout || r.Reason != ReasonNotPlaced || len(r.Slaves) != 2 || r.Instances[1].Reason != ReasonNotPlaced {
 			t.Errorf("result %+v", r)
 		}
-		s.expect("message", r.Message, "1 instance was not placed within 30s:\n  a (id-a): busy: has 3 of 4 cpus free\n  b (id-b): too small: has 2 of 4 cpus")
+		s.expect("message", r.Message, "1 instance was not placed within 30s:\n  a (id-a): in use: has 3 of 4 cpus\n  b (id-b): too small: has 2 of 4 cpus")
 		if !strings.HasSuffix(s.err.String(), "stoa run: "+r.Message+"\n") {
 			t.Errorf("stderr %q", s.err.String())
 		}
@@ -369,7 +354,7 @@ func TestAnInterruptKillsTheTasksAndWaitsForTheirEnd(t *testing.T) {
 		s.cancel()
 		s.Next(schedulerpb.Call_KILL)
 		s.write(task, "stdout", " and last words\n")
-		s.ends(task, mesos.TaskState_TASK_KILLED, command.LabelSignal, "15")
+		s.ends(task, mesos.TaskState_TASK_KILLED, mesos.LabelSignal, "15")
 		r := s.end()
 		if r.ExitCode != ExitInterrupted || r.Reason != ReasonInterrupted || r.Instances[1].Reason != ReasonInterrupted {
 			t.Errorf("result %+v", r)
@@ -421,7 +406,7 @@ func TestAMasterThatRestartsInTheMiddleOfARun(t *testing.T) {
 		s.Next(schedulerpb.Call_RECONCILE)
 		s.slave.Write(id, "cmd-0", "stdout", "done\n")
 		s.slave.Write(id, "cmd-0", "stderr", "")
-		s.ends(task, mesos.TaskState_TASK_FINISHED, command.LabelExitStatus, "0")
+		s.ends(task, mesos.TaskState_TASK_FINISHED, mesos.LabelExitStatus, "0")
 		if r := s.end(); r.ExitCode != 0 || s.failure != nil {
 			t.Errorf("result %+v, error %v", r, s.failure)
 		}
@@ -458,7 +443,7 @@ func TestOutputThatCanNotBeReadToItsEndIsAFailure(t *testing.T) {
 		task := s.place()
 		s.Update(task, mesos.TaskState_TASK_RUNNING)
 		s.slave.Stop()
-		s.ends(task, mesos.TaskState_TASK_FINISHED, command.LabelExitStatus, "0")
+		s.ends(task, mesos.TaskState_TASK_FINISHED, mesos.LabelExitStatus, "0")
 		r := s.end()
 		if r.ExitCode != ExitFailed || r.Reason != ReasonOutputLost || !strings.Contains(s.err.String(), "stdout is not complete") {
 			t.Errorf("result %+v, stderr %q", r, s.err.String())

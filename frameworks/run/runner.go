@@ -11,9 +11,10 @@ import (
 	"github.com/stoa-project/stoa/frameworks/scheduler"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+	"github.com/stoa-project/stoa/proto/wire"
 )
 
-// askTimeout bounds the question for the slaves' reasons.
+// askTimeout bounds the question why instances wait.
 const askTimeout = 3 * time.Second
 
 // runner is the scheduler: it feeds the plan and does what the plan wants.
@@ -28,12 +29,13 @@ type runner struct {
 	wakeAt  time.Time
 }
 
-func run(ctx context.Context, o Options, out, err io.Writer) (Result, error) {
+func run(ctx context.Context, o Options, files *scheduler.Files, out, err io.Writer) (Result, error) {
 	errLines := &lockedWriter{w: err}
 	r := &runner{o: o, err: errLines, plan: newPlan(o, time.Now())}
 	r.outputs = newOutputs(o, out, errLines, r.outputEnded)
 	options := scheduler.Options{
-		Master: o.Master, Name: o.Name, User: o.User, Roles: []string{o.Role},
+		Master: o.Master, Name: o.Name, User: o.User, Roles: o.Roles, Files: files, FailoverTimeout: o.FailoverTimeout,
+		MinAllocatable: everywhere(o.Roles, o.MinAllocatable), OfferConstraints: everywhere(o.Roles, o.OfferConstraints),
 		ConnectTimeout: o.ConnectTimeout, ReconnectTimeout: o.ReconnectTimeout, Network: o.Network, TLS: o.TLS, Log: o.Log,
 	}
 	var interrupted func() bool
@@ -53,6 +55,18 @@ func run(ctx context.Context, o Options, out, err io.Writer) (Result, error) {
 		return result, failure
 	}
 	return r.plan.result(), nil
+}
+
+// everywhere says the same of each role; nothing if there is nothing to say.
+func everywhere[V any](roles []string, list []V) map[string][]V {
+	if list == nil {
+		return nil
+	}
+	all := map[string][]V{}
+	for _, role := range roles {
+		all[role] = list
+	}
+	return all
 }
 
 func reasonOf(err error) string {
@@ -80,6 +94,16 @@ func (r *runner) Subscribed(d *scheduler.Driver, frameworkID string, again bool)
 func (r *runner) Offers(d *scheduler.Driver, offers []*scheduler.Offer) {
 	r.plan.offers(d.Now(), offers)
 	r.carryOut()
+}
+
+// Rescinded forgets an offer.
+func (r *runner) Rescinded(_ *scheduler.Driver, offerID string) { r.plan.rescinded(offerID) }
+
+// Operation says what became of the persistent volume if that is not as it should be.
+func (r *runner) Operation(_ *scheduler.Driver, status *mesos.OperationStatus) {
+	if status.GetState() != mesos.OperationState_OPERATION_FINISHED {
+		r.say(fmt.Sprintf("the persistent volume: %v: %s", status.GetState(), status.GetMessage()))
+	}
 }
 
 // Update is news of an instance.
@@ -132,9 +156,11 @@ func (r *runner) carryOut() {
 func (r *runner) one(op operation) {
 	switch op := op.(type) {
 	case launch:
-		r.driver.Launch(op.placement.Offer, op.placement.Tasks...)
+		_, left := r.o.refuse()
+		r.driver.LaunchFor(left, op.placement.Offer, op.placement.Tasks...)
 	case decline:
-		r.driver.Decline(op.offers...)
+		declined, _ := r.o.refuse()
+		r.driver.DeclineFor(declined, op.offers...)
 	case kill:
 		r.driver.Kill(op.taskID, 0)
 	case suppress:
@@ -147,6 +173,8 @@ func (r *runner) one(op operation) {
 		r.outputs.end(op.instance, op.lost)
 	case ask:
 		r.ask()
+	case find:
+		r.find()
 	case say:
 		r.say(op.line)
 	case finish:
@@ -156,11 +184,36 @@ func (r *runner) one(op operation) {
 	}
 }
 
-// ask wants to know from the master what its slaves have.
+// ask wants to know from the master why instances wait, and before that what the slaves are, if that matters.
 func (r *runner) ask() {
+	if len(r.o.Constraints) == 0 {
+		r.askWhy(nil)
+		return
+	}
 	call := &masterpb.Call{Type: masterpb.Call_GET_AGENTS.Enum()}
 	r.driver.Ask(call, askTimeout, func(answer *masterpb.Response, err error) {
-		r.plan.explainedBy(explain(r.o.task(0, 0), r.o.Role, answer.GetGetAgents()), err)
+		if err != nil {
+			r.plan.explainedBy(reasons{}, err)
+			r.carryOut()
+			return
+		}
+		r.askWhy(answer.GetGetAgents().GetAgents())
+	})
+}
+
+func (r *runner) askWhy(agents []*masterpb.Response_GetAgents_Agent) {
+	task := r.o.task(0, 0)
+	r.driver.Explain(r.o.Roles[0], need(task), askTimeout, func(answer *wire.Explanation, err error) {
+		r.plan.explainedBy(readReasons(answer, r.o.Roles).constrained(task, r.plan.places(), agents), err)
+		r.carryOut()
+	})
+}
+
+// find wants to know from the master which slaves have the persistent volume.
+func (r *runner) find() {
+	call := &masterpb.Call{Type: masterpb.Call_GET_AGENTS.Enum()}
+	r.driver.Ask(call, askTimeout, func(answer *masterpb.Response, err error) {
+		r.plan.found(r.driver.Now(), r.o.Volume.slaves(r.o.Roles[0], answer.GetGetAgents()), err)
 		r.carryOut()
 	})
 }

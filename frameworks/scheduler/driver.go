@@ -12,6 +12,7 @@ import (
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
+	"github.com/stoa-project/stoa/proto/wire"
 )
 
 // Driver is the framework's end of its connection to the master. Its methods belong to the handlers and to the functions
@@ -41,17 +42,21 @@ func (d *Driver) Task(id string) (TaskRecord, bool) { d.mine(); return d.shell.c
 // LiveTasks lists the tasks that have been launched and have not ended, by id.
 func (d *Driver) LiveTasks() []TaskRecord { d.mine(); return d.shell.core.Tasks().Live() }
 
-// Launch starts tasks on an offer; what they leave of it goes back. Without tasks it declines. A task id must not be that
-// of a task that has not ended.
-func (d *Driver) Launch(o *Offer, tasks ...*mesos.TaskInfo) {
-	if len(tasks) == 0 {
+// Launch carries out what was reserved and made of an offer and starts tasks on it; what they leave of it goes back. With
+// nothing of this it declines. A task id must not be that of a task that has not ended.
+func (d *Driver) Launch(o *Offer, tasks ...*mesos.TaskInfo) { d.LaunchFor(0, o, tasks...) }
+
+// LaunchFor is Launch by a framework that is not to be offered what its tasks leave of the offer for so long.
+func (d *Driver) LaunchFor(refuse time.Duration, o *Offer, tasks ...*mesos.TaskInfo) {
+	operations := slices.Clone(o.operations)
+	if len(tasks) > 0 {
+		operations = append(operations, launchOf(tasks))
+	}
+	if len(operations) == 0 {
 		d.Decline(o)
 		return
 	}
-	d.Accept([]*Offer{o}, 0, &mesos.Offer_Operation{
-		Type:   mesos.Offer_Operation_LAUNCH.Enum(),
-		Launch: &mesos.Offer_Operation_Launch{TaskInfos: tasks},
-	})
+	d.Accept([]*Offer{o}, refuse, operations...)
 }
 
 // Accept carries out operations, in order, on offers of one slave. What they do not use goes back and is not offered again
@@ -128,6 +133,20 @@ func (d *Driver) Message(slaveID, executorID string, data []byte) {
 	}})
 }
 
+// AcceptInverse says that the framework will leave slaves that will be away. For as long as refuse it is not asked again.
+func (d *Driver) AcceptInverse(refuse time.Duration, offers ...*mesos.InverseOffer) {
+	d.call(&schedulerpb.Call{Type: schedulerpb.Call_ACCEPT_INVERSE_OFFERS.Enum(), AcceptInverseOffers: &schedulerpb.Call_AcceptInverseOffers{
+		InverseOfferIds: inverseIDs(offers), Filters: filters(refuse),
+	}})
+}
+
+// DeclineInverse says that it will not leave them. For as long as refuse it is not asked again.
+func (d *Driver) DeclineInverse(refuse time.Duration, offers ...*mesos.InverseOffer) {
+	d.call(&schedulerpb.Call{Type: schedulerpb.Call_DECLINE_INVERSE_OFFERS.Enum(), DeclineInverseOffers: &schedulerpb.Call_DeclineInverseOffers{
+		InverseOfferIds: inverseIDs(offers), Filters: filters(refuse),
+	}})
+}
+
 // ShutdownExecutor ends an executor of the framework and its tasks.
 func (d *Driver) ShutdownExecutor(slaveID, executorID string) {
 	d.call(&schedulerpb.Call{Type: schedulerpb.Call_SHUTDOWN.Enum(), Shutdown: &schedulerpb.Call_Shutdown{
@@ -152,7 +171,21 @@ func (d *Driver) Call(call *schedulerpb.Call) { d.call(call) }
 // Ask asks the master what an operator may ask. answer gets the response, or why there is none.
 func (d *Driver) Ask(call *masterpb.Call, timeout time.Duration, answer func(*masterpb.Response, error)) {
 	d.mine()
-	d.shell.ask(call, timeout, answer)
+	d.shell.ask(call, timeout, func(message proto.Message, err error) {
+		response, err := answered[*masterpb.Response](message, err)
+		answer(response, err)
+	})
+}
+
+// Explain asks the master why the framework is not offered what it needs of one slave in one of its roles, as amounts by
+// name. answer gets the explanation, or why there is none.
+func (d *Driver) Explain(role string, need map[string]float64, timeout time.Duration, answer func(*wire.Explanation, error)) {
+	d.mine()
+	question := &wire.Explain{FrameworkId: mesos.NewFrameworkID(d.FrameworkID()), Role: role, Need: need}
+	d.shell.ask(question, timeout, func(message proto.Message, err error) {
+		explanation, err := answered[*wire.Explanation](message, err)
+		answer(explanation, err)
+	})
 }
 
 // Teardown ends the framework: its tasks are killed, its id is over, Run returns err.
@@ -194,6 +227,14 @@ func offerIDs(offers []*Offer) []*mesos.OfferID {
 	ids := make([]*mesos.OfferID, 0, len(offers))
 	for _, o := range offers {
 		ids = append(ids, o.Info.GetId())
+	}
+	return ids
+}
+
+func inverseIDs(offers []*mesos.InverseOffer) []*mesos.OfferID {
+	ids := make([]*mesos.OfferID, 0, len(offers))
+	for _, o := range offers {
+		ids = append(ids, o.GetId())
 	}
 	return ids
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
+	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -165,7 +166,7 @@ func TestAFrameworkIntroducesItselfWithWhatItsDriverUnderstands(t *testing.T) {
 		for _, c := range info.GetCapabilities() {
 			capabilities = append(capabilities, c.GetType().String())
 		}
-		want := []string{"MULTI_ROLE", "PARTITION_AWARE", "RESERVATION_REFINEMENT", "TASK_KILLING_STATE"}
+		want := []string{"MULTI_ROLE", "PARTITION_AWARE", "RESERVATION_REFINEMENT", "SHARED_RESOURCES", "TASK_KILLING_STATE"}
 		if diff := cmp.Diff(want, capabilities); diff != "" {
 			t.Errorf("capabilities (-want +got):\n%s", diff)
 		}
@@ -467,7 +468,15 @@ func TestBadOptionsAreToldWithTheirValues(t *testing.T) {
 		"no port":          {scheduler.Options{Name: "f", Master: "somewhere"}, `master address "somewhere": wanted HOST:PORT, as in 127.0.0.1:5050`},
 		"not a port":       {scheduler.Options{Name: "f", Master: "h:x"}, `master address "h:x": wanted HOST:PORT, as in 127.0.0.1:5050`},
 		"negative timeout": {scheduler.Options{Name: "f", ConnectTimeout: -1}, `ConnectTimeout is -1ns: it must not be negative`},
-		"role":             {scheduler.Options{Name: "f", Roles: []string{"/a"}}, `role`},
+		"minimum of nobody": {
+			scheduler.Options{Name: "f", Roles: []string{"a"}, MinAllocatable: map[string][]resource.Quantities{"b": nil}},
+			`MinAllocatable of role "b": it is none of the framework's roles ["a"]`,
+		},
+		"constraints of nobody": {
+			scheduler.Options{Name: "f", OfferConstraints: map[string][]*scheduler.OfferGroup{"b": nil}},
+			`OfferConstraints of role "b": it is none of the framework's roles ["*"]`,
+		},
+		"role": {scheduler.Options{Name: "f", Roles: []string{"/a"}}, `role`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := scheduler.Run(t.Context(), c.options, scheduler.Base{})

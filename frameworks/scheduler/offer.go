@@ -17,8 +17,11 @@ type Offer struct {
 	// Info is the offer as the master sent it: attributes, executors that run there, the slave's URL.
 	Info *mesos.Offer
 
-	left  resource.Resources
-	taken int
+	left       resource.Resources
+	taken      int
+	operations []*mesos.Offer_Operation
+	started    map[string]*mesos.ExecutorInfo // executors that tasks of this offer start, as they are
+	principal  string                         // of the framework
 }
 
 // NewOffer reads an offer. The error says which of its resources is not valid.
@@ -59,30 +62,75 @@ func (o *Offer) Take(t Task) (*mesos.TaskInfo, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	picked, err := o.pick(t)
+	w, err := o.pick(t)
 	if err != nil {
 		return nil, err
 	}
-	left, ok := o.left.Sub(picked)
-	if !ok {
-		panic(fmt.Sprintf("scheduler: took %s, which is not in %s", picked, o.left))
-	}
-	o.left = left
+	o.left = o.without(w.task.Add(w.ofExecutor))
 	o.taken++
 	info := t.info()
+	if t.Executor != nil {
+		if o.started == nil {
+			o.started = map[string]*mesos.ExecutorInfo{}
+		}
+		info.Executor = w.executor
+		o.started[w.executor.GetExecutorId().GetValue()] = w.executor
+	}
 	if t.ID == "" {
 		info.TaskId = mesos.NewTaskID(fmt.Sprintf("%s.%s.%d", idPart(t.Name), o.ID(), o.taken))
 	}
 	info.AgentId = o.Info.GetAgentId()
-	info.Resources = picked.ToProto()
+	info.Resources = w.task.ToProto()
 	return info, nil
 }
 
-func (o *Offer) pick(t Task) (resource.Resources, error) {
-	if t.Role != "" && t.Role != o.Role() {
-		return resource.Resources{}, fmt.Errorf("offered to role %q, not to %q", o.Role(), t.Role)
+// TakeResources takes what a wish needs out of the offer, for something that is no task: an executor. As with Take nothing
+// is taken if it does not fit.
+func (o *Offer) TakeResources(t Task) ([]*mesos.Resource, error) {
+	w, err := o.pick(t)
+	if err != nil {
+		return nil, err
 	}
-	return t.pick(o.left)
+	o.left = o.without(w.task)
+	return w.task.ToProto(), nil
+}
+
+// what is what a task is to have of an offer.
+type what struct {
+	task       resource.Resources
+	executor   *mesos.ExecutorInfo
+	ofExecutor resource.Resources // nothing if it runs already
+}
+
+func (o *Offer) pick(t Task) (what, error) {
+	if t.Role != "" && t.Role != o.Role() {
+		return what{}, fmt.Errorf("offered to role %q, not to %q", o.Role(), t.Role)
+	}
+	picked, err := t.pick(o.left)
+	if err != nil {
+		return what{}, err
+	}
+	for _, v := range t.Volumes {
+		volume, err := o.volume(v.ID)
+		if err != nil {
+			return what{}, err
+		}
+		picked = picked.Add(v.at(volume))
+	}
+	w := what{task: picked}
+	if t.Executor != nil {
+		w.executor, w.ofExecutor, err = o.executor(t, o.without(picked))
+	}
+	return w, err
+}
+
+// without is what is left after something has been taken. Shared volumes stay, for other tasks.
+func (o *Offer) without(taken resource.Resources) resource.Resources {
+	left, ok := o.left.Sub(taken.Exclusive())
+	if !ok {
+		panic(fmt.Sprintf("scheduler: took %s, which is not in %s", taken, o.left))
+	}
+	return left
 }
 
 // idPart makes a piece of an id from what a person wrote.
@@ -121,6 +169,13 @@ type Reason struct {
 // Match spreads tasks over offers: each goes to the offer that has got the fewest so far, the first of these. Offers that
 // got nothing have no placement: they are the caller's to decline or to keep.
 func Match(offers []*Offer, tasks []Task) (placed []Placement, unplaced []Unplaced) {
+	return MatchBeside(offers, tasks, nil)
+}
+
+// MatchBeside is Match for tasks with constraints: instances of the same thing, of which others are at these places
+// already. All tasks of one call are instances of the same.
+func MatchBeside(offers []*Offer, tasks []Task, beside []Place) (placed []Placement, unplaced []Unplaced) {
+	beside = slices.Clone(beside)
 	got := make([][]*mesos.TaskInfo, len(offers))
 	order := make([]int, len(offers))
 	for i := range order {
@@ -130,11 +185,14 @@ func Match(offers []*Offer, tasks []Task) (placed []Placement, unplaced []Unplac
 		slices.SortStableFunc(order, func(a, b int) int {
 			return cmp.Or(cmp.Compare(len(got[a]), len(got[b])), cmp.Compare(a, b))
 		})
-		if i, info := takeFirst(offers, order, t); info != nil {
+		if i, info := takeFirst(offers, order, t, beside); info != nil {
 			got[i] = append(got[i], info)
+			if len(t.Constraints) > 0 {
+				beside = append(beside, offers[i].Place())
+			}
 			continue
 		}
-		unplaced = append(unplaced, Unplaced{Task: t, Reasons: reasons(offers, t)})
+		unplaced = append(unplaced, Unplaced{Task: t, Reasons: reasons(offers, t, beside)})
 	}
 	for i, infos := range got {
 		if len(infos) > 0 {
@@ -144,8 +202,11 @@ func Match(offers []*Offer, tasks []Task) (placed []Placement, unplaced []Unplac
 	return placed, unplaced
 }
 
-func takeFirst(offers []*Offer, order []int, t Task) (int, *mesos.TaskInfo) {
+func takeFirst(offers []*Offer, order []int, t Task, beside []Place) (int, *mesos.TaskInfo) {
 	for _, i := range order {
+		if t.allowed(offers[i].Place(), beside) != nil {
+			continue
+		}
 		if info, err := offers[i].Take(t); err == nil {
 			return i, info
 		}
@@ -153,12 +214,15 @@ func takeFirst(offers []*Offer, order []int, t Task) (int, *mesos.TaskInfo) {
 	return 0, nil
 }
 
-func reasons(offers []*Offer, t Task) []Reason {
+func reasons(offers []*Offer, t Task, beside []Place) []Reason {
 	var all []Reason
 	for _, o := range offers {
 		err := t.Validate()
 		if err == nil {
 			err = o.Fits(t)
+		}
+		if err == nil {
+			err = t.allowed(o.Place(), beside)
 		}
 		all = append(all, Reason{SlaveID: o.SlaveID(), Hostname: o.Hostname(), Err: err})
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 
 	"github.com/stoa-project/stoa/actor/remote"
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
+	"github.com/stoa-project/stoa/proto/resource"
 )
 
 const (
@@ -35,6 +38,12 @@ type Options struct {
 	User string
 	// Roles are those whose offers are wanted; none is "*".
 	Roles []string
+	// MinAllocatable are, by role, sets of amounts of one slave of which an offer must have one; no set at all takes any offer.
+	// For roles that are not here the master's hold (`stoa master --min_allocatable_resources`).
+	MinAllocatable map[string][]resource.Quantities
+	// OfferConstraints are, by role, groups of conditions on slaves of which one must hold, else the master makes no offer of
+	// the slave. ParseOfferConstraint reads a group.
+	OfferConstraints map[string][]*OfferGroup
 	// FailoverTimeout is how long tasks outlive a scheduler that has gone without Teardown.
 	FailoverTimeout time.Duration
 	// FrameworkID is the id of a framework that comes back: this scheduler takes over from an earlier one.
@@ -51,6 +60,8 @@ type Options struct {
 	WebUI, Principal string
 	// Labels are shown with the framework.
 	Labels map[string]string
+	// Files are those of this machine that tasks may have in their sandboxes; nil is none.
+	Files *Files
 	// ManualAcknowledge leaves acknowledgements to Driver.Acknowledge: for authors who first write an update down.
 	ManualAcknowledge bool
 	// ConnectTimeout and ReconnectTimeout; 0 is their default.
@@ -84,6 +95,13 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if len(o.Roles) == 0 {
 		o.Roles = []string{mesos.DefaultRole}
+	}
+	for what, roles := range map[string][]string{"MinAllocatable": sortedKeys(o.MinAllocatable), "OfferConstraints": sortedKeys(o.OfferConstraints)} {
+		for _, role := range roles {
+			if !slices.Contains(o.Roles, role) {
+				return o, fmt.Errorf("%s of role %q: it is none of the framework's roles %q", what, role, o.Roles)
+			}
+		}
 	}
 	if o.User == "" {
 		current, err := user.Current()
@@ -125,6 +143,12 @@ func (o Options) info(frameworkID string) (*mesos.FrameworkInfo, error) {
 	if o.Principal != "" {
 		info.Principal = proto.String(o.Principal)
 	}
+	for role, sets := range o.MinAllocatable {
+		if info.OfferFilters == nil {
+			info.OfferFilters = map[string]*mesos.OfferFilters{}
+		}
+		info.OfferFilters[role] = &mesos.OfferFilters{MinAllocatableResources: minAllocatable(sets)}
+	}
 	for _, c := range append(ownCapabilities(), o.Capabilities...) {
 		if !mesos.HasCapability(info, c) {
 			info.Capabilities = append(info.Capabilities, &mesos.FrameworkInfo_Capability{Type: c.Enum()})
@@ -133,12 +157,37 @@ func (o Options) info(frameworkID string) (*mesos.FrameworkInfo, error) {
 	return info, mesos.ValidateFrameworkInfo(info)
 }
 
+func minAllocatable(sets []resource.Quantities) *mesos.OfferFilters_MinAllocatableResources {
+	m := &mesos.OfferFilters_MinAllocatableResources{}
+	for _, set := range sets {
+		amounts := map[string]*mesos.Value_Scalar{}
+		for _, q := range set {
+			amounts[q.Name] = &mesos.Value_Scalar{Value: proto.Float64(resource.Float(q.Thousandths))}
+		}
+		m.Quantities = append(m.Quantities, &mesos.OfferFilters_ResourceQuantities{Quantities: amounts})
+	}
+	return m
+}
+
+// constraints are OfferConstraints as the master is told them; nil if there are none.
+func (o Options) constraints() *schedulerpb.OfferConstraints {
+	if len(o.OfferConstraints) == 0 {
+		return nil
+	}
+	m := &schedulerpb.OfferConstraints{RoleConstraints: map[string]*schedulerpb.OfferConstraints_RoleConstraints{}}
+	for role, groups := range o.OfferConstraints {
+		m.RoleConstraints[role] = &schedulerpb.OfferConstraints_RoleConstraints{Groups: groups}
+	}
+	return m
+}
+
 // ownCapabilities are what the driver, its tracker and Offer.Take handle.
 func ownCapabilities() []mesos.FrameworkInfo_Capability_Type {
 	return []mesos.FrameworkInfo_Capability_Type{
 		mesos.FrameworkInfo_Capability_MULTI_ROLE,
 		mesos.FrameworkInfo_Capability_PARTITION_AWARE,
 		mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT,
+		mesos.FrameworkInfo_Capability_SHARED_RESOURCES,
 		mesos.FrameworkInfo_Capability_TASK_KILLING_STATE,
 	}
 }

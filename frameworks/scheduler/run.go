@@ -43,7 +43,7 @@ func RunWith(ctx context.Context, options Options, produce func(*Driver) Schedul
 		return err
 	}
 	c := core.New(core.Config{
-		Framework: info, Master: o.Master,
+		Framework: info, Constraints: o.constraints(), Master: o.Master,
 		ConnectTimeout: o.ConnectTimeout, ReconnectTimeout: o.ReconnectTimeout,
 		ManualAcknowledge: o.ManualAcknowledge, Seed: rand.Uint64(),
 	})
@@ -62,7 +62,7 @@ func live(ctx context.Context, o Options, c *core.Core, produce func(*Driver) Sc
 			}
 		},
 	})
-	net, err := remote.Start(remote.Options{System: sys, Network: o.Network, TLS: o.TLS, May: may})
+	net, err := remote.Start(remote.Options{System: sys, Network: o.Network, TLS: o.TLS, May: may, OwnSenders: true})
 	if err != nil {
 		return err
 	}

@@ -42,8 +42,16 @@ type Scheduler interface {
 	Offers(d *Driver, offers []*Offer)
 	// Rescinded tells that an offer is void.
 	Rescinded(d *Driver, offerID string)
+	// InverseOffers tells that slaves will be away for maintenance, which the framework uses: it is asked to leave them until
+	// then. Driver.AcceptInverse and Driver.DeclineInverse say whether it will. Whatever it says, they will be away.
+	InverseOffers(d *Driver, offers []*mesos.InverseOffer)
+	// InverseRescinded tells that the framework is not asked any more.
+	InverseRescinded(d *Driver, offerID string)
 	// Update is news of a task.
 	Update(d *Driver, status *mesos.TaskStatus)
+	// Operation is news of an operation on resources that has an id, as those of Offer have: OPERATION_FINISHED, or what
+	// became of it otherwise. The driver acknowledges it.
+	Operation(d *Driver, status *mesos.OperationStatus)
 	// Message is what an executor of the framework sent.
 	Message(d *Driver, slaveID, executorID string, data []byte)
 	// Failure tells that a slave has gone (executorID is empty) or that an executor has ended, with its wait status as
@@ -68,8 +76,17 @@ func (Base) Offers(d *Driver, offers []*Offer) { d.Decline(offers...) }
 // Rescinded does nothing.
 func (Base) Rescinded(*Driver, string) {}
 
+// InverseOffers leaves them without an answer.
+func (Base) InverseOffers(*Driver, []*mesos.InverseOffer) {}
+
+// InverseRescinded does nothing.
+func (Base) InverseRescinded(*Driver, string) {}
+
 // Update does nothing: the driver acknowledges.
 func (Base) Update(*Driver, *mesos.TaskStatus) {}
+
+// Operation does nothing.
+func (Base) Operation(*Driver, *mesos.OperationStatus) {}
 
 // Message does nothing.
 func (Base) Message(*Driver, string, string, []byte) {}

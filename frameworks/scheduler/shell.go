@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/frameworks/scheduler/core"
-	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
 	"github.com/stoa-project/stoa/proto/wire"
 )
@@ -43,7 +43,7 @@ type shell struct {
 	session core.Session
 	peer    actor.PID   // of the session; zero while the master has not answered
 	former  []actor.PID // peers of ended sessions
-	asks    map[actor.AskID]func(*masterpb.Response, error)
+	asks    map[actor.AskID]func(proto.Message, error)
 	outputs []core.Output // to be carried out, oldest first
 	timer   actor.Timer
 	wakeAt  time.Time
@@ -74,6 +74,10 @@ func (s *shell) Receive(ctx actor.Context) {
 		s.heard(ctx.Sender(), m)
 	case *wire.Refused:
 		s.heard(ctx.Sender(), m)
+	case *wire.ReadFile:
+		s.readFile(ctx, m)
+	case fileRead:
+		ctx.Send(m.to, m.answer)
 	}
 	for len(s.outputs) > 0 {
 		out := s.outputs[0]
@@ -115,6 +119,15 @@ func (s *shell) heard(from actor.PID, message proto.Message) {
 	s.step(core.Received{Session: s.session, Message: message})
 }
 
+// readFile reads a part of an offered file elsewhere, and answers the master's session that asked for it.
+func (s *shell) readFile(ctx actor.Context, m *wire.ReadFile) {
+	from, files := ctx.Sender(), s.options.Files
+	if s.peer.IsZero() || !from.Is(s.peer) {
+		return
+	}
+	ctx.Async(func(context.Context) any { return fileRead{from, files.read(m)} })
+}
+
 func (s *shell) isFormer(pid actor.PID) bool {
 	return slices.ContainsFunc(s.former, pid.Is)
 }
@@ -125,7 +138,7 @@ func (s *shell) exited(m actor.Exited) {
 		return
 	}
 	s.forgetPeer()
-	s.step(core.Closed{Session: s.session, Reason: reasonText(m)})
+	s.step(core.Closed{Session: s.session, Reason: reasonText(m), Refused: waiting && m.Reason == actor.Refused})
 }
 
 func (s *shell) forgetPeer() {
@@ -186,8 +199,14 @@ func (s *shell) tell(o core.Output) {
 		s.offered(out)
 	case core.Rescinded:
 		s.author.Rescinded(s.driver, out.OfferID)
+	case core.InverseOffered:
+		s.author.InverseOffers(s.driver, out.Offers)
+	case core.InverseRescinded:
+		s.author.InverseRescinded(s.driver, out.OfferID)
 	case core.Updated:
 		s.author.Update(s.driver, out.Status)
+	case core.Operated:
+		s.author.Operation(s.driver, out.Status)
 	case core.Heard:
 		s.author.Message(s.driver, out.SlaveID, out.ExecutorID, out.Data)
 	case core.Failed:
@@ -209,6 +228,7 @@ func (s *shell) offered(out core.Offered) {
 			s.driver.Decline(&Offer{Info: info})
 			continue
 		}
+		o.principal = s.options.Principal
 		offers = append(offers, o)
 	}
 	if len(offers) > 0 {
@@ -238,11 +258,11 @@ func (s *shell) end(err error) {
 	s.ctx.Stop(s.ctx.Self())
 }
 
-func (s *shell) ask(call *masterpb.Call, timeout time.Duration, answer func(*masterpb.Response, error)) {
+func (s *shell) ask(question proto.Message, timeout time.Duration, answer func(proto.Message, error)) {
 	if s.asks == nil {
-		s.asks = map[actor.AskID]func(*masterpb.Response, error){}
+		s.asks = map[actor.AskID]func(proto.Message, error){}
 	}
-	s.asks[s.ctx.Ask(s.master, call, timeout)] = answer
+	s.asks[s.ctx.Ask(s.master, question, timeout)] = answer
 }
 
 func (s *shell) answered(a actor.Answer) {
@@ -251,16 +271,21 @@ func (s *shell) answered(a actor.Answer) {
 		return
 	}
 	delete(s.asks, a.ID)
-	switch m := a.Message.(type) {
-	case *masterpb.Response:
-		answer(m, nil)
-	case *wire.Refused:
-		answer(nil, fmt.Errorf("the master refused: %s", m.GetReason()))
-	default:
-		err := a.Err
-		if err == nil {
-			err = fmt.Errorf("the master answered with %T", a.Message)
-		}
-		answer(nil, err)
+	message, _ := a.Message.(proto.Message)
+	answer(message, a.Err)
+}
+
+// answered is the answer that was hoped for, or why it is another.
+func answered[M proto.Message](message proto.Message, err error) (M, error) {
+	var none M
+	if err != nil {
+		return none, err
 	}
+	switch m := message.(type) {
+	case M:
+		return m, nil
+	case *wire.Refused:
+		return none, fmt.Errorf("the master refused: %s", m.GetReason())
+	}
+	return none, fmt.Errorf("the master answered with %T", message)
 }

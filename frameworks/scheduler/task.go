@@ -25,14 +25,24 @@ type Task struct {
 	Command  string
 	Args     []string
 	Executor *mesos.ExecutorInfo
-	Env      map[string]string
+	// ExecutorRuns says that the executor's own resources need not be taken: it is known to run on the slave, or TakeResources
+	// has taken them. Without it they are unless the offer says that it runs.
+	ExecutorRuns bool
+	Env          map[string]string
+	// URIs are fetched into the sandbox before Command or Args start; Files.Add makes those of files of this machine. An
+	// Executor has its own.
+	URIs []*mesos.CommandInfo_URI
 	// User runs it; "" is the framework's.
 	User string
 	// CPUs and GPUs in numbers, Mem and Disk in megabytes (2^20 bytes); only thousandths count. Ports is how many, any.
 	CPUs, GPUs, Mem, Disk float64
 	Ports                 int
+	// Volumes are persistent volumes of the offer's role that the task sees.
+	Volumes []Volume
 	// Role restricts it to offers to this role; "" takes any.
 	Role string
+	// Constraints restrict where it may run beside others of its kind: see MatchBeside.
+	Constraints []Constraint
 	// Data is for the framework's executor; the built-in one gives it to the command as standard input.
 	Data []byte
 	// Container has volumes and more; nil is a plain one.
@@ -41,7 +51,10 @@ type Task struct {
 }
 
 // Shortage is the error for resources that are too little.
-type Shortage struct{ Lacks []Lack }
+type Shortage struct {
+	Lacks    []Lack
+	executor string // that it is too little for; empty: for the task
+}
 
 // Lack is one resource of which there is too little, in its own unit.
 type Lack struct {
@@ -50,7 +63,12 @@ type Lack struct {
 }
 
 // Error says how much there is of how much: "too small: has 2 of 4 cpus, 64 of 128 mem".
-func (s *Shortage) Error() string { return "too small: " + s.Amounts() }
+func (s *Shortage) Error() string {
+	if s.executor != "" {
+		return fmt.Sprintf("too small for the task and its executor %s: %s", s.executor, s.Amounts())
+	}
+	return "too small: " + s.Amounts()
+}
 
 // Amounts is the Error without its judgement: "has 2 of 4 cpus, 64 of 128 mem".
 func (s *Shortage) Amounts() string {
@@ -171,7 +189,7 @@ func (t Task) info() *mesos.TaskInfo {
 	if t.Executor != nil {
 		return info
 	}
-	command := &mesos.CommandInfo{Shell: proto.Bool(len(t.Args) == 0), Value: proto.String(t.Command)}
+	command := &mesos.CommandInfo{Shell: proto.Bool(len(t.Args) == 0), Value: proto.String(t.Command), Uris: t.URIs}
 	if len(t.Args) > 0 {
 		command.Value, command.Arguments = proto.String(t.Args[0]), t.Args
 	}

@@ -260,6 +260,72 @@ func TestAShortRefusalDoesNotShortenALongOne(t *testing.T) {
 	}
 }
 
+func TestALongRefusalOfLessOutlivesAShortOneOfMore(t *testing.T) {
+	b := newBench(t)
+	b.slave("S0", "cpus:4;mem:64")
+	f := b.framework("F0", "web")
+	all := b.run()[0].Resources
+	half := resource.MustParse("cpus:2;mem:32")
+	b.Use(f, "S0", half)
+	b.Return(f, "S0", half)
+	b.Refuse(f, "S0", half, b.now.Add(time.Hour))
+	b.Refuse(f, "S0", all, b.now.Add(time.Second))
+	b.now = b.now.Add(time.Minute)
+	b.expect(b.run())
+}
+
+func TestARefusalThatHasEndedDoesNotCountWhenThereIsLess(t *testing.T) {
+	b := newBench(t)
+	b.slave("S0", "cpus:4;mem:64")
+	f, g := b.framework("F0", "web"), b.framework("F1", "db")
+	half := resource.MustParse("cpus:2;mem:32")
+	b.SetWeight("web", 2)
+	all := b.run()[0].Resources // db has it: of two with equal shares it comes first by its name.
+	b.Refuse(f, "S0", half, b.now.Add(time.Second))
+	b.Use(g, "S0", half)
+	b.now = b.now.Add(time.Minute)
+	b.expect(b.run())
+	rest, _ := all.Sub(half)
+	b.Return(g, "S0", rest)
+	b.Refuse(g, "S0", rest, b.now.Add(time.Hour))
+	b.expect(b.run(), "F0(web) S0 cpus:2;mem:32") // At once, not in the next cycle.
+}
+
+func TestARefusalDoesNotCountWhenAbilitiesChange(t *testing.T) {
+	for _, x := range []struct {
+		name  string
+		terms Terms
+		again bool
+	}{
+		{"other abilities", Terms{Abilities: Shared}, true},
+		{"the same", Terms{}, false},
+		{"the same abilities, and a minimum", Terms{Minimum: map[string][]resource.Quantities{"r": {}}}, false},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			b := newBench(t)
+			f := b.framework("f", "r")
+			b.slave("s", "cpus:4;mem:1024")
+			offer := b.run()[0]
+			b.Return(f, "s", offer.Resources)
+			b.Refuse(f, "s", offer.Resources, b.now.Add(time.Hour))
+			b.expect(b.run())
+			b.SetTerms("f", x.terms)
+			if offers := b.run(); (len(offers) == 1) != x.again {
+				t.Errorf("offers are %v, want one: %v", offers, x.again)
+			}
+		})
+	}
+}
+
+// A role that is guaranteed a part of a slave is given that first, and then the rest: two decisions, which are one offer.
+func TestTwoDecisionsForAClientAndASlaveAreOneOffer(t *testing.T) {
+	b := newBench(t)
+	b.framework("f", "r")
+	b.SetQuota("r", Quota{Guarantees: resource.MustParse("cpus:2;mem:512").Quantities()})
+	b.slave("s", "cpus:4;mem:1024")
+	b.expect(b.run(), "f(r) s cpus:4;mem:1024")
+}
+
 func TestSlavesAreWalkedInAnotherOrderEachTime(t *testing.T) {
 	first := map[string]bool{}
 	b := newBench(t)

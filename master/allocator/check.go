@@ -41,7 +41,7 @@ func (a *Allocator) Check() error {
 			fresh.move(n, fresh.measure(h.sum()), 1, false)
 			offered.add(fresh.measure(h.offered).all, 1)
 		}
-		if s.active {
+		if s.isOffered() {
 			available.add(fresh.measure(s.free).plain, 1)
 		}
 	}
@@ -99,8 +99,8 @@ func (s *account) check() error {
 			what string
 			r    resource.Resources
 		}{{"used", h.used}, {"offered", h.offered}} {
-			left, ok := rest.Sub(part.r)
-			if !ok {
+			left, ok := rest.Sub(part.r.Exclusive())
+			if !ok || !s.total.Contains(part.r.SharedOnly().Once()) {
 				return fmt.Errorf("slave %s: %v %s by %v is not in what others leave of %v: %v", s.id, part.r, part.what, client, s.total, rest)
 			}
 			rest = left
@@ -158,7 +158,7 @@ func (a *Allocator) checkRoles() error {
 		for _, s := range a.ledger.all {
 			for _, h := range s.holdings {
 				if isWithin(h.client.client.Role, path) {
-					held = held.Add(h.sum().Quantities())
+					held = held.Add(h.sum().Exclusive().Quantities())
 					charged = charged.Add(h.sum().Unreserved().Nonrevocable().Quantities())
 				}
 			}
@@ -277,10 +277,10 @@ func (a *Allocator) checkFilters(s *account) error {
 			return fmt.Errorf("%d filters of %v", end-begin, n.client)
 		}
 		refuses := slices.ContainsFunc(s.filters[begin:end], func(f filter) bool {
-			return f.life == n.life && f.until >= s.until && f.refused.Contains(s.allocatableTo(n.client.Role))
+			return f.life == n.life && f.until >= s.until && f.refused.Contains(s.usable(n))
 		})
 		if s.hasRefused(n) && !refuses {
-			return fmt.Errorf("%v is known to refuse %v, its filters do not say so", n.client, s.allocatableTo(n.client.Role))
+			return fmt.Errorf("%v is known to refuse %v, its filters do not say so", n.client, s.usable(n))
 		}
 	}
 	return nil

@@ -27,7 +27,8 @@ func (a *Allocator) Step(now time.Time) []Offer {
 		}
 		w.allocate(s)
 	}
-	a.queue = slices.Delete(a.queue, 0, w.done)
+	clear(a.queue[:w.done]) // So that those who have gone can be forgotten.
+	a.queue = a.queue[w.done:]
 	return w.offers
 }
 
@@ -102,7 +103,7 @@ type walk struct {
 // is reserved for others to the first of theirs.
 func (w *walk) allocate(s *account) {
 	w.looks++
-	if !s.active || s.free.IsEmpty() {
+	if !s.isOffered() || s.free.IsEmpty() {
 		return
 	}
 	w.tree.expire(s, w.now)
@@ -135,7 +136,7 @@ func (w *walk) add(first int) {
 
 // search finds the first in the order below n that is to be offered something of the slave, and what.
 func (w *walk) search(n *node) bool {
-	if n.full && len(w.slave.reserved) == 0 {
+	if n.full && !w.mayExceed() {
 		return false
 	}
 	for _, child := range n.order {
@@ -158,10 +159,16 @@ func (w *walk) isVain() bool {
 	switch {
 	case w.guarantee:
 		return w.tree.guarantees == 0 || w.tree.root.below.isZero()
-	case w.tree.guarantees == 0 || len(w.slave.reserved) > 0:
+	case w.tree.guarantees == 0 || w.mayExceed():
 		return false
 	}
 	return w.tree.isTooLittle(w.spare)
+}
+
+// mayExceed reports whether an offer is possible also where quota leaves less than an offer usually has: quota is not
+// about what is reserved or revocable, and some are content with less.
+func (w *walk) mayExceed() bool {
+	return len(w.slave.reserved) > 0 || w.slave.takes&Revocable != 0 || w.tree.ownMinimums > 0
 }
 
 // isOwed reports whether a role above this one lacks something of its guarantee.
@@ -188,19 +195,56 @@ func (w *walk) ask(role, own *node) bool {
 		if !known {
 			known = true
 			all = s.allocatableTo(role.name)
-			if r = w.allowed(role, all); !w.allocatable(r) {
+			if r = w.allowed(role, all); w.tree.ownMinimums == 0 && !w.isEnough(r) {
 				return false
 			}
 		}
-		if s.gpus && !n.gpus || len(s.filters) > 0 && s.refuses(n, w.now, all, r) {
+		mine, found := all, r
+		if misses := n.misses(s); misses != 0 {
+			if misses&wholeSlaves != 0 {
+				continue
+			}
+			mine = understood(all, misses)
+			found = w.allowed(role, mine)
+		}
+		found = s.withoutShared(n, found)
+		if !w.isEnoughFor(n, found) || !w.isWanted(n) || len(s.filters) > 0 && s.refuses(n, w.now, mine, found) {
 			continue
 		}
 		w.looks += i / 32
-		w.client, w.found = n, r
+		w.client, w.found = n, found
 		return true
 	}
 	w.looks += len(own.order) / 32
 	return false
+}
+
+// isWanted reports whether the client's constraints admit the slave.
+func (w *walk) isWanted(n *node) bool {
+	if n.constraints == nil {
+		return true
+	}
+	w.looks += constraintLooks * n.constraints.count()
+	return n.constraints.admit(&w.slave.traits)
+}
+
+// usable returns what is free and could be offered to a client, were there no quota.
+func (s *account) usable(n *node) resource.Resources {
+	return understood(s.allocatableTo(n.client.Role), n.misses(s))
+}
+
+// withoutShared takes shared volumes away from a client that is offered them now.
+func (s *account) withoutShared(n *node, r resource.Resources) resource.Resources {
+	if s.takes&Shared == 0 {
+		return r
+	}
+	for _, h := range s.holdings {
+		if h.client == n {
+			offered := h.offered.SharedOnly()
+			return r.Filter(func(x resource.Resource) bool { return !x.Shared() || offered.Volume(x.Role(), x.VolumeID()).IsEmpty() })
+		}
+	}
+	return r
 }
 
 // allocatableTo returns what is free and could be offered to a role, were there no quota.
@@ -268,12 +312,39 @@ func (w *walk) cut(r resource.Resources, index int, thousandths int64) resource.
 	return r.Filter(func(x resource.Resource) bool { return !isMeant(x) })
 }
 
-// allocatable reports whether it is enough for an offer.
-func (a *Allocator) allocatable(r resource.Resources) bool {
-	if r.IsEmpty() {
-		return false
+// minimumOf returns what an offer to the client must have one of.
+func (a *Allocator) minimumOf(n *node) []resource.Quantities {
+	if n.ownMinimum {
+		return n.minimum
 	}
-	for _, set := range a.minimum {
+	return a.minimum
+}
+
+// isEnough reports whether that is enough for an offer of the slave to a client that has no minimum of its own.
+func (w *walk) isEnough(r resource.Resources) bool {
+	if r.IsEmpty() || !r.Is(w.slave.free) || w.slave.takes&Shared != 0 {
+		return isEnough(w.slave.exclusive(r), w.minimum)
+	}
+	m := w.tree.weigh(w.slave, r)
+	return !w.tree.isTooLittle(m.all.at)
+}
+
+func (w *walk) isEnoughFor(n *node, r resource.Resources) bool {
+	if n.ownMinimum {
+		return isEnough(w.slave.exclusive(r), n.minimum)
+	}
+	return w.isEnough(r)
+}
+
+// isEnough reports whether it is enough for an offer.
+func isEnough(r resource.Resources, minimum []resource.Quantities) bool {
+	switch {
+	case r.IsEmpty():
+		return false
+	case len(minimum) == 0:
+		return true
+	}
+	for _, set := range minimum {
 		if hasAll(r, set) {
 			return true
 		}

@@ -70,7 +70,7 @@ func (a *Allocator) Refuse(client Client, slave string, refused resource.Resourc
 		s.filters = slices.Delete(s.filters, first, first+1)
 	}
 	n.filtered = true
-	if refused.Contains(s.allocatableTo(n.client.Role)) {
+	if refused.Contains(s.usable(n)) {
 		new.fits = s.grown + 1
 		s.remember(n, new.until)
 	}

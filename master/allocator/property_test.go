@@ -1,7 +1,9 @@
 package allocator
 
 import (
+	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -11,16 +13,50 @@ import (
 	"github.com/stoa-project/stoa/proto/resource"
 )
 
-// model is what a caller of the allocator remembers: offers and uses.
+// TestMain has random events tried by the ten thousand, unless another number is asked for.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue && !testing.Short() {
+		_ = checks.Value.Set("10000")
+	}
+	os.Exit(m.Run())
+}
+
+// model is what a caller of the allocator remembers: offers, uses and refusals, and what it has told of slaves and
+// frameworks. From that alone it knows what is free, who wants what, and who has how much.
 type model struct {
 	*Allocator
-	now     time.Time
-	offers  []Offer
-	uses    []Offer
-	slaves  []string
-	active  map[string]bool
-	serial  int
-	clients []Client
+	now      time.Time
+	offers   []Offer
+	uses     []Offer
+	refusals []refusal
+	slaves   []string
+	totals   map[string]resource.Resources
+	traits   map[string]Traits
+	idle     map[string]bool // slaves that are deactivated
+	listed   map[string]bool // hostnames on the whitelist; nil: all
+	weights  map[string]float64
+	active   map[string]bool
+	quiet    map[Client]bool // suppressed
+	terms    map[string]Terms
+	serial   int
+	clients  []Client
+	quotas   bool // there may be some
+}
+
+// refusal is what a client does not want before a time.
+type refusal struct {
+	Client
+	slave     string
+	resources resource.Resources
+	until     time.Time
+}
+
+func newModel() *model {
+	return &model{
+		Allocator: New(Options{Region: "eu"}), now: noon, totals: map[string]resource.Resources{}, traits: map[string]Traits{}, idle: map[string]bool{},
+		weights: map[string]float64{}, active: map[string]bool{}, quiet: map[Client]bool{}, terms: map[string]Terms{},
+	}
 }
 
 var quotas = []Quota{
@@ -31,41 +67,49 @@ var quotas = []Quota{
 	{Guarantees: resource.MustParse("cpus:2;mem:64").Quantities(), Limits: resource.MustParse("cpus:3").Quantities()},
 }
 
-var sizes = []string{"cpus:4;mem:128", "cpus:1;mem:32;ports:[1-5]", "cpus:0.5;cpus(a):2;mem(a):64", "mem:16"}
+var sizes = []string{"cpus:4;mem:128", "cpus:1;mem:32;ports:[1-5]", "cpus:0.5;cpus(a):2;mem(a):64", "mem:16", "cpus:1;gpus:1;mem:64", "cpus:0.01;mem:31;cpus(b):1"}
+
+var termsOf = []Terms{
+	{},
+	{Abilities: GPUs | Regions | Refined},
+	{Abilities: Revocable},
+	{Minimum: map[string][]resource.Quantities{"a": {resource.MustParse("cpus:2").Quantities()}, "b": {}}},
+	{Constraints: map[string]Constraints{"a": {{{attribute: "rack", kind: equals, value: "x"}}}, "a/x": {{{attribute: "rack", not: true}}}}},
+}
 
 // TestRandomEvents holds for whatever happens in whatever order: what the allocator has added up step by step is what one
 // that starts anew would find, no offer holds what another holds, and nobody is offered what is not for its role, what it
 // refused, or what it does not want.
 func TestRandomEvents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{Allocator: New(Options{}), now: noon, active: map[string]bool{}}
+		m := newModel()
+		m.quotas = rapid.Bool().Draw(t, "quotas")
 		if rapid.Bool().Draw(t, "seeded") {
 			m.Seed(rapid.Uint64().Draw(t, "seed"))
 		}
 		for _, id := range []string{"F0", "F1", "F2"} {
-			roles := rapid.SampledFrom([][]string{{"a"}, {"b"}, {"a", "b"}, {"a/x"}, {"a", "a/x"}, {"a/y"}}).Draw(t, "roles")
+			roles := rapid.SampledFrom(rolesOf).Draw(t, "roles")
 			m.AddFramework(id, roles, nil)
-			for _, role := range roles {
-				m.clients = append(m.clients, Client{id, role})
-			}
+			m.subscribe(id, roles)
 		}
 		for range rapid.IntRange(1, 60).Draw(t, "events") {
 			m.happen(t)
 			if err := m.Check(); err != nil {
 				t.Fatal(err)
 			}
+			m.conserve(t)
 		}
+		m.now = m.now.Add(DefaultInterval)
+		m.step(t)
+		m.nobodyStarves(t)
 	})
 }
 
 func (m *model) happen(t *rapid.T) {
 	client := rapid.SampledFrom(m.clients).Draw(t, "client")
-	switch rapid.IntRange(0, 13).Draw(t, "event") {
+	switch rapid.IntRange(0, 21).Draw(t, "event") {
 	case 0:
-		id := fmt.Sprintf("S%d", m.serial)
-		m.serial++
-		m.AddSlave(id, resource.MustParse(rapid.SampledFrom(sizes).Draw(t, "size")))
-		m.slaves = append(m.slaves, id)
+		m.addSlave(t)
 	case 1:
 		m.removeSlave(t)
 	case 2:
@@ -74,19 +118,48 @@ func (m *model) happen(t *rapid.T) {
 	case 3:
 		m.DeactivateFramework(client.Framework)
 		m.active[client.Framework] = false
+		m.forget(func(c Client) bool { return c.Framework == client.Framework })
 	case 4:
 		m.Suppress(client.Framework, []string{client.Role})
+		m.quiet[client] = true
 	case 5:
 		m.Revive(client.Framework, []string{client.Role})
+		m.quiet[client] = false
+		m.forget(func(c Client) bool { return c == client })
 	case 6:
-		m.SetWeight(client.Role, rapid.SampledFrom([]float64{1, 2, 0.5}).Draw(t, "weight"))
+		m.weights[client.Role] = rapid.SampledFrom([]float64{1, 2, 0.5}).Draw(t, "weight")
+		m.SetWeight(client.Role, m.weights[client.Role])
 	case 7:
 		m.answer(t)
 	case 8:
 		m.end(t)
 	case 9:
 		m.charge(t, client)
+	case 11:
+		terms := rapid.SampledFrom(termsOf).Draw(t, "terms")
+		if terms.Abilities != m.terms[client.Framework].Abilities {
+			m.forget(func(c Client) bool { return c.Framework == client.Framework })
+		}
+		m.terms[client.Framework] = terms
+		m.SetTerms(client.Framework, terms)
+	case 12:
+		m.whitelist(t)
+	case 13:
+		m.deactivateSlave(t)
+	case 14:
+		m.refuseSome(t, client)
+	case 15:
+		m.changeRoles(t, client.Framework)
+	case 16:
+		m.replaceFramework(t, client.Framework)
+	case 17:
+		m.convertOffered(t)
+	case 18:
+		m.convertFree(t)
 	case 10:
+		if !m.quotas {
+			return
+		}
 		role := rapid.SampledFrom([]string{"a", "a/x", "b", "c"}).Draw(t, "quota of")
 		m.SetQuota(role, rapid.SampledFrom(quotas).Draw(t, "quota"))
 	default:
@@ -97,7 +170,6 @@ func (m *model) happen(t *rapid.T) {
 
 // step checks each offer against what the client may and wants to have.
 func (m *model) step(t *rapid.T) {
-	before := m.Shares()
 	over, lack := map[string]string{}, m.LacksHeadroom()
 	for role := range m.tree.roles {
 		over[role] = m.OverLimit(role).String()
@@ -112,19 +184,11 @@ func (m *model) step(t *rapid.T) {
 			t.Fatalf("headroom lacked %v, and lacks %v", lack, m.LacksHeadroom())
 		}
 	}()
-	for _, o := range m.Step(m.now) {
-		if !m.active[o.Framework] {
-			t.Fatalf("%v is not active and is offered %v", o.Client, o.Resources)
+	for first := true; first || m.Deadline(m.now).Equal(m.now); first = false {
+		for _, o := range m.Step(m.now) {
+			m.check(t, o)
+			m.offers = append(m.offers, o)
 		}
-		if slices.Contains(m.Suppressed(o.Framework), o.Role) {
-			t.Fatalf("%v is suppressed and is offered %v (shares before: %v)", o.Client, o.Resources, before)
-		}
-		for r := range o.Resources.All() {
-			if r.Role() != resource.Unreserved && !isWithin(o.Role, r.Role()) {
-				t.Fatalf("%v is offered %v", o.Client, r)
-			}
-		}
-		m.offers = append(m.offers, o)
 	}
 }
 
@@ -144,13 +208,14 @@ func (m *model) answer(t *rapid.T) {
 	}
 	m.Return(o.Client, o.Slave, rest)
 	if rapid.Bool().Draw(t, "refuse") {
-		m.Refuse(o.Client, o.Slave, rest, m.now.Add(time.Hour))
-		for _, again := range m.Step(m.now) {
-			if again.Client == o.Client && again.Slave == o.Slave && rest.Contains(again.Resources) {
-				t.Fatalf("%v refused %v and is offered %v", o.Client, rest, again.Resources)
-			}
-			m.offers = append(m.offers, again)
+		until := m.now.Add(rapid.SampledFrom([]time.Duration{time.Second, 3 * time.Second, time.Hour}).Draw(t, "for"))
+		m.Refuse(o.Client, o.Slave, rest, until)
+		if !rest.IsEmpty() {
+			m.refusals = append(m.refusals, refusal{o.Client, o.Slave, rest, until})
 		}
+	}
+	if rapid.Bool().Draw(t, "at once") {
+		m.step(t)
 	}
 }
 
@@ -182,6 +247,7 @@ func (m *model) removeSlave(t *rapid.T) {
 	id := m.slaves[i]
 	m.slaves = slices.Delete(m.slaves, i, i+1)
 	m.RemoveSlave(id)
+	m.refusals = slices.DeleteFunc(m.refusals, func(r refusal) bool { return r.slave == id })
 	gone := func(o Offer) bool { return o.Slave == id }
 	m.offers, m.uses = slices.DeleteFunc(m.offers, gone), slices.DeleteFunc(m.uses, gone)
 }

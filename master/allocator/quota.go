@@ -102,9 +102,10 @@ func (t *tree) renewFull(n *node) {
 	}
 }
 
-// isTooLittle reports whether no offer can be made if so much is left of each resource.
+// isTooLittle reports whether no offer can be made if so much is left of each resource, by the minimum that counts for
+// clients that have none of their own.
 func (t *tree) isTooLittle(left func(int) int64) bool {
-	return !slices.ContainsFunc(t.minimum, func(set vector) bool {
+	return len(t.minimum) > 0 && !slices.ContainsFunc(t.minimum, func(set vector) bool {
 		for i, amount := range set {
 			if left(i) < amount {
 				return false

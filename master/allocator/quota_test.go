@@ -71,7 +71,7 @@ func TestARolesOwnClientsStandBesideTheRolesBelowIt(t *testing.T) {
 func TestUnfairResourcesMakeNoShare(t *testing.T) {
 	b := &bench{t, New(Options{Unfair: []string{"gpus"}}), noon}
 	f := b.framework("F0", "web")
-	b.OfferGPUs("F0", true)
+	b.SetTerms("F0", Terms{Abilities: GPUs})
 	b.slave("S0", "cpus:1;mem:100;gpus:8")
 	b.slave("S1", "cpus:3;mem:300")
 	b.expect(b.run(), "F0(web) S0 cpus:1;gpus:8;mem:100", "F0(web) S1 cpus:3;mem:300")
@@ -86,7 +86,7 @@ func TestGPUsGoToThoseThatAskForThem(t *testing.T) {
 	b.framework("F0", "web")
 	b.slave("S0", "cpus:1;mem:100;gpus:1")
 	b.expect(b.run())
-	b.OfferGPUs("F0", true)
+	b.SetTerms("F0", Terms{Abilities: GPUs})
 	b.expect(b.run(), "F0(web) S0 cpus:1;gpus:1;mem:100")
 }
 

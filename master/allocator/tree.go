@@ -26,6 +26,7 @@ type tree struct {
 	excluded []string           // names of resources that make no share
 
 	names map[string]int // the index of each scalar resource in the vectors
+	first []string       // the first of them by index, which are found sooner than in names
 	fair  []bool         // by the same index: it makes a share
 	total vector         // of all slaves
 	// stale says that total has changed, so that shares and orders are to be made anew before they count.
@@ -33,7 +34,9 @@ type tree struct {
 
 	guarantees int // how many roles have one
 	limits     int
-	minimum    []vector // an offer has all of one of these at least
+	minimum    []vector // an offer has all of one of these at least; without any, everything is enough
+	// ownMinimums counts the clients that have a minimum of their own.
+	ownMinimums int
 
 	byIndex []*node  // clients by index; nil: nobody has it
 	indices []uint32 // that nobody has
@@ -61,13 +64,16 @@ type node struct {
 	quota // of roles
 
 	// Of clients:
-	client     Client
-	subscribed bool // its framework asks for it; others only hold something
-	holdings   int  // how many slaves it holds something of
-	gpus       bool // it may be offered slaves that have gpus
-	index      uint32
-	life       uint64 // its filters count while they are of this life
-	filtered   bool   // it has refused something in this life
+	client      Client
+	subscribed  bool // its framework asks for it; others only hold something
+	holdings    int  // how many slaves it holds something of
+	can         Abilities
+	constraints Constraints
+	minimum     []resource.Quantities // if ownMinimum, in the place of Allocator.minimum
+	ownMinimum  bool
+	index       uint32
+	life        uint64 // its filters count while they are of this life
+	filtered    bool   // it has refused something in this life
 }
 
 type kind uint8
@@ -79,6 +85,10 @@ const (
 )
 
 const ownName = "."
+
+// firstNames is how many resources are looked for by name one after the other: cpus, mem, disk and gpus are all that most
+// clusters have.
+const firstNames = 4
 
 func newTree(excluded []string) tree {
 	return tree{
@@ -250,14 +260,15 @@ func (n *node) enter(competes bool) {
 }
 
 // measured is how much resources are by the index of their names: of everything, and of what is unreserved and cannot be
-// taken away, which is what quota is about. It counts until the next call of measure.
+// taken away, which is what quota is about. Shared volumes are nobody's in particular and do not count. It counts until the
+// next call of measure.
 type measured struct{ all, plain vector }
 
 func (t *tree) measure(r resource.Resources) measured {
 	clear(t.all)
 	clear(t.plain)
 	for x := range r.All() {
-		if x.Kind() != resource.KindScalar {
+		if x.Kind() != resource.KindScalar || x.Shared() {
 			continue
 		}
 		i, amount := t.name(x.Name()), x.Thousandths()
@@ -271,10 +282,18 @@ func (t *tree) measure(r resource.Resources) measured {
 
 // name returns the index of a resource's name.
 func (t *tree) name(name string) int {
+	for i, known := range t.first {
+		if known == name {
+			return i
+		}
+	}
 	i, ok := t.names[name]
 	if !ok {
 		i = len(t.names)
 		t.names[name] = i
+		if i < firstNames {
+			t.first = append(t.first, name)
+		}
 		t.fair = append(t.fair, !slices.Contains(t.excluded, name))
 		t.all, t.plain = append(t.all, 0), append(t.plain, 0)
 	}
@@ -303,6 +322,9 @@ func (t *tree) move(leaf *node, m measured, sign int64, offered bool) {
 func (t *tree) lift(n *node) int {
 	if n.parent == nil || t.stale || !n.competes || len(n.parent.order) == 1 {
 		return -1
+	}
+	if n.parent.order[0] == n {
+		return 0 // As is who is offered something, more often than not.
 	}
 	i, found := slices.BinarySearchFunc(n.parent.order, n, (*node).less)
 	if !found {

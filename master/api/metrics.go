@@ -27,6 +27,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		m.resources(s)
 	}
 	m.steps(c.options.Published)
+	m.counter("calls_delayed_total", "How often calls waited because their scheduler calls more often than it may.", float64(c.options.Published.Delayed()))
 	if c.options.Stats != nil {
 		stats := c.options.Stats()
 		m.gauge("actors", "Actors that live on the master's node.", float64(stats.Actors))

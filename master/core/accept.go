@@ -3,8 +3,6 @@ package core
 import (
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
 	"github.com/stoa-project/stoa/proto/resource"
@@ -17,7 +15,7 @@ type acceptance struct {
 	slave     *slave
 	role      string
 	left      resource.Resources
-	launched  bool
+	used      bool // something was launched or converted
 }
 
 // accept carries out the operations of an ACCEPT on its offers, in order. What they leave goes back at once. If one of
@@ -44,7 +42,7 @@ func (c *Core) accept(f *framework, m *schedulerpb.Call_Accept) {
 	}
 	client := f.client(a.role)
 	c.allocator.Return(client, a.slave.id, a.left)
-	c.refuseResources(client, a.slave, a.left, m.GetFilters(), a.launched)
+	c.refuseResources(client, a.slave, a.left, m.GetFilters(), a.used)
 }
 
 // acceptedOffers returns the offers that an ACCEPT names and that are its framework's, and an error if it may not accept
@@ -97,7 +95,9 @@ func (c *Core) loseLaunches(f *framework, m *schedulerpb.Call_Accept, err error)
 				message: "Task launched with invalid offers: " + err.Error(),
 			})
 		}
-		c.operationFailed(f, nil, operation, "Operation attempted with invalid offers: "+err.Error())
+		if launchedBy(operation) == nil { // Tasks have their updates.
+			c.operationFailed(f, nil, operation, "Operation attempted with invalid offers: "+err.Error())
+		}
 	}
 }
 
@@ -124,6 +124,9 @@ func (c *Core) operate(a *acceptance, operation *mesos.Offer_Operation) {
 		for _, info := range launchedBy(operation) {
 			c.rejectTask(a, info, mesos.TaskStatus_REASON_TASK_GROUP_INVALID, "LAUNCH_GROUP is not supported by this master")
 		}
+	case mesos.Offer_Operation_RESERVE, mesos.Offer_Operation_UNRESERVE, mesos.Offer_Operation_CREATE, mesos.Offer_Operation_DESTROY,
+		mesos.Offer_Operation_GROW_VOLUME, mesos.Offer_Operation_SHRINK_VOLUME:
+		c.convert(a, operation)
 	default:
 		c.operationFailed(a.framework, a.slave, operation, fmt.Sprintf("operation %v is not supported by this master", operation.GetType()))
 	}
@@ -131,21 +134,15 @@ func (c *Core) operate(a *acceptance, operation *mesos.Offer_Operation) {
 
 // operationFailed tells a scheduler that wants to know that an operation was not carried out.
 func (c *Core) operationFailed(f *framework, sl *slave, operation *mesos.Offer_Operation, why string) {
-	if len(launchedBy(operation)) > 0 {
-		return // Its tasks have their updates.
-	}
 	c.warn("framework %s: %s", f.id, why)
 	if operation.GetId() == nil {
 		return
 	}
-	status := &mesos.OperationStatus{OperationId: operation.GetId(), State: mesos.OperationState_OPERATION_ERROR.Enum(), Message: proto.String(why)}
+	status := &mesos.OperationStatus{OperationId: operation.Id, State: mesos.OperationState_OPERATION_ERROR.Enum(), Message: &why}
 	if sl != nil {
 		status.AgentId = sl.info.Id
 	}
-	c.tell(f, &schedulerpb.Event{
-		Type:                  schedulerpb.Event_UPDATE_OPERATION_STATUS.Enum(),
-		UpdateOperationStatus: &schedulerpb.Event_UpdateOperationStatus{Status: status},
-	})
+	c.tellOperationStatus(f, status)
 }
 
 // launch starts a task if it is valid and fits what is left of the offers.
@@ -156,7 +153,7 @@ func (c *Core) launch(a *acceptance, info *mesos.TaskInfo) {
 		return
 	}
 	client := a.framework.client(a.role)
-	a.launched = true
+	a.used = true
 	a.left = l.left
 	c.allocator.Use(client, a.slave.id, l.resources)
 	if l.starts {

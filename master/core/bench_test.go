@@ -59,6 +59,12 @@ func collectOffers(o Send, offers map[string]*mesos.Offer) {
 	}
 }
 
+func decline(o *mesos.Offer) *schedulerpb.Call {
+	return &schedulerpb.Call{Type: schedulerpb.Call_DECLINE.Enum(), FrameworkId: o.GetFrameworkId(), Decline: &schedulerpb.Call_Decline{
+		OfferIds: []*mesos.OfferID{o.GetId()}, Filters: &mesos.Filters{RefuseSeconds: proto.Float64(0)},
+	}}
+}
+
 // BenchmarkPlacement measures the whole life of a task in the core: accepted, launched, finished, acknowledged, and its
 // resources offered again.
 func BenchmarkPlacement(b *testing.B) {
@@ -115,7 +121,6 @@ func BenchmarkLoopStall(b *testing.B) {
 	for _, slaves := range []int{1000, 50000} {
 		b.Run(fmt.Sprintf("slaves=%d", slaves), func(b *testing.B) {
 			c, now, offers := benchCluster(b, slaves)
-			fid := mesos.NewFrameworkID("M-0000")
 			var stalls []time.Duration // the longest step of each cycle
 			longest := time.Duration(0)
 			step := func(e Event) {
@@ -131,9 +136,7 @@ func BenchmarkLoopStall(b *testing.B) {
 			for b.Loop() {
 				longest = 0
 				for _, offer := range offers {
-					step(Received{1 << 30, &schedulerpb.Call{Type: schedulerpb.Call_DECLINE.Enum(), FrameworkId: fid, Decline: &schedulerpb.Call_Decline{
-						OfferIds: []*mesos.OfferID{offer.GetId()}, Filters: &mesos.Filters{RefuseSeconds: proto.Float64(0)},
-					}}})
+					step(Received{1 << 30, decline(offer)})
 				}
 				now = now.Add(2 * time.Second)
 				for clear(offers); len(offers) < slaves; {

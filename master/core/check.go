@@ -10,7 +10,7 @@ import (
 
 // Check reports the first invariant that does not hold. For tests; it walks everything.
 func (c *Core) Check() error {
-	for _, check := range []func() error{c.allocator.Check, c.checkSlaves, c.checkFrameworks, c.checkOffers, c.checkSessions, c.checkHoldings, c.checkBounds} {
+	for _, check := range []func() error{c.allocator.Check, c.checkSlaves, c.checkFrameworks, c.checkOffers, c.checkSessions, c.checkHoldings, c.checkBounds, c.checkView} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -39,6 +39,9 @@ func (c *Core) checkSlaves() error {
 		case c.isGone(id):
 			return fmt.Errorf("slave %s is registered and gone", id)
 		}
+		if err := c.checkInverse(sl); err != nil {
+			return err
+		}
 		for key, t := range sl.tasks {
 			if f := c.frameworks[key.framework]; t.slave != sl || f == nil || f.tasks[key.task] != t {
 				return fmt.Errorf("slave %s: task %v is not one of its framework", id, key)
@@ -53,6 +56,25 @@ func (c *Core) checkSlaves() error {
 	for place, sl := range c.places {
 		if c.slaves[sl.id] != sl {
 			return fmt.Errorf("%s is the place of slave %s, which is gone", place, sl.id)
+		}
+	}
+	return nil
+}
+
+// checkInverse holds who is asked to leave a slave against the schedule of maintenance.
+func (c *Core) checkInverse(sl *slave) error {
+	switch {
+	case sl.connected() && sl.window != c.timetable.find(sl):
+		return fmt.Errorf("slave %s: its window is not that of the schedule", sl.id)
+	case c.timers.has(inverseTimer, sl.id) != (sl.connected() && sl.window != nil):
+		return fmt.Errorf("slave %s: connected is %v, it has a window is %v, and who is there is to be asked is not the same", sl.id, sl.connected(), sl.window != nil)
+	case len(sl.inverse) > 0 && (sl.window == nil || !sl.connected()):
+		return fmt.Errorf("slave %s will not be away, or is, and %d frameworks are asked to leave it", sl.id, len(sl.inverse))
+	}
+	for id, o := range sl.inverse {
+		f := c.frameworks[id]
+		if f == nil || o.framework != f || o.slave != sl || o.open != (c.inverse[o.id] == o) || o.open && !f.connected() {
+			return fmt.Errorf("slave %s: inverse offer %s is not one of framework %s", sl.id, o.id, id)
 		}
 	}
 	return nil
@@ -107,6 +129,11 @@ func (c *Core) checkOffers() error {
 	}
 	for _, sl := range c.slaves {
 		inSlaves += len(sl.offers)
+	}
+	for id, o := range c.inverse {
+		if o.slave.inverse[o.framework.id] != o || c.slaves[o.slave.id] != o.slave {
+			return fmt.Errorf("inverse offer %s is not one of its slave", id)
+		}
 	}
 	if inFrameworks != len(c.offers) || inSlaves != len(c.offers) {
 		return fmt.Errorf("%d offers are open, frameworks have %d and slaves %d", len(c.offers), inFrameworks, inSlaves)

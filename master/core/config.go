@@ -3,6 +3,8 @@ package core
 import (
 	"cmp"
 	"time"
+
+	"github.com/stoa-project/stoa/proto/resource"
 )
 
 const (
@@ -64,6 +66,9 @@ type Config struct {
 	SlaveReregisterTimeout time.Duration
 	AllocationInterval     time.Duration // of allocator.DefaultInterval
 	OfferTimeout           time.Duration // how long an offer may wait for its answer; 0, the default, is for ever
+
+	// MinAllocatable holds sets of quantities of which an offer has at least one; nil: those of allocator.Options.
+	MinAllocatable []resource.Quantities
 
 	// Unfair names scalar resources that do not count in shares; none by default.
 	Unfair []string

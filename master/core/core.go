@@ -8,6 +8,7 @@
 //	slave       known since it registered, with its tasks, executors and offers
 //	framework   known since it subscribed, or since a slave brought tasks of it ("recovered")
 //	offer       resources of one slave in the hands of one framework
+//	inverse     the wish that a framework leaves a slave which will be away for maintenance
 //	task        from its launch until its terminal update is acknowledged, then history
 //	allocator   who is offered what; its ledger is the only account of resources
 //	registry    what is remembered durably, as far as the shell has confirmed it
@@ -16,7 +17,8 @@
 // before it counts, two functions stand next to each other: the first asks to [Persist], the second runs when [Persisted]
 // comes back (admitSlave and slaveAdmitted, markUnreachable and slaveUnreachable).
 //
-// Everything that a reader sees (view.go) is a message that is replaced and never changed, so answers share it.
+// What readers see (view.go) is replaced and never changed: a [View] of one moment goes out with [Show], and a [Reader]
+// makes the answer of it wherever that stops nobody.
 package core
 
 import (
@@ -58,8 +60,14 @@ type Core struct {
 	frameworks map[string]*framework
 	history    history
 	offers     map[string]*offer
+	operations map[string]map[string]*operation // by framework, which need not be known, and id
+	inverse    map[string]*inverseOffer         // those that are open
+	timetable  timetable                        // of machines that will be away, or are
 	timers     timers
 	counters   Counters
+
+	view    View // what readers see
+	touched touched
 
 	slaveCount, frameworkCount, offerCount uint64 // of the ids that have been given
 }
@@ -107,11 +115,14 @@ func (c *Core) Step(now time.Time, event Event) []Output {
 		c.asked(e)
 	case Persisted:
 		c.confirmed(e)
+	case Whitelisted:
+		c.whitelisted(e)
 	case Tick:
 		c.tick()
 	default:
 		panic(fmt.Sprintf("master: event %T", event))
 	}
+	c.renewView()
 	return c.out
 }
 
@@ -141,12 +152,18 @@ func (c *Core) born(e Born) {
 		forsaken:   map[string]map[taskKey]bool{},
 		frameworks: map[string]*framework{},
 		offers:     map[string]*offer{},
+		operations: map[string]map[string]*operation{},
+		inverse:    map[string]*inverseOffer{},
 		counters:   c.counters,
 	}
 	c.removed.limit = MaxRemovedSlaves
 	c.history = newHistory(c.config)
+	c.view = c.newView()
 	c.timers.init()
-	c.allocator = allocator.New(allocator.Options{Interval: c.config.AllocationInterval, Unfair: c.config.Unfair})
+	region, _ := faultDomain(c.master.GetDomain())
+	c.allocator = allocator.New(allocator.Options{
+		Interval: c.config.AllocationInterval, Minimum: c.config.MinAllocatable, Unfair: c.config.Unfair, Region: region,
+	})
 }
 
 // recover takes over what the registry remembers: its slaves are expected back.
@@ -161,6 +178,8 @@ func (c *Core) recover(e Recovered) {
 	for role, quota := range c.registry.Quotas {
 		c.allocator.SetQuota(role, allocator.Quota(quota))
 	}
+	c.timetable = newTimetable(c.registry.Maintenance.Windows, nil)
+	c.showRegistry()
 }
 
 func (c *Core) received(e Received) {
@@ -213,6 +232,8 @@ func (c *Core) tick() {
 			c.slaveTimeout(timer.id)
 		case offerTimer:
 			c.offerTimeout(c.offers[timer.id])
+		case inverseTimer:
+			c.askToLeave(c.slaves[timer.id])
 		}
 	}
 	c.offer(c.allocator.Step(c.now))
@@ -236,6 +257,7 @@ func (c *Core) confirmed(e Persisted) {
 			panic(fmt.Sprintf("master: the registry accepted what is not possible: %v", err))
 		}
 	}
+	c.showChange(p.change)
 	p.then(e.Failure)
 }
 

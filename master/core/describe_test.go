@@ -10,6 +10,7 @@ import (
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
+	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -31,12 +32,19 @@ func describe(message proto.Message) string {
 			line += fmt.Sprintf(" under executor %s/%s %s", e.GetFrameworkId().GetValue(), e.GetExecutorId().GetValue(), text(e.GetResources()))
 		}
 		return line
+	case *wire.ApplyOperation:
+		return describeOperation(m)
+	case *wire.AcknowledgeOperation:
+		return fmt.Sprintf("AcknowledgeOperation %s/%s %s", m.GetFrameworkId().GetValue(), m.GetOperationId().GetValue(), uuidText(m.GetUuid()))
 	case *wire.Explanation:
 		return describeExplanation(m)
 	case *wire.KillTask:
 		text := fmt.Sprintf("KillTask %s/%s", m.GetFrameworkId().GetValue(), m.GetTaskId().GetValue())
 		if grace := m.GetKillPolicy().GetGracePeriod(); grace != nil {
 			text += fmt.Sprintf(" within %v", time.Duration(grace.GetNanoseconds()))
+		}
+		if m.GetKilledBy() == mesos.KilledByMaster { // for whom, it is asked, is seen before it
+			text += " by master"
 		}
 		return text
 	case *wire.ShutdownExecutor:
@@ -55,6 +63,21 @@ func describe(message proto.Message) string {
 	return fmt.Sprintf("%T", message)
 }
 
+func describeOperation(m *wire.ApplyOperation) string {
+	line := "ApplyOperation " + m.GetOperation().GetType().String()
+	if m.GetFrameworkId() != nil {
+		line += " of " + m.GetFrameworkId().GetValue()
+	}
+	if id := m.GetOperation().GetId(); id != nil {
+		line += "/" + id.GetValue()
+	}
+	conversion, err := resource.Convert(m.GetOperation())
+	if err != nil {
+		return line + ": " + err.Error()
+	}
+	return fmt.Sprintf("%s: %v becomes %v", line, conversion.From, conversion.To)
+}
+
 func uuidText(uuid []byte) string { return strings.TrimRight(string(uuid), "\x00") }
 
 func describeEvent(e *schedulerpb.Event) string {
@@ -67,13 +90,28 @@ func describeEvent(e *schedulerpb.Event) string {
 			offers = append(offers, describeOffer(o))
 		}
 		return "OFFERS " + strings.Join(offers, ", ")
+	case schedulerpb.Event_INVERSE_OFFERS:
+		var offers []string
+		for _, o := range e.GetInverseOffers().GetInverseOffers() {
+			offers = append(offers, fmt.Sprintf("%s of %s, away %s", o.GetId().GetValue(), o.GetAgentId().GetValue(), describeUnavailability(o.GetUnavailability())))
+		}
+		return "INVERSE_OFFERS " + strings.Join(offers, ", ")
+	case schedulerpb.Event_RESCIND_INVERSE_OFFER:
+		return "RESCIND_INVERSE_OFFER " + e.GetRescindInverseOffer().GetInverseOfferId().GetValue()
 	case schedulerpb.Event_RESCIND:
 		return "RESCIND " + e.GetRescind().GetOfferId().GetValue()
 	case schedulerpb.Event_UPDATE:
 		return "UPDATE " + describeStatus(e.GetUpdate().GetStatus())
 	case schedulerpb.Event_UPDATE_OPERATION_STATUS:
 		s := e.GetUpdateOperationStatus().GetStatus()
-		return fmt.Sprintf("UPDATE_OPERATION_STATUS %s %v: %s", s.GetOperationId().GetValue(), s.GetState(), s.GetMessage())
+		line := fmt.Sprintf("UPDATE_OPERATION_STATUS %s %v", s.GetOperationId().GetValue(), strings.TrimPrefix(s.GetState().String(), "OPERATION_"))
+		if s.Message != nil {
+			line += ": " + s.GetMessage()
+		}
+		if s.Uuid != nil {
+			line += " uuid " + uuidText(s.GetUuid().GetValue())
+		}
+		return line
 	case schedulerpb.Event_MESSAGE:
 		return fmt.Sprintf("MESSAGE %s@%s %q", e.GetMessage().GetExecutorId().GetValue(), e.GetMessage().GetAgentId().GetValue(), e.GetMessage().GetData())
 	case schedulerpb.Event_FAILURE:
@@ -91,6 +129,9 @@ func describeOffer(o *mesos.Offer) string {
 	line := fmt.Sprintf("%s of %s: %s", o.GetId().GetValue(), o.GetAgentId().GetValue(), text(o.GetResources()))
 	if o.AllocationInfo != nil {
 		line += " [" + o.GetAllocationInfo().GetRole() + "]"
+	}
+	if o.Unavailability != nil {
+		line += ", away " + describeUnavailability(o.GetUnavailability())
 	}
 	for _, e := range o.GetExecutorIds() {
 		line += " beside " + e.GetValue()

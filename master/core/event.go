@@ -5,6 +5,7 @@ import (
 
 	"github.com/stoa-project/stoa/master/registry"
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 )
 
 // Session names a live connection. The shell gives the numbers, each once.
@@ -58,7 +59,8 @@ type SessionClosed struct {
 	Reason  string
 }
 
-// Asked is a question of an operator: a masterpb.Call, a wire.OperatorKillTask or a wire.Explain. A Reply answers it.
+// Asked is a question of an operator: a masterpb.Call, a wire.OperatorKillTask or a wire.Explain; or a framework's
+// UPDATE_FRAMEWORK that waits for its answer, as a schedulerpb.Call. A Reply answers it.
 type Asked struct {
 	Request Request
 	Message proto.Message
@@ -69,6 +71,12 @@ type Persisted struct {
 	ID uint64
 	// Failure says why the change has not been made; empty: it has.
 	Failure string
+}
+
+// Whitelisted says which slaves may be offered: those with these hostnames, or all. Before the first it is all.
+type Whitelisted struct {
+	Hostnames []string
+	All       bool
 }
 
 // Tick is the time that Deadline asked for.
@@ -82,6 +90,7 @@ func (Received) event()      {}
 func (SessionClosed) event() {}
 func (Asked) event()         {}
 func (Persisted) event()     {}
+func (Whitelisted) event()   {}
 func (Tick) event()          {}
 
 // Output is something to be done.
@@ -99,11 +108,28 @@ type CloseSession struct {
 	Reason  string
 }
 
+// Introduce answers a slave's wire.ReadFile: it may read the files of a framework, whose session this is, or, with a
+// Refusal, it may not. What it reads does not concern the core.
+type Introduce struct {
+	Slave       Session
+	FrameworkID string
+	Framework   Session
+	Refusal     string
+	Later       bool // it may be refused no more after a while
+}
+
 // Persist makes a change durable. Persisted, with the same ID, answers it. Changes are made in the order in which they
 // are asked for.
 type Persist struct {
 	ID     uint64
 	Change registry.Change
+}
+
+// Show answers an Asked that only wants to know what is: a Reader makes the answer from the view.
+type Show struct {
+	Request Request
+	Call    *masterpb.Call
+	View    *View
 }
 
 // Reply answers an Asked: with a masterpb.Response, a wire.Explanation, a wire.OperatorDone or a wire.Refused.
@@ -129,6 +155,8 @@ const (
 
 func (Send) output()         {}
 func (CloseSession) output() {}
+func (Introduce) output()    {}
 func (Persist) output()      {}
+func (Show) output()         {}
 func (Reply) output()        {}
 func (Note) output()         {}

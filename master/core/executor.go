@@ -35,11 +35,17 @@ func (e *executor) id() string { return e.info.GetExecutorId().GetValue() }
 
 func (e *executor) key() executorKey { return executorKey{e.framework.id, e.id()} }
 
+// sortKey is its place among the executors of all frameworks.
+func (e *executor) sortKey() string {
+	return e.framework.id + between + e.slave.id + between + e.id()
+}
+
 // addExecutor makes an executor known whose resources are charged already, or are about to be.
 func (c *Core) addExecutor(f *framework, sl *slave, info *mesos.ExecutorInfo, r resource.Resources, role string) *executor {
 	e := &executor{info: info, framework: f, slave: sl, role: role, resources: r}
 	sl.executors[e.key()] = e
 	f.executors[executorOn{sl.id, e.id()}] = e
+	c.view.executors.Set(e.sortKey(), e)
 	return e
 }
 
@@ -47,6 +53,7 @@ func (c *Core) addExecutor(f *framework, sl *slave, info *mesos.ExecutorInfo, r 
 func (c *Core) removeExecutor(e *executor) {
 	delete(e.slave.executors, e.key())
 	delete(e.framework.executors, executorOn{e.slave.id, e.id()})
+	c.view.executors.Delete(e.sortKey())
 	c.allocator.Release(e.framework.client(e.role), e.slave.id, e.resources)
 }
 

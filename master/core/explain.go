@@ -77,6 +77,9 @@ func (c *Core) explainClient(client allocator.Client, need resource.Quantities, 
 	if len(c.slaves) == 0 {
 		m.Reasons = append(m.Reasons, "the cluster has no slaves")
 	}
+	if down := len(c.registry.Maintenance.Down); down > 0 {
+		m.Reasons = append(m.Reasons, fmt.Sprintf("machines that are down for maintenance: %d", down))
+	}
 	for _, id := range slices.Sorted(maps.Keys(c.slaves)) {
 		if len(m.Slaves) == budget {
 			m.OtherSlaves = int32(len(c.slaves) - budget)
@@ -99,6 +102,9 @@ func (c *Core) explainSlave(client allocator.Client, sl *slave, need resource.Qu
 		m.Reason = "deactivated by an operator"
 	default:
 		m.Reason, m.Fits = c.allocator.WhyNot(client, sl.id, need, c.now)
+	}
+	if sl.window != nil {
+		m.Reason += "; " + sl.window.String()
 	}
 	return m
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stoa-project/stoa/master/allocator"
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/allocatorpb"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
 	"github.com/stoa-project/stoa/proto/wire"
 )
@@ -32,6 +33,7 @@ type framework struct {
 	unreachable []*mesos.Task     // on slaves that are unreachable, oldest first
 	offers      map[string]*offer // Invariant: none while disconnected
 	executors   map[executorOn]*executor
+	constraints *schedulerpb.OfferConstraints // which slaves it wants offers of; valid
 	// kills are the tasks that its scheduler wants to end and that may yet come back with a slave.
 	kills map[string]*mesos.KillPolicy
 }
@@ -98,8 +100,20 @@ func (c *Core) call(s *session, call *schedulerpb.Call) {
 		c.acknowledge(f, call.GetAcknowledge())
 	case schedulerpb.Call_RECONCILE:
 		c.reconcile(f, call.GetReconcile())
+	case schedulerpb.Call_ACKNOWLEDGE_OPERATION_STATUS:
+		c.acknowledgeOperation(f, call.GetAcknowledgeOperationStatus())
+	case schedulerpb.Call_RECONCILE_OPERATIONS:
+		c.reconcileOperations(f, call.GetReconcileOperations())
 	case schedulerpb.Call_MESSAGE:
 		c.messageToExecutor(f, call.GetMessage())
+	case schedulerpb.Call_ACCEPT_INVERSE_OFFERS:
+		m := call.GetAcceptInverseOffers()
+		c.answerInverse(f, m.GetInverseOfferIds(), m.GetFilters(), allocatorpb.InverseOfferStatus_ACCEPT)
+	case schedulerpb.Call_DECLINE_INVERSE_OFFERS:
+		m := call.GetDeclineInverseOffers()
+		c.answerInverse(f, m.GetInverseOfferIds(), m.GetFilters(), allocatorpb.InverseOfferStatus_DECLINE)
+	case schedulerpb.Call_UPDATE_FRAMEWORK:
+		c.updateCall(f, call.GetUpdateFramework())
 	case schedulerpb.Call_REQUEST: // A hint that this allocator, as Mesos's, does not take.
 	default:
 		c.warn("framework %s: call %v is not supported and was ignored", f.id, call.GetType())
@@ -113,6 +127,12 @@ func isComplete(call *schedulerpb.Call) bool {
 		return call.GetAccept() != nil
 	case schedulerpb.Call_DECLINE:
 		return call.GetDecline() != nil
+	case schedulerpb.Call_ACCEPT_INVERSE_OFFERS:
+		return call.GetAcceptInverseOffers() != nil
+	case schedulerpb.Call_DECLINE_INVERSE_OFFERS:
+		return call.GetDeclineInverseOffers() != nil
+	case schedulerpb.Call_UPDATE_FRAMEWORK:
+		return call.GetUpdateFramework() != nil
 	case schedulerpb.Call_KILL:
 		return call.GetKill() != nil
 	case schedulerpb.Call_SHUTDOWN:
@@ -121,6 +141,10 @@ func isComplete(call *schedulerpb.Call) bool {
 		return call.GetAcknowledge() != nil
 	case schedulerpb.Call_RECONCILE:
 		return call.GetReconcile() != nil
+	case schedulerpb.Call_ACKNOWLEDGE_OPERATION_STATUS:
+		return call.GetAcknowledgeOperationStatus() != nil
+	case schedulerpb.Call_RECONCILE_OPERATIONS:
+		return call.GetReconcileOperations() != nil
 	case schedulerpb.Call_MESSAGE:
 		return call.GetMessage() != nil
 	default:
@@ -161,9 +185,11 @@ func (c *Core) subscribe(s *session, call *schedulerpb.Call) {
 		c.resubscribe(f, s, info)
 	}
 	f.session, s.framework, f.recovered = s, f, false
+	c.touchFramework(f)
 	c.timers.cancel(failoverTimer, f.id)
+	f.constraints = call.GetSubscribe().GetOfferConstraints()
 	c.allocator.UpdateFramework(f.id, mesos.RolesOf(f.info), suppressed)
-	c.allocator.OfferGPUs(f.id, f.can(mesos.FrameworkInfo_Capability_GPU_RESOURCES))
+	c.allocator.SetTerms(f.id, f.terms())
 	c.greet(f)
 	c.allocator.ActivateFramework(f.id)
 }
@@ -181,10 +207,8 @@ func (c *Core) checkSubscribe(s *session, call *schedulerpb.Call) error {
 	if outer := call.GetFrameworkId().GetValue(); outer != id {
 		return fmt.Errorf("SUBSCRIBE with framework_id %q and framework_info.id %q: both must be the same, or absent", outer, id)
 	}
-	for _, role := range call.GetSubscribe().GetSuppressedRoles() {
-		if !slices.Contains(mesos.RolesOf(info), role) {
-			return fmt.Errorf("suppressed role %q is none of the framework's roles %q", role, mesos.RolesOf(info))
-		}
+	if err := checkTerms(info, call.GetSubscribe().GetSuppressedRoles(), call.GetSubscribe().GetOfferConstraints()); err != nil {
+		return err
 	}
 	switch {
 	case s.framework != nil && id != "" && id != s.framework.id:
@@ -236,6 +260,7 @@ func (c *Core) addFramework(info *mesos.FrameworkInfo) *framework {
 func (c *Core) recoverFramework(info *mesos.FrameworkInfo) {
 	f := c.addFramework(info)
 	f.recovered = true
+	c.touchFramework(f)
 	wait := max(f.failoverTimeout(), MinRecoveredFrameworkTimeout)
 	c.timers.set(failoverTimer, f.id, c.now.Add(wait))
 	c.note("framework %s (%s) is known from a slave and has %v to subscribe", f.id, info.GetName(), wait)
@@ -244,6 +269,7 @@ func (c *Core) recoverFramework(info *mesos.FrameworkInfo) {
 // resubscribe takes the framework from its old session, if that is another, and its offers.
 func (c *Core) resubscribe(f *framework, s *session, info *mesos.FrameworkInfo) {
 	again := f.session == s
+	c.closeInverse(f)
 	for _, o := range sortedOffers(f.offers) {
 		c.withdraw(o)
 		if again {
@@ -291,6 +317,11 @@ func (c *Core) greet(f *framework) {
 			c.tellUpdate(f, t.unacknowledged)
 		}
 	}
+	for _, o := range c.sortedOperations(f.id) {
+		if o.status.Uuid != nil {
+			c.tellOperation(o)
+		}
+	}
 }
 
 func (c *Core) heartbeat(f *framework) {
@@ -301,10 +332,12 @@ func (c *Core) heartbeat(f *framework) {
 // frameworkDisconnected is the end of a scheduler's session. The framework lives on for its failover timeout.
 func (c *Core) frameworkDisconnected(f *framework, reason string) {
 	f.session = nil
+	c.touchFramework(f)
 	c.timers.cancel(heartbeatTimer, f.id)
 	for _, o := range sortedOffers(f.offers) {
 		c.withdraw(o)
 	}
+	c.closeInverse(f)
 	c.allocator.DeactivateFramework(f.id)
 	if wait := f.failoverTimeout(); wait > 0 {
 		c.note("framework %s (%s) disconnected: %s; it has %v to come back", f.id, f.info.GetName(), reason, wait)
@@ -343,6 +376,10 @@ func (c *Core) removeFramework(f *framework, why string) {
 		slaves[key.slave] = f.executors[key].slave
 		c.removeExecutor(f.executors[key])
 	}
+	for _, o := range c.sortedOperations(f.id) {
+		slaves[o.slave.id] = o.slave
+		c.dropOperation(o)
+	}
 	for _, id := range slices.Sorted(maps.Keys(slaves)) {
 		c.send(slaves[id].session, &wire.RemoveFramework{FrameworkId: f.info.Id})
 	}
@@ -356,10 +393,12 @@ func (c *Core) removeFramework(f *framework, why string) {
 	}
 	c.timers.cancel(heartbeatTimer, f.id)
 	c.timers.cancel(failoverTimer, f.id)
+	c.dropInverse(f)
 	c.allocator.DeactivateFramework(f.id)
 	c.allocator.RemoveFramework(f.id)
 	delete(c.frameworks, f.id)
 	f.unregistered = c.now
+	c.touchFramework(f)
 	c.history.addFramework(f)
 	c.counters.FrameworksRemoved++
 }

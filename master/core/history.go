@@ -3,6 +3,8 @@ package core
 import (
 	"container/list"
 
+	"github.com/tidwall/btree"
+
 	"github.com/stoa-project/stoa/proto/mesos"
 )
 
@@ -11,8 +13,9 @@ import (
 type history struct {
 	maxFrameworks, maxPerFramework, maxTasks int
 
-	tasks      list.List             // of past, oldest first
-	byID       map[string]*list.List // of the elements of tasks, by framework id, oldest first
+	tasks      btree.Map[uint64, past] // by the number under which they were added
+	added      uint64
+	byID       map[string]*list.List // of the keys of tasks, by framework id, oldest first
 	frameworks []*framework          // completed ones, oldest first
 }
 
@@ -38,21 +41,23 @@ func (h *history) addTask(framework string, task *mesos.Task) {
 		own = list.New()
 		h.byID[framework] = own
 	}
-	own.PushBack(h.tasks.PushBack(past{framework, task}))
+	h.added++
+	h.tasks.Set(h.added, past{framework, task})
+	own.PushBack(h.added)
 	if own.Len() > h.maxPerFramework {
 		h.forgetFirst(own)
 	}
 	if h.tasks.Len() > h.maxTasks {
-		h.forgetFirst(h.byID[h.tasks.Front().Value.(past).framework])
+		_, oldest, _ := h.tasks.Min()
+		h.forgetFirst(h.byID[oldest.framework])
 	}
 }
 
 // forgetFirst forgets a framework's oldest task.
 func (h *history) forgetFirst(own *list.List) {
-	element := own.Remove(own.Front()).(*list.Element)
-	framework := h.tasks.Remove(element).(past).framework
+	forgotten, _ := h.tasks.Delete(own.Remove(own.Front()).(uint64))
 	if own.Len() == 0 {
-		delete(h.byID, framework)
+		delete(h.byID, forgotten.framework)
 	}
 }
 
@@ -63,15 +68,17 @@ func (h *history) takeTask(framework, id string) *mesos.Task {
 		return nil
 	}
 	for e := own.Back(); e != nil; e = e.Prev() {
-		task := e.Value.(*list.Element).Value.(past).task
-		if task.GetTaskId().GetValue() != id {
+		number := e.Value.(uint64)
+		ended, _ := h.tasks.Get(number)
+		if ended.task.GetTaskId().GetValue() != id {
 			continue
 		}
-		h.tasks.Remove(own.Remove(e).(*list.Element))
+		own.Remove(e)
+		h.tasks.Delete(number)
 		if own.Len() == 0 {
 			delete(h.byID, framework)
 		}
-		return task
+		return ended.task
 	}
 	return nil
 }

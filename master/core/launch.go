@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/resource"
@@ -46,13 +47,44 @@ func (c *Core) checkLaunch(a *acceptance, info *mesos.TaskInfo) (launching, erro
 		if err := c.checkExecutor(a, &l); err != nil {
 			return l, fmt.Errorf("task %s: %w", id, err)
 		}
+	} else if a.slave.executors[executorKey{a.framework.id, id}] != nil {
+		return l, fmt.Errorf("task %s has a command, and slave %s has an executor of this id: one of the two must have another id", id, a.slave.id)
+	}
+	if err := l.checkUse(); err != nil {
+		return l, fmt.Errorf("task %s: %w", id, err)
 	}
 	return l, l.take(a)
 }
 
+// checkUse reports what cannot be used as the task and its executor want to, although it may be there.
+func (l *launching) checkUse() error {
+	both := l.resources
+	if l.starts {
+		both = both.Add(l.executorResources)
+	}
+	revocable := map[string]bool{}
+	for x := range both.All() {
+		volume := x.Disk().GetVolume()
+		switch is, seen := revocable[x.Name()]; {
+		case seen && is != x.Revocable():
+			return fmt.Errorf("its %s are revocable in part: a task and its executor must use such ones only, or none", x.Name())
+		case x.VolumeID() == "" && volume != nil:
+			return fmt.Errorf("its disk has a volume that is not persistent: disk.persistence must be set")
+		case x.VolumeID() != "" && volume.GetContainerPath() == "":
+			return fmt.Errorf("persistent volume %q has no container_path: it must say where the task sees it", x.VolumeID())
+		case x.VolumeID() != "" && (volume.HostPath != nil || volume.GetSource() != nil || volume.GetImage() != nil):
+			return fmt.Errorf("persistent volume %q has a host_path, source or image: where it is on the machine is the slave's to say", x.VolumeID())
+		case x.VolumeID() != "" && x.Copies() > 1:
+			return fmt.Errorf("persistent volume %q is used twice: a task and its executor can use it once", x.VolumeID())
+		}
+		revocable[x.Name()] = x.Revocable()
+	}
+	return nil
+}
+
 // take takes what the task needs from what is left.
 func (l *launching) take(a *acceptance) error {
-	rest, ok := a.left.Sub(l.resources)
+	rest, ok := without(a.left, l.resources)
 	if !ok {
 		return fmt.Errorf("task %s uses more resources %v than available %v", l.info.GetTaskId().GetValue(), l.resources, a.left)
 	}
@@ -60,13 +92,19 @@ func (l *launching) take(a *acceptance) error {
 	if !l.starts {
 		return nil
 	}
-	rest, ok = l.left.Sub(l.executorResources)
+	rest, ok = without(l.left, l.executorResources)
 	if !ok {
 		return fmt.Errorf("task %s and its executor use more resources %v than available %v",
 			l.info.GetTaskId().GetValue(), l.resources.Add(l.executorResources), a.left)
 	}
 	l.left = rest
 	return nil
+}
+
+// without takes resources from what is left of offers. What is shared stays, for others to use too.
+func without(left, r resource.Resources) (resource.Resources, bool) {
+	rest, ok := left.Sub(r.Exclusive())
+	return rest, ok && left.Contains(r.SharedOnly().Once())
 }
 
 // checkExecutor fills in the framework of the task's executor, and finds out whether the executor runs already: then it
@@ -77,6 +115,9 @@ func (c *Core) checkExecutor(a *acceptance, l *launching) error {
 	if got := e.GetFrameworkId().GetValue(); got != "" && got != a.framework.id {
 		return fmt.Errorf("executor %s has framework id %s, the framework's is %s", id, got, a.framework.id)
 	}
+	if e.Type != nil && e.GetType() != mesos.ExecutorInfo_CUSTOM {
+		return fmt.Errorf("executor %s is of type %v: one that LAUNCH starts must be CUSTOM", id, e.GetType())
+	}
 	e.FrameworkId = a.framework.info.Id
 	var err error
 	if l.executorResources, err = ofRole(e.GetResources(), a.role); err != nil {
@@ -84,6 +125,9 @@ func (c *Core) checkExecutor(a *acceptance, l *launching) error {
 	}
 	e.Resources = l.executorResources.Allocate(a.role).ToProto()
 	l.info.Executor = e
+	if t := a.slave.tasks[taskKey{a.framework.id, id}]; t != nil && t.seen.ExecutorId == nil {
+		return fmt.Errorf("executor %s has the id of a task with a command on slave %s: it must have another id", id, a.slave.id)
+	}
 	running := a.slave.executors[executorKey{a.framework.id, id}]
 	if running == nil {
 		l.starts = true
@@ -146,11 +190,10 @@ func allocated(list []*mesos.Resource, otherwise string) (resource.Resources, st
 func shallow[M proto.Message](m M) M {
 	from := m.ProtoReflect()
 	to := from.New()
-	for fields, i := from.Descriptor().Fields(), 0; i < fields.Len(); i++ {
-		if field := fields.Get(i); from.Has(field) {
-			to.Set(field, from.Get(field))
-		}
-	}
+	from.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		to.Set(field, value)
+		return true
+	})
 	to.SetUnknown(from.GetUnknown())
 	return to.Interface().(M)
 }

@@ -21,6 +21,7 @@ const taskStates = int(mesos.TaskState_TASK_UNKNOWN) + 1
 type Counters struct {
 	Events, Calls                                                  uint64
 	Offers, Rescinds, Declines, Accepts, Launches, Kills           uint64
+	Operations                                                     uint64 // on resources, that were carried out
 	Updates, Acknowledgements, Reconciliations, InvalidTasks, Lost uint64
 	SlaveRegistrations, SlaveReregistrations                       uint64
 	SlavesUnreachable, SlavesRemoved, FrameworksRemoved            uint64
@@ -48,31 +49,18 @@ type Snapshot struct {
 	Total, Used, Offered resource.Quantities
 }
 
-// Snapshot returns the master's numbers. It looks at each slave and framework once.
+// Snapshot returns the master's numbers.
 func (c *Core) Snapshot() Snapshot {
-	s := Snapshot{
-		Counters: c.counters, Incarnation: c.incarnation, ClusterID: c.clusterID, Birth: c.birth, Now: c.now,
-		OffersOpen: len(c.offers), TasksCompleted: c.history.tasks.Len(), FrameworksCompleted: len(c.history.frameworks),
+	s := c.view.Snapshot
+	s.Counters, s.Incarnation, s.ClusterID, s.Birth, s.Now = c.counters, c.incarnation, c.clusterID, c.birth, c.now
+	s.OffersOpen, s.TasksCompleted, s.FrameworksCompleted = len(c.offers), c.history.tasks.Len(), len(c.history.frameworks)
+	if c.allocator != nil {
+		s.Total, s.Used, s.Offered = c.allocator.Quantities()
 	}
-	for _, sl := range c.slaves {
-		if sl.connected() {
-			s.SlavesConnected++
-		} else {
-			s.SlavesDisconnected++
-		}
-	}
-	for _, f := range c.frameworks {
-		if f.connected() {
-			s.FrameworksConnected++
-		} else {
-			s.FrameworksDisconnected++
-		}
-	}
-	s.Total, s.Used, s.Offered = c.allocator.Quantities()
 	return s
 }
 
-// Metric is a number with the name that Mesos gives it.
+// Metric is a number with the name that Mesos gives it; those that Mesos does not have begin with stoa/.
 type Metric struct {
 	Name  string
 	Value float64
@@ -98,6 +86,8 @@ func (s Snapshot) Metrics() []Metric {
 		{"master/slave_removals", float64(s.SlavesRemoved)},
 		{"master/slave_unreachable_scheduled", float64(s.SlavesUnreachable)},
 		{"master/messages_status_update", float64(s.Updates)},
+		{"stoa/offers_made", float64(s.Offers)},
+		{"stoa/tasks_launched", float64(s.Launches)},
 		{"master/messages_status_update_acknowledgement", float64(s.Acknowledgements)},
 		{"master/messages_launch_tasks", float64(s.Accepts)},
 		{"master/messages_decline_offers", float64(s.Declines)},
@@ -125,12 +115,12 @@ func (s Snapshot) Metrics() []Metric {
 	return list
 }
 
-func (c *Core) getMetrics() *masterpb.Response {
+func (v *View) getMetrics() *masterpb.Response_GetMetrics {
 	m := &masterpb.Response_GetMetrics{}
-	for _, metric := range c.Snapshot().Metrics() {
+	for _, metric := range v.Metrics() {
 		m.Metrics = append(m.Metrics, &mesos.Metric{Name: proto.String(metric.Name), Value: proto.Float64(metric.Value)})
 	}
-	return &masterpb.Response{Type: masterpb.Response_GET_METRICS.Enum(), GetMetrics: m}
+	return m
 }
 
 // String is the metric in one line.

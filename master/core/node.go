@@ -101,7 +101,7 @@ func (c *Core) drainTasks(sl *slave) {
 	}
 	for _, t := range sl.sortedTasks() {
 		if !mesos.IsTerminal(t.state()) {
-			c.kill(t, drainPolicy(t, drain.Grace))
+			c.kill(t, drainPolicy(t, drain.Grace), mesos.KilledByDrain)
 		}
 	}
 	c.maybeDrained(sl)
@@ -198,6 +198,7 @@ func (c *Core) slaveGone(id string) {
 		for _, t := range sl.sortedTasks() {
 			c.loseTask(t, mesos.TaskState_TASK_GONE_BY_OPERATOR, mesos.TaskStatus_REASON_AGENT_REMOVED_BY_OPERATOR, why)
 		}
+		c.loseOperations(sl, mesos.OperationState_OPERATION_GONE_BY_OPERATOR, why)
 		c.forgetSlave(sl)
 	}
 	c.slaveFailed(id)
@@ -222,4 +223,5 @@ func (c *Core) loseUnreachable(f *framework, slaveID, why string) {
 		c.history.addTask(f.id, ended)
 	}
 	f.unreachable = others
+	c.touchFramework(f)
 }

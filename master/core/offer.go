@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -53,12 +54,13 @@ func (c *Core) offer(decisions []allocator.Offer) {
 
 func (c *Core) addOffer(f *framework, sl *slave, role string, r resource.Resources) *offer {
 	o := &offer{
-		id: fmt.Sprintf("%s-O%d", c.incarnation, c.offerCount), number: c.offerCount,
+		id: c.incarnation + "-O" + strconv.FormatUint(c.offerCount, 10), number: c.offerCount,
 		framework: f, slave: sl, role: role, resources: r,
 	}
 	c.offerCount++
 	o.message = c.shownOffer(o)
 	c.offers[o.id], f.offers[o.id], sl.offers[o.id] = o, o, o
+	c.view.offers.Set(o.number, o)
 	c.counters.Offers++
 	if c.config.OfferTimeout > 0 {
 		c.timers.set(offerTimer, o.id, c.now.Add(c.config.OfferTimeout))
@@ -72,6 +74,7 @@ func (c *Core) forgetOffer(o *offer) {
 	delete(c.offers, o.id)
 	delete(o.framework.offers, o.id)
 	delete(o.slave.offers, o.id)
+	c.view.offers.Delete(o.number)
 	if c.config.OfferTimeout > 0 {
 		c.timers.cancel(offerTimer, o.id)
 	}
@@ -118,11 +121,11 @@ func (c *Core) decline(f *framework, m *schedulerpb.Call_Decline) {
 }
 
 // refuseResources keeps what a framework did not take from being offered to it again: for as long as its filters say, and
-// until all slaves have been looked at once. With refuse_seconds 0 that is only so if nothing was launched, else a
+// until all slaves have been looked at once. With refuse_seconds 0 that is only so if nothing was used, else a
 // framework that declines at once would be offered the same at once, for ever.
-func (c *Core) refuseResources(client allocatorClient, sl *slave, r resource.Resources, filters *mesos.Filters, launched bool) {
+func (c *Core) refuseResources(client allocatorClient, sl *slave, r resource.Resources, filters *mesos.Filters, used bool) {
 	refuse := mesos.RefuseDuration(filters)
-	if refuse == 0 && launched {
+	if refuse == 0 && used {
 		return
 	}
 	until := c.now.Add(refuse)
@@ -134,17 +137,19 @@ func (c *Core) refuseResources(client allocatorClient, sl *slave, r resource.Res
 
 // shownOffer is an offer as its framework sees it.
 func (c *Core) shownOffer(o *offer) *mesos.Offer {
-	address := o.slave.agentAddress()
 	m := &mesos.Offer{
 		Id:             mesos.NewOfferID(o.id),
 		FrameworkId:    o.framework.info.Id,
 		AgentId:        o.slave.info.Id,
 		Hostname:       proto.String(o.slave.info.GetHostname()),
-		Url:            &mesos.URL{Scheme: proto.String(c.config.Scheme), Address: address, Path: proto.String("/slave(1)")},
+		Url:            c.offerURL(o.slave),
 		Domain:         o.slave.info.Domain,
 		Attributes:     o.slave.info.Attributes,
-		Resources:      shownResources(o.framework, o.resources, o.role),
+		Resources:      o.slave.showResources(o.framework, o.resources, o.role),
 		AllocationInfo: &mesos.Resource_AllocationInfo{Role: proto.String(o.role)},
+	}
+	if w := o.slave.window; w != nil {
+		m.Unavailability = w.message
 	}
 	for _, e := range o.slave.sortedExecutors() {
 		if e.framework == o.framework {
@@ -157,6 +162,39 @@ func (c *Core) shownOffer(o *offer) *mesos.Offer {
 	return m
 }
 
+func (c *Core) slaveURL(sl *slave) *mesos.URL {
+	return &mesos.URL{Scheme: proto.String(c.config.Scheme), Address: sl.agentAddress(), Path: proto.String("/slave(1)")}
+}
+
+// shown is what the last offer of a slave says. Another one often says the same, as what is declined is offered to the
+// next.
+type shown struct {
+	info    *mesos.AgentInfo // of the slave when url was made
+	address string
+	url     *mesos.URL
+
+	of             resource.Resources
+	role           string
+	multi, refined bool // the capabilities of its framework
+	resources      []*mesos.Resource
+}
+
+func (c *Core) offerURL(sl *slave) *mesos.URL {
+	if last := &sl.shown; last.info != sl.info || last.address != sl.address {
+		last.info, last.address, last.url = sl.info, sl.address, c.slaveURL(sl)
+	}
+	return sl.shown.url
+}
+
+func (sl *slave) showResources(f *framework, r resource.Resources, role string) []*mesos.Resource {
+	last := &sl.shown
+	multi, refined := f.can(mesos.FrameworkInfo_Capability_MULTI_ROLE), f.can(mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT)
+	if !r.Is(last.of) || role != last.role || multi != last.multi || refined != last.refined || last.resources == nil {
+		last.of, last.role, last.multi, last.refined, last.resources = r, role, multi, refined, shownResources(f, r, role)
+	}
+	return last.resources
+}
+
 // shownResources are resources as a framework understands them: without their allocation if it has one role only, in the
 // form without stacks of reservations if it does not know those.
 func shownResources(f *framework, r resource.Resources, role string) []*mesos.Resource {
@@ -166,7 +204,8 @@ func shownResources(f *framework, r resource.Resources, role string) []*mesos.Re
 	if f.can(mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT) {
 		return r.ToProto()
 	}
-	// A stack of reservations cannot be said in the older form: the framework does not see it, and it comes back unused.
+	// A stack of reservations cannot be said in the older form. It is not offered to such a framework, but to one that
+	// says it no longer understands them while it has such an offer.
 	plain, err := r.Filter(func(x resource.Resource) bool { return len(x.Reservations()) <= 1 }).ToProtoPreRefinement()
 	if err != nil {
 		panic(fmt.Sprintf("master: %v", err))

@@ -24,6 +24,8 @@ func (c *Core) asked(e Asked) {
 		c.operatorKill(e.Request, m)
 	case *wire.Explain:
 		c.explain(e.Request, m)
+	case *schedulerpb.Call:
+		c.updateAsked(e.Request, m)
 	default:
 		c.refuseRequest(e.Request, "%s is nothing that an operator can ask", e.Message.ProtoReflect().Descriptor().Name())
 	}
@@ -36,39 +38,28 @@ func (c *Core) refuseRequest(r Request, format string, args ...any) {
 }
 
 func (c *Core) operatorCall(r Request, call *masterpb.Call) {
+	if isRead(call.GetType()) {
+		c.emit(Show{r, call, c.View()})
+		return
+	}
 	switch call.GetType() {
-	case masterpb.Call_GET_HEALTH:
-		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_HEALTH.Enum(), GetHealth: &masterpb.Response_GetHealth{Healthy: proto.Bool(true)}})
-	case masterpb.Call_GET_VERSION:
-		c.reply(r, getVersion())
-	case masterpb.Call_GET_FLAGS:
-		c.reply(r, c.getFlags())
-	case masterpb.Call_GET_METRICS:
-		c.reply(r, c.getMetrics())
-	case masterpb.Call_GET_MASTER:
-		c.reply(r, c.getMaster())
-	case masterpb.Call_GET_AGENTS:
-		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_AGENTS.Enum(), GetAgents: c.getAgents()})
-	case masterpb.Call_GET_FRAMEWORKS:
-		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_FRAMEWORKS.Enum(), GetFrameworks: c.getFrameworks()})
-	case masterpb.Call_GET_EXECUTORS:
-		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_EXECUTORS.Enum(), GetExecutors: c.getExecutors()})
-	case masterpb.Call_GET_TASKS:
-		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_TASKS.Enum(), GetTasks: c.getTasks()})
-	case masterpb.Call_GET_ROLES:
-		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_ROLES.Enum(), GetRoles: c.getRoles()})
-	case masterpb.Call_GET_WEIGHTS:
-		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_WEIGHTS.Enum(), GetWeights: c.getWeights()})
-	case masterpb.Call_GET_STATE:
-		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_STATE.Enum(), GetState: &masterpb.Response_GetState{
-			GetTasks: c.getTasks(), GetExecutors: c.getExecutors(), GetFrameworks: c.getFrameworks(), GetAgents: c.getAgents(),
-		}})
-	case masterpb.Call_GET_QUOTA:
-		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_QUOTA.Enum(), GetQuota: c.getQuota()})
+	case masterpb.Call_GET_MAINTENANCE_SCHEDULE:
+		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_MAINTENANCE_SCHEDULE.Enum(), GetMaintenanceSchedule: c.getSchedule()})
+	case masterpb.Call_GET_MAINTENANCE_STATUS:
+		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_MAINTENANCE_STATUS.Enum(), GetMaintenanceStatus: c.getMaintenance()})
+	case masterpb.Call_UPDATE_MAINTENANCE_SCHEDULE:
+		c.updateSchedule(r, call.GetUpdateMaintenanceSchedule().GetSchedule())
+	case masterpb.Call_START_MAINTENANCE:
+		c.startMaintenance(r, call.GetStartMaintenance())
+	case masterpb.Call_STOP_MAINTENANCE:
+		c.stopMaintenance(r, call.GetStopMaintenance())
 	case masterpb.Call_UPDATE_WEIGHTS:
 		c.updateWeights(r, call.GetUpdateWeights())
 	case masterpb.Call_UPDATE_QUOTA:
 		c.updateQuota(r, call.GetUpdateQuota())
+	case masterpb.Call_RESERVE_RESOURCES, masterpb.Call_UNRESERVE_RESOURCES, masterpb.Call_CREATE_VOLUMES, masterpb.Call_DESTROY_VOLUMES,
+		masterpb.Call_GROW_VOLUME, masterpb.Call_SHRINK_VOLUME:
+		c.operatorConvert(r, call)
 	case masterpb.Call_DEACTIVATE_AGENT:
 		c.deactivateSlave(r, call.GetDeactivateAgent().GetAgentId().GetValue())
 	case masterpb.Call_REACTIVATE_AGENT:
@@ -126,7 +117,7 @@ func (c *Core) operatorKill(r Request, m *wire.OperatorKillTask) {
 		c.refuseRequest(r, "task %s has ended already: it is %v", id, found[0].state())
 	default:
 		c.note("task %s of framework %s is killed by an operator", id, found[0].framework.id)
-		c.kill(found[0], nil)
+		c.kill(found[0], nil, mesos.KilledByOperator)
 		c.reply(r, &wire.OperatorDone{})
 	}
 }

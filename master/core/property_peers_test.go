@@ -27,9 +27,14 @@ func (w *world) slaveHears(s *modelSlave, o Send) {
 	case *wire.SlaveReregistered:
 		s.ready = true
 	case *wire.Refused: // Its process ends; another begins in its place with nothing.
-		s.id, s.cluster = "", ""
+		s.id, s.cluster, s.total = "", "", resource.MustParse(s.resources)
 		clear(s.tasks)
 		clear(s.executors)
+		clear(s.operations)
+	case *wire.ApplyOperation:
+		w.converts(s, m)
+	case *wire.AcknowledgeOperation:
+		delete(s.operations, operationKey{m.GetFrameworkId().GetValue(), m.GetOperationId().GetValue()})
 	case *wire.RunTask:
 		w.runs(s, m)
 	case *wire.KillTask:
@@ -43,6 +48,7 @@ func (w *world) slaveHears(s *modelSlave, o Send) {
 		id := m.GetFrameworkId().GetValue()
 		maps.DeleteFunc(s.tasks, func(key taskKey, _ *modelTask) bool { return key.framework == id })
 		maps.DeleteFunc(s.executors, func(key executorKey, _ *mesos.ExecutorInfo) bool { return key.framework == id })
+		maps.DeleteFunc(s.operations, func(key operationKey, _ *wire.SlaveOperation) bool { return key.framework == id })
 	case *wire.AcknowledgeUpdate:
 		key := taskKey{m.GetFrameworkId().GetValue(), m.GetTaskId().GetValue()}
 		if t := s.tasks[key]; t != nil && t.uuid != "" && string(uuid(t.uuid)) == string(m.GetUuid()) {
@@ -78,7 +84,15 @@ func (w *world) schedulerHears(f *modelScheduler, o Send) {
 	}
 	switch e.GetType() {
 	case schedulerpb.Event_SUBSCRIBED:
-		f.id, f.offers = e.GetSubscribed().GetFrameworkId().GetValue(), nil
+		f.id, f.offers, f.inverse = e.GetSubscribed().GetFrameworkId().GetValue(), nil, nil
+	case schedulerpb.Event_INVERSE_OFFERS:
+		w.isAsked(f, e.GetInverseOffers().GetInverseOffers())
+	case schedulerpb.Event_RESCIND_INVERSE_OFFER:
+		id := e.GetRescindInverseOffer().GetInverseOfferId().GetValue()
+		if !f.inverse[id] {
+			w.fatal("inverse offer %s is taken back, and was not open", id)
+		}
+		delete(f.inverse, id)
 	case schedulerpb.Event_OFFERS:
 		f.offers = append(f.offers, e.GetOffers().GetOffers()...)
 	case schedulerpb.Event_RESCIND:
@@ -90,6 +104,10 @@ func (w *world) schedulerHears(f *modelScheduler, o Send) {
 		}
 		if mesos.IsTerminal(status.GetState()) {
 			delete(f.tasks, status.GetTaskId().GetValue())
+		}
+	case schedulerpb.Event_UPDATE_OPERATION_STATUS:
+		if status := e.GetUpdateOperationStatus().GetStatus(); status.Uuid != nil {
+			f.operationAcks = append(f.operationAcks, status)
 		}
 	case schedulerpb.Event_ERROR:
 		if strings.Contains(e.GetError().GetMessage(), frameworkRemoved) {
@@ -106,6 +124,7 @@ func (w *world) slaveActs(s *modelSlave) {
 		if n < 3 { // Its process has died and forgets everything.
 			fresh := w.freshSlave(int(s.name[1] - '0'))
 			s.id, s.cluster, s.tasks, s.executors = fresh.id, fresh.cluster, fresh.tasks, fresh.executors
+			s.total, s.operations = fresh.total, fresh.operations
 		}
 		w.slaveComes(s)
 	case n < 10:
@@ -115,10 +134,14 @@ func (w *world) slaveActs(s *modelSlave) {
 	case n < 12 && s.ready:
 		clear(s.tasks)
 		clear(s.executors)
+		clear(s.operations)
+		s.total = resource.MustParse(s.resources)
 		w.feed(Received{s.session, &wire.UnregisterSlave{}})
 		s.id = ""
 	case n < 15 && s.ready && len(s.executors) > 0:
 		w.executorEnds(s)
+	case n < 25 && s.ready:
+		w.reports(s, false)
 	case s.ready:
 		w.updates(s)
 	}
@@ -132,7 +155,7 @@ func (w *world) slaveComes(s *modelSlave) {
 		return
 	}
 	info.Id = mesos.NewAgentID(s.id)
-	m := &wire.ReregisterSlave{Slave: info, ClusterId: s.cluster}
+	m := &wire.ReregisterSlave{Slave: info, ClusterId: s.cluster, Resources: s.total.ToProto(), Operations: s.sortedOperations()}
 	named := map[string]bool{}
 	for _, key := range s.sorted() {
 		t := s.tasks[key]
@@ -234,6 +257,10 @@ func (w *world) schedulerActs(f *modelScheduler) {
 		call.Decline = &schedulerpb.Call_Decline{OfferIds: []*mesos.OfferID{f.offers[0].GetId()}, Filters: w.filters()}
 		f.offers = f.offers[1:]
 		say(call)
+	case n < 60 && len(f.operationAcks) > 0:
+		status := f.operationAcks[0]
+		f.operationAcks = f.operationAcks[1:]
+		say(w.acknowledgesOperation(f, status))
 	case n < 75 && len(f.acks) > 0:
 		status := f.acks[0]
 		f.acks = f.acks[1:]
@@ -257,6 +284,10 @@ func (w *world) schedulerActs(f *modelScheduler) {
 	case n < 97:
 		call := w.callOf(f, schedulerpb.Call_REVIVE)
 		say(call)
+	case n < 98 && len(f.inverse) > 0:
+		say(w.answersInverse(f))
+	case n < 99:
+		say(w.changes(f))
 	default:
 		say(w.callOf(f, schedulerpb.Call_REQUEST))
 	}
@@ -294,10 +325,24 @@ func (w *world) accepts(f *modelScheduler) *schedulerpb.Call {
 	if w.rand.IntN(10) > 0 {
 		f.offers = f.offers[taken:] // Else it will accept them again.
 	}
+	role := offer.GetAllocationInfo().GetRole()
+	if role == "" {
+		role = or(f.info.GetRole(), mesos.DefaultRole)
+	}
+	have, err := resource.FromProto(offer.GetResources())
+	if err != nil {
+		w.fatal("offer %v: %v", offer, err)
+	}
+	for range w.rand.IntN(4) {
+		var operation *mesos.Offer_Operation
+		if operation, have = w.operates(role, have); operation != nil {
+			call.Accept.Operations = append(call.Accept.Operations, operation)
+		}
+	}
 	launch := &mesos.Offer_Operation_Launch{}
 	for range w.rand.IntN(3) {
 		id := fmt.Sprintf("t%d", w.rand.IntN(6))
-		task := &mesos.TaskInfo{Name: proto.String(id), TaskId: mesos.NewTaskID(id), AgentId: offer.GetAgentId(), Resources: w.some(offer)}
+		task := &mesos.TaskInfo{Name: proto.String(id), TaskId: mesos.NewTaskID(id), AgentId: offer.GetAgentId(), Resources: w.some(offer, have)}
 		if w.rand.IntN(3) == 0 {
 			task.Executor = &mesos.ExecutorInfo{
 				ExecutorId: mesos.NewExecutorID("e"), Command: &mesos.CommandInfo{Value: proto.String("e")}, Resources: resource.MustParse("cpus:0.1").ToProto(),
@@ -308,19 +353,19 @@ func (w *world) accepts(f *modelScheduler) *schedulerpb.Call {
 		launch.TaskInfos = append(launch.TaskInfos, task)
 		f.tasks[id] = offer.GetAgentId()
 	}
-	call.Accept.Operations = []*mesos.Offer_Operation{{Type: mesos.Offer_Operation_LAUNCH.Enum(), Launch: launch}}
+	call.Accept.Operations = append(call.Accept.Operations, &mesos.Offer_Operation{Type: mesos.Offer_Operation_LAUNCH.Enum(), Launch: launch})
 	return call
 }
 
-func (w *world) some(offer *mesos.Offer) []*mesos.Resource {
-	have, err := resource.FromProto(offer.GetResources())
-	if err != nil {
-		w.fatal("offer %v: %v", offer, err)
-	}
+// some is what a task is to use of an offer, of which operations have made what the framework has.
+func (w *world) some(offer *mesos.Offer, have resource.Resources) []*mesos.Resource {
 	if w.rand.IntN(8) == 0 {
 		return offer.GetResources()
 	}
 	if part, ok := have.Take(resource.MustParse("cpus:0.5;mem:32")); ok {
+		if w.rand.IntN(2) == 0 {
+			part = part.Add(have.Volumes().Once())
+		}
 		return part.ToProto()
 	}
 	return resource.MustParse("cpus:64").ToProto()

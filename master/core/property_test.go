@@ -16,10 +16,12 @@ import (
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 	"github.com/stoa-project/stoa/proto/mesos/quotapb"
+	"github.com/stoa-project/stoa/proto/resource"
+	"github.com/stoa-project/stoa/proto/wire"
 )
 
 var (
-	runs    = flag.Int("runs", 1000, "how many random lives of a cluster TestRandomEvents tries")
+	runs    = flag.Int("runs", 1000, "how many random lives of a cluster TestRandomEvents tries, a fifth of it with -short")
 	oneSeed = flag.Uint64("seed", 0, "the one seed that TestRandomEvents tries; 0: many")
 )
 
@@ -33,7 +35,11 @@ func TestRandomEvents(t *testing.T) {
 		newWorld(t, *oneSeed).live()
 		return
 	}
-	for seed := range uint64(*runs) {
+	lives := uint64(*runs)
+	if testing.Short() {
+		lives /= 5
+	}
+	for seed := range lives {
 		newWorld(t, seed+1).live()
 	}
 }
@@ -57,6 +63,9 @@ type world struct {
 	rand *rand.Rand
 	core *Core
 	now  time.Time
+
+	reader Reader // of all lives of the master
+
 	life int
 	log  []string // of what happened
 
@@ -78,9 +87,12 @@ type modelSlave struct {
 	session   Session
 	ready     bool // registered in this session
 	resources string
+	total     resource.Resources // with what operations have made of it
 	tasks     map[taskKey]*modelTask
 	infos     map[string]*mesos.FrameworkInfo
 	executors map[executorKey]*mesos.ExecutorInfo
+	// operations are those that it has carried out, and whose end is not acknowledged.
+	operations map[operationKey]*wire.SlaveOperation
 }
 
 type modelTask struct {
@@ -98,8 +110,11 @@ type modelScheduler struct {
 	info    *mesos.FrameworkInfo
 	id      string
 	offers  []*mesos.Offer
+	inverse map[string]bool           // ids of the inverse offers that are open
 	tasks   map[string]*mesos.AgentID // it believes that they run
 	acks    []*mesos.TaskStatus
+
+	operationAcks []*mesos.OperationStatus
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -115,8 +130,9 @@ func newWorld(t *testing.T, seed uint64) *world {
 }
 
 func (w *world) freshSlave(i int) *modelSlave {
+	resources := []string{"cpus:4;mem:512;disk:100", "cpus:2;mem:256;ports:[1-9]", "cpus:1;mem:128;disk:50;cpus(a):2;mem(a):128;disk(a):50"}[i]
 	return &modelSlave{
-		name: fmt.Sprintf("s%d", i), resources: []string{"cpus:4;mem:512", "cpus:2;mem:256;ports:[1-9]", "cpus:1;mem:128;cpus(a):2;mem(a):128"}[i],
+		name: fmt.Sprintf("s%d", i), resources: resources, total: resource.MustParse(resources), operations: map[operationKey]*wire.SlaveOperation{},
 		tasks: map[taskKey]*modelTask{}, infos: map[string]*mesos.FrameworkInfo{}, executors: map[executorKey]*mesos.ExecutorInfo{},
 	}
 }
@@ -126,10 +142,10 @@ func (w *world) freshScheduler(i int) *modelScheduler {
 	var can []mesos.FrameworkInfo_Capability_Type
 	switch i {
 	case 0:
-		can = append(can, mesos.FrameworkInfo_Capability_MULTI_ROLE, mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT)
+		can = append(can, mesos.FrameworkInfo_Capability_MULTI_ROLE, mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT, mesos.FrameworkInfo_Capability_SHARED_RESOURCES)
 		info.Roles = []string{"a", "b"}
 	case 1:
-		can = append(can, mesos.FrameworkInfo_Capability_PARTITION_AWARE)
+		can = append(can, mesos.FrameworkInfo_Capability_PARTITION_AWARE, mesos.FrameworkInfo_Capability_SHARED_RESOURCES)
 		info.Role = proto.String("a")
 	}
 	for _, c := range can {
@@ -179,6 +195,25 @@ func (w *world) feed(e Event) {
 	}
 	if err := w.core.Check(); err != nil {
 		w.fatal("after %T: %v", e, err)
+	}
+	if w.rand.IntN(4) == 0 {
+		w.read()
+	}
+}
+
+// read compares what a reader gets that remembers what it got before with what is made from scratch.
+func (w *world) read() {
+	kinds := []masterpb.Call_Type{
+		masterpb.Call_GET_STATE, masterpb.Call_GET_AGENTS, masterpb.Call_GET_TASKS, masterpb.Call_GET_EXECUTORS, masterpb.Call_GET_FRAMEWORKS,
+		masterpb.Call_GET_ROLES, masterpb.Call_GET_METRICS,
+	}
+	kind, view := kinds[w.rand.IntN(len(kinds))], w.core.View()
+	got, want := &masterpb.Response{}, view.Answer(kind)
+	if err := (proto.UnmarshalOptions{AllowPartial: true}).Unmarshal(slices.Concat(w.reader.Encode(view, kind)...), got); err != nil {
+		w.fatal("the answer to %v: %v", kind, err)
+	}
+	if !proto.Equal(got, want) {
+		w.fatal("a reader is answered %v with\n%v\nwant\n%v", kind, got, want)
 	}
 }
 
@@ -262,6 +297,10 @@ func (w *world) live() {
 			w.birth()
 		case n < 92:
 			w.ask()
+		case n < 95:
+			w.maintains()
+		case n < 97:
+			w.operatorConverts()
 		}
 		for i := 0; !w.core.Deadline().IsZero() && !w.core.Deadline().After(w.now) && i < 50; i++ {
 			w.feed(Tick{})
@@ -331,6 +370,7 @@ func (w *world) settle() {
 		w.request++
 		w.feed(Asked{w.request, &masterpb.Call{Type: masterpb.Call_REACTIVATE_AGENT.Enum(), ReactivateAgent: &masterpb.Call_ReactivateAgent{AgentId: mesos.NewAgentID(id)}}})
 	}
+	w.stopMaintenance()
 	for range 3 { // What was refused in the first round may come in the second, as somebody else.
 		w.confirm(false)
 		for _, s := range w.slaves {
@@ -352,8 +392,14 @@ func (w *world) settle() {
 			for _, key := range s.sorted() {
 				w.forward(s, key)
 			}
+			w.reports(s, true)
 		}
 		for _, f := range w.schedulers {
+			operations := f.operationAcks
+			f.operationAcks = nil
+			for _, status := range operations {
+				w.feed(Received{f.session, w.acknowledgesOperation(f, status)})
+			}
 			acks := f.acks
 			f.acks = nil
 			for _, status := range acks {
@@ -370,6 +416,7 @@ func (w *world) compare() {
 		if !s.ready || w.core.slaves[s.id] == nil {
 			w.fatal("slave %s has not come back", s.name)
 		}
+		w.compareOperations(s)
 		known := w.core.slaves[s.id].tasks
 		for key, t := range s.tasks {
 			connected := w.core.frameworks[key.framework] != nil && w.core.frameworks[key.framework].connected()

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -33,6 +34,10 @@ func (c *Core) updateQuota(r Request, m *masterpb.Call_UpdateQuota) {
 			return
 		}
 		quotas[q.GetRole()] = quota
+	}
+	if role, err := c.checkQuotaTree(quotas); err != nil && !m.GetForce() {
+		c.refuseRequest(r, "quota of role %q: %v", role, err)
+		return
 	}
 	c.persist(registry.SetQuotas{Quotas: quotas}, func(failure string) { c.quotaUpdated(r, quotas, failure) })
 }
@@ -116,6 +121,52 @@ func (c *Core) checkQuota(role string, q registry.Quota) error {
 	return nil
 }
 
+// checkQuotaTree reports which of the new quotas makes no sense beside those of the roles above and below it, and why: what is
+// guaranteed somewhere must be possible within each limit above it, else it would be kept free for nobody.
+func (c *Core) checkQuotaTree(changed map[string]registry.Quota) (string, error) {
+	quotas := maps.Clone(c.registry.Quotas)
+	if quotas == nil {
+		quotas = map[string]registry.Quota{}
+	}
+	maps.Copy(quotas, changed)
+	roles := slices.Sorted(maps.Keys(quotas))
+	for _, parent := range roles {
+		for _, limit := range quotas[parent].Limits {
+			below := guaranteed(quotas, roles, parent, limit.Name)
+			if below <= limit.Thousandths {
+				continue
+			}
+			for _, role := range slices.Sorted(maps.Keys(changed)) {
+				if isWithin(role, parent) {
+					return role, fmt.Errorf("%s of %s would be guaranteed to role %q and those below it, whose limit is %s: guarantee less, raise the limit, or use force",
+						resource.FormatThousandths(below), limit.Name, parent, resource.FormatThousandths(limit.Thousandths))
+				}
+			}
+		}
+	}
+	return "", nil
+}
+
+// guaranteed is what a role has to be given: its own guarantee, or those of the roles right below it, if they are more. The
+// roles with quota are sorted, so that those below one stand together.
+func guaranteed(quotas map[string]registry.Quota, roles []string, role, name string) int64 {
+	children := map[string]bool{}
+	first, _ := slices.BinarySearch(roles, role+"/")
+	for _, below := range roles[first:] {
+		rest, ok := strings.CutPrefix(below, role+"/")
+		if !ok {
+			break
+		}
+		child, _, _ := strings.Cut(rest, "/")
+		children[role+"/"+child] = true
+	}
+	sum := int64(0)
+	for child := range children {
+		sum += guaranteed(quotas, roles, child, name)
+	}
+	return max(sum, quotas[role].Guarantees.Get(name))
+}
+
 // rescindForQuota takes offers back until no role with a new quota is offered more than its limit, and what guarantees
 // need is free.
 func (c *Core) rescindForQuota(quotas map[string]registry.Quota) {
@@ -140,10 +191,10 @@ func (o *offer) holdsAny(lacking resource.Quantities) bool {
 // isWithin reports whether a role is another or lies below it.
 func isWithin(role, parent string) bool { return role == parent || mesos.IsSubrole(role, parent) }
 
-func (c *Core) getQuota() *masterpb.Response_GetQuota {
+func (v *View) getQuota() *masterpb.Response_GetQuota {
 	status := &quotapb.QuotaStatus{}
-	for _, role := range slices.Sorted(maps.Keys(c.registry.Quotas)) {
-		q := c.registry.Quotas[role]
+	for _, role := range slices.Sorted(maps.Keys(v.quotas)) {
+		q := v.quotas[role]
 		status.Configs = append(status.Configs, &quotapb.QuotaConfig{
 			Role: proto.String(role), Guarantees: shownAmounts(q.Guarantees), Limits: shownAmounts(q.Limits),
 		})

@@ -39,7 +39,7 @@ func (c *Core) checkReregister(s *session, m *wire.ReregisterSlave) error {
 	if err := mesos.ValidateAgentID(info.GetId()); err != nil {
 		return err
 	}
-	if err := c.checkSlave(info, m.GetClusterId()); err != nil {
+	if err := c.checkSlave(s, info, m.GetClusterId()); err != nil {
 		return err
 	}
 	switch {
@@ -51,6 +51,9 @@ func (c *Core) checkReregister(s *session, m *wire.ReregisterSlave) error {
 		return fmt.Errorf("slave %s at %s was given up by an operator and cannot come back: start it with an empty work_dir", id, place(info))
 	case c.removed.has(id):
 		return fmt.Errorf("slave %s at %s was removed and cannot come back: start it with an empty work_dir", id, place(info))
+	}
+	if err := c.checkSecret(info, m.GetSecret()); err != nil {
+		return err
 	}
 	return c.checkBelongings(m)
 }
@@ -66,7 +69,7 @@ func (c *Core) checkBelongings(m *wire.ReregisterSlave) error {
 		}
 		frameworks[f.GetId().GetValue()] = true
 	}
-	free, err := resource.FromProto(m.GetSlave().GetResources())
+	free, err := resource.FromProto(hasNow(m))
 	if err != nil {
 		return fmt.Errorf("slave %s: %w", id, err)
 	}
@@ -79,7 +82,7 @@ func (c *Core) checkBelongings(m *wire.ReregisterSlave) error {
 		if err != nil {
 			return fmt.Errorf("slave %s: %s: %w", id, what, err)
 		}
-		rest, ok := free.Sub(r)
+		rest, ok := without(free, r)
 		if !ok {
 			return fmt.Errorf("slave %s: %s uses %v, of the slave's resources only %v are left for it", id, what, r, free)
 		}
@@ -110,6 +113,14 @@ func (c *Core) checkBelongings(m *wire.ReregisterSlave) error {
 	return nil
 }
 
+// hasNow is what a slave has: its own resources, or what operations have made of them.
+func hasNow(m *wire.ReregisterSlave) []*mesos.Resource {
+	if len(m.GetResources()) > 0 {
+		return m.GetResources()
+	}
+	return m.GetSlave().GetResources()
+}
+
 // readmitSlave has it persisted that a slave is back, or that it exists at all.
 func (c *Core) readmitSlave(s *session, m *wire.ReregisterSlave) {
 	info := m.GetSlave()
@@ -127,18 +138,22 @@ func (c *Core) readmitSlave(s *session, m *wire.ReregisterSlave) {
 func (c *Core) slaveReadmitted(s *session, m *wire.ReregisterSlave, failure string) {
 	id := m.GetSlave().GetId().GetValue()
 	gone := c.sessions[s.id] != s
-	if _, admitted := c.registry.Slaves[id]; admitted && (gone || failure != "") {
+	taken := c.checkSecret(m.GetSlave(), m.GetSecret()) // by one that was faster
+	if _, admitted := c.registry.Slaves[id]; admitted && (gone || failure != "" || taken != nil) {
 		c.await(id)
 	}
 	switch {
 	case gone:
 	case failure != "":
 		c.refuse(s, fmt.Sprintf("slave %s could not be admitted again: %s", id, failure))
+	case taken != nil:
+		c.refuse(s, taken.Error())
 	default:
-		sl := c.addSlave(s, m.GetSlave(), m.GetVersion())
-		sl.reregistered = c.now
+		sl := c.addSlave(s, m.GetSlave(), hasNow(m), m.GetVersion())
+		sl.secret, sl.reregistered = m.GetSecret(), c.now
 		c.confirmSlave(sl, true)
 		c.takeOver(sl, m)
+		c.compareOperations(sl, m)
 		c.deliverKills(sl)
 		c.drainTasks(sl)
 		c.counters.SlaveReregistrations++
@@ -155,11 +170,12 @@ func (c *Core) slaveBack(sl *slave, s *session, m *wire.ReregisterSlave) {
 	c.bind(s, sl)
 	c.confirmSlave(sl, true)
 	c.loseUnlisted(sl, m)
-	if !c.sameSlave(sl, m.GetSlave()) {
-		c.replaceInfo(sl, m.GetSlave())
+	if total := mustRead(hasNow(m)); !proto.Equal(sl.info, m.GetSlave()) || !c.allocator.Total(sl.id).Equal(total) {
+		c.replaceInfo(sl, m.GetSlave(), total)
 	}
-	sl.version, sl.reregistered = m.GetVersion(), c.now
+	sl.version, sl.secret, sl.reregistered = m.GetVersion(), m.GetSecret(), c.now
 	c.takeOver(sl, m)
+	c.compareOperations(sl, m)
 	c.deliverKills(sl)
 	c.maybeActivate(sl)
 	c.drainTasks(sl)
@@ -167,23 +183,21 @@ func (c *Core) slaveBack(sl *slave, s *session, m *wire.ReregisterSlave) {
 	c.note("slave %s is connected again at %s, with %d tasks and %d executors", sl.id, place(sl.info), len(sl.tasks), len(sl.executors))
 }
 
-func (c *Core) sameSlave(sl *slave, info *mesos.AgentInfo) bool { return proto.Equal(sl.info, info) }
-
 // replaceInfo takes over changed resources, attributes or place of a slave. Everything it has is accounted for again.
-func (c *Core) replaceInfo(sl *slave, info *mesos.AgentInfo) {
+func (c *Core) replaceInfo(sl *slave, info *mesos.AgentInfo, total resource.Resources) {
 	if c.places[place(sl.info)] == sl {
 		delete(c.places, place(sl.info))
 	}
-	total, err := resource.FromProto(info.GetResources())
-	if err != nil {
-		panic(fmt.Sprintf("master: resources that were valid are not: %v", err))
-	}
 	// What stays is what the slave lists too, and that fits: checkBelongings.
 	c.allocator.RemoveSlave(sl.id)
-	c.allocator.AddSlave(sl.id, total.Unallocate())
-	c.maybeActivate(sl)
 	old := c.places[place(info)]
+	changed := !proto.Equal(sl.info, info)
 	sl.info = info
+	c.entrust(sl, total)
+	if w := c.timetable.find(sl); w != sl.window {
+		sl.window = w
+		c.rescindInverse(sl)
+	}
 	c.places[place(info)] = sl
 	for _, e := range sl.sortedExecutors() {
 		c.mustCharge(e.framework.client(e.role), sl, e.resources)
@@ -196,7 +210,9 @@ func (c *Core) replaceInfo(sl *slave, info *mesos.AgentInfo) {
 	if old != nil {
 		c.replaceSlave(old, sl)
 	}
-	c.persist(registry.UpdateSlave{Info: info}, func(string) {})
+	if changed {
+		c.persist(registry.UpdateSlave{Info: info}, func(string) {})
+	}
 }
 
 // loseUnlisted ends the tasks and executors that the master knows of and the slave does not, and takes over how far the
@@ -267,7 +283,7 @@ func (c *Core) takeOver(sl *slave, m *wire.ReregisterSlave) {
 		if elsewhere || sl.forsaken[key] {
 			// Its scheduler was told that it is lost, or has launched it again elsewhere: it must not run on.
 			c.note("task %s of framework %s came back with slave %s and is killed: it was declared lost", key.task, key.framework, sl.id)
-			c.send(sl.session, &wire.KillTask{FrameworkId: t.GetFrameworkId(), TaskId: t.GetTaskId()})
+			c.send(sl.session, &wire.KillTask{FrameworkId: t.GetFrameworkId(), TaskId: t.GetTaskId(), KilledBy: mesos.KilledByMaster})
 		}
 	}
 	sl.forsaken = nil

@@ -21,7 +21,7 @@ import (
 
 // What each line of a script does.
 
-// bornLine: born [offer_timeout=D] [completed_frameworks=N] [completed_tasks=N] [tasks_of_framework=N] [unreachable_tasks=N]
+// bornLine: born [domain=REGION/ZONE] [min=SETS] [offer_timeout=D] [completed_frameworks=N] [completed_tasks=N] [tasks_of_framework=N] [unreachable_tasks=N]
 func (s *script) bornLine(_ []string, options map[string]string) {
 	var c Config
 	for name, field := range map[string]*int{
@@ -34,6 +34,13 @@ func (s *script) bornLine(_ []string, options map[string]string) {
 	}
 	if timeout, ok := options["offer_timeout"]; ok {
 		c.OfferTimeout = s.duration(timeout)
+	}
+	if sets, ok := options["min"]; ok {
+		c.MinAllocatable = s.quantities(sets)
+	}
+	s.domain = nil
+	if text, ok := options["domain"]; ok {
+		s.domain = domain(text)
 	}
 	s.life--
 	s.birth(c, registry.State{}, false)
@@ -87,11 +94,19 @@ func (s *script) persistLine(args []string, _ map[string]string) {
 	}
 }
 
-// register: register S RESOURCES [at=HOST:PORT] [cluster=C]
+// register: register S RESOURCES [at=HOST:PORT] [cluster=C] [attributes=A:V,A:V] [domain=REGION/ZONE] [secret=S]
 func (s *script) register(args []string, options map[string]string) {
 	p := s.peer(args[0])
 	s.describeSlave(p, args, options)
-	s.say(p, &wire.RegisterSlave{Slave: p.info, Version: wire.Version, ClusterId: or(options["cluster"], p.cluster)})
+	s.say(p, &wire.RegisterSlave{Slave: p.info, Version: wire.Version, ClusterId: or(options["cluster"], p.cluster), Secret: secretOf(p, options)})
+}
+
+// secretOf is a slave's own secret, or another one; secret=none is none.
+func secretOf(p *scriptPeer, options map[string]string) []byte {
+	if options["secret"] == "none" {
+		return nil
+	}
+	return []byte(or(options["secret"], p.name))
 }
 
 func (s *script) describeSlave(p *scriptPeer, args []string, options map[string]string) {
@@ -102,6 +117,12 @@ func (s *script) describeSlave(p *scriptPeer, args []string, options map[string]
 	if at, ok := options["at"]; ok {
 		host, port, _ := strings.Cut(at, ":")
 		p.info.Hostname, p.info.Port = proto.String(host), proto.Int32(int32(s.number(port)))
+	}
+	if text, ok := options["attributes"]; ok {
+		p.info.Attributes = attributes(text)
+	}
+	if text, ok := options["domain"]; ok {
+		p.info.Domain = domain(text)
 	}
 	if len(args) > 1 && strings.Contains(args[1], ":") {
 		p.info.Resources = s.resources(args[1])
@@ -116,7 +137,7 @@ func (s *script) resources(text string) []*mesos.Resource {
 	return r.ToProto()
 }
 
-// reregister: reregister S [new] [RESOURCES] [cluster=C] [F/T=STATE]... [executor:F/E=RESOURCES]...
+// reregister: reregister S [new] [RESOURCES] [cluster=C] [secret=S] [F/T=STATE]... [executor:F/E=RESOURCES]...
 // Tasks that the slave was once told to run are as they were launched.
 func (s *script) reregister(args []string, options map[string]string) {
 	p := s.peer(args[0])
@@ -126,7 +147,11 @@ func (s *script) reregister(args []string, options map[string]string) {
 	s.describeSlave(p, slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "new" || strings.Contains(a, "=") }), options)
 	info := proto.CloneOf(p.info)
 	info.Id = mesos.NewAgentID(strings.ReplaceAll(or(options["id"], p.id), "%", "/"))
-	m := &wire.ReregisterSlave{Slave: info, Version: wire.Version, ClusterId: or(options["cluster"], p.cluster)}
+	p.deaf = false
+	m := &wire.ReregisterSlave{Slave: info, Version: wire.Version, ClusterId: or(options["cluster"], p.cluster), Secret: secretOf(p, options)}
+	if p.total != nil {
+		m.Resources, m.Operations = p.total.ToProto(), p.sortedOperations()
+	}
 	known := map[string]bool{}
 	list := func(f *mesos.FrameworkInfo) {
 		if !known[f.GetId().GetValue()] {
@@ -192,10 +217,12 @@ func (s *script) disconnect(args []string, _ map[string]string) {
 var capabilities = map[string]mesos.FrameworkInfo_Capability_Type{
 	"multi": mesos.FrameworkInfo_Capability_MULTI_ROLE, "refined": mesos.FrameworkInfo_Capability_RESERVATION_REFINEMENT,
 	"partition": mesos.FrameworkInfo_Capability_PARTITION_AWARE, "gpus": mesos.FrameworkInfo_Capability_GPU_RESOURCES,
+	"regions": mesos.FrameworkInfo_Capability_REGION_AWARE, "revocable": mesos.FrameworkInfo_Capability_REVOCABLE_RESOURCES,
+	"shared": mesos.FrameworkInfo_Capability_SHARED_RESOURCES,
 }
 
-// subscribe: subscribe F [new] [role=R | roles=R,R] [can=multi,refined,partition,gpus] [checkpoint] [failover=D] [id=ID|none]
-// [suppressed=R,R] [user=U]. What is not said is as it was.
+// subscribe: subscribe F [new] [role=R | roles=R,R] [can=multi,refined,partition,gpus,…] [checkpoint] [failover=D] [id=ID|none]
+// [suppressed=R,R] [user=U] [principal=P] [want=CONSTRAINTS] [min=ROLE:SETS]. What is not said is as it was, but for suppressed and want.
 func (s *script) subscribe(args []string, options map[string]string) {
 	p := s.peer(args[0])
 	if slices.Contains(args, "new") {
@@ -222,6 +249,9 @@ func (s *script) subscribe(args []string, options map[string]string) {
 	if roles := options["suppressed"]; roles != "" {
 		call.Subscribe.SuppressedRoles = strings.Split(roles, ",")
 	}
+	if want, ok := options["want"]; ok {
+		call.Subscribe.OfferConstraints = constraints(want)
+	}
 	s.say(p, call)
 }
 
@@ -232,8 +262,14 @@ func (s *script) frameworkOptions(info *mesos.FrameworkInfo, options map[string]
 	if roles, ok := options["roles"]; ok {
 		info.Roles = strings.Split(roles, ",")
 	}
+	if principal, ok := options["principal"]; ok {
+		info.Principal = proto.String(principal)
+	}
 	if user, ok := options["user"]; ok {
 		info.User = proto.String(user)
+	}
+	if sets, ok := options["min"]; ok {
+		info.OfferFilters = s.minimum(sets)
 	}
 	if failover, ok := options["failover"]; ok {
 		info.FailoverTimeout = proto.Float64(s.duration(failover).Seconds())
@@ -266,7 +302,8 @@ func (s *script) filters(options map[string]string) *mesos.Filters {
 }
 
 // accept: accept F O... [refuse=D] [launch T RESOURCES [on:S] [executor:E:RESOURCES] [allocated:ROLE] [nothing] ]...
-// An operation `reserve` is there for one that is not supported, `group T RESOURCES` for a group.
+// A task takes reserved:ROLE:RESOURCES and volume:ROLE:ID as well. `group T RESOURCES` is a group; the operations on resources
+// are explained at resourceOperation.
 func (s *script) accept(args []string, options map[string]string) {
 	p := s.peer(args[0])
 	call := s.callOf(p, schedulerpb.Call_ACCEPT)
@@ -279,7 +316,7 @@ func (s *script) accept(args []string, options map[string]string) {
 	for len(rest) > 0 {
 		kind := rest[0]
 		end := 1
-		for end < len(rest) && rest[end] != "launch" && rest[end] != "group" && rest[end] != "reserve" {
+		for end < len(rest) && rest[end] != "launch" && rest[end] != "group" && resourceOperations[rest[end]] == 0 {
 			end++
 		}
 		call.Accept.Operations = append(call.Accept.Operations, s.operation(p, call.Accept, kind, rest[1:end]))
@@ -290,12 +327,13 @@ func (s *script) accept(args []string, options map[string]string) {
 
 func (s *script) operation(p *scriptPeer, m *schedulerpb.Call_Accept, kind string, words []string) *mesos.Offer_Operation {
 	switch kind {
-	case "reserve":
-		return &mesos.Offer_Operation{Type: mesos.Offer_Operation_RESERVE.Enum(), Id: mesos.NewOperationID(words[0]), Reserve: &mesos.Offer_Operation_Reserve{}}
 	case "group":
 		return &mesos.Offer_Operation{Type: mesos.Offer_Operation_LAUNCH_GROUP.Enum(), LaunchGroup: &mesos.Offer_Operation_LaunchGroup{
 			Executor: s.executor(p, "pod", ""), TaskGroup: &mesos.TaskGroupInfo{Tasks: []*mesos.TaskInfo{s.task(p, m, words)}},
 		}}
+	}
+	if resourceOperations[kind] != 0 {
+		return s.resourceOperation(s.slaveOf(m).GetValue(), kind, words)
 	}
 	return &mesos.Offer_Operation{Type: mesos.Offer_Operation_LAUNCH.Enum(), Launch: &mesos.Offer_Operation_Launch{
 		TaskInfos: []*mesos.TaskInfo{s.task(p, m, words)},
@@ -308,10 +346,8 @@ func (s *script) task(p *scriptPeer, m *schedulerpb.Call_Accept, words []string)
 		Name: proto.String(words[0]), TaskId: mesos.NewTaskID(strings.ReplaceAll(words[0], "%", "/")), AgentId: mesos.NewAgentID("S?"),
 		Command: &mesos.CommandInfo{Value: proto.String("true")},
 	}
-	for _, id := range m.GetOfferIds() {
-		if o := s.core.offers[id.GetValue()]; o != nil {
-			info.AgentId = o.slave.info.Id
-		}
+	if id := s.slaveOf(m); id != nil {
+		info.AgentId = id
 	}
 	for _, word := range words[1:] {
 		switch name, value, _ := strings.Cut(word, ":"); name {
@@ -322,6 +358,8 @@ func (s *script) task(p *scriptPeer, m *schedulerpb.Call_Accept, words []string)
 			info.Executor, info.Command = s.executor(&scriptPeer{}, id, resources), nil
 		case "owner":
 			info.Executor.FrameworkId = mesos.NewFrameworkID(value)
+		case "reserved", "volume":
+			info.Resources = append(info.Resources, s.reserved(info.GetAgentId().GetValue(), name, value)...)
 		case "both":
 			info.Executor = s.executor(p, "e", "")
 		case "neither":
@@ -331,10 +369,20 @@ func (s *script) task(p *scriptPeer, m *schedulerpb.Call_Accept, words []string)
 				r.AllocationInfo = &mesos.Resource_AllocationInfo{Role: proto.String(value)}
 			}
 		default:
-			info.Resources = s.resources(word)
+			info.Resources = append(info.Resources, s.resources(word)...)
 		}
 	}
 	return info
+}
+
+// slaveOf is the slave of the last of the offers that an ACCEPT names; nil if none of them is open.
+func (s *script) slaveOf(m *schedulerpb.Call_Accept) *mesos.AgentID {
+	for _, id := range slices.Backward(m.GetOfferIds()) {
+		if o := s.core.offers[id.GetValue()]; o != nil {
+			return o.slave.info.Id
+		}
+	}
+	return nil
 }
 
 func (s *script) decline(args []string, options map[string]string) {
@@ -393,11 +441,17 @@ func (s *script) agent(name string) *mesos.AgentID {
 	return mesos.NewAgentID(name)
 }
 
-// kill: kill F T [on=S]
+// kill: kill F T [on=S] [grace=D] [as=F]
 func (s *script) kill(args []string, options map[string]string) {
 	p := s.peer(args[0])
 	call := s.callOf(p, schedulerpb.Call_KILL)
 	call.Kill = &schedulerpb.Call_Kill{TaskId: mesos.NewTaskID(args[1])}
+	if grace, ok := options["grace"]; ok {
+		call.Kill.KillPolicy = &mesos.KillPolicy{GracePeriod: &mesos.DurationInfo{Nanoseconds: proto.Int64(s.duration(grace).Nanoseconds())}}
+	}
+	if as, ok := options["as"]; ok {
+		call.FrameworkId = mesos.NewFrameworkID(s.peer(as).id)
+	}
 	if on, ok := options["on"]; ok {
 		call.Kill.AgentId = s.agent(on)
 	}
@@ -508,6 +562,10 @@ func (s *script) operator(args []string, options map[string]string) {
 		ask(&masterpb.Call{Type: masterpb.Call_UPDATE_WEIGHTS.Enum(), UpdateWeights: m})
 	case "quota":
 		ask(s.quotaCall(args[1:], options))
+	case "reserve", "unreserve", "create", "destroy", "grow", "shrink":
+		ask(s.operatorOperation(args))
+	case "maintenance":
+		ask(s.maintenance(args[1:]))
 	case "explain":
 		ask(s.explainCall(args[1], options))
 	case "deactivate":
@@ -582,14 +640,14 @@ func (s *script) shares([]string, map[string]string) {
 	}
 }
 
-// showLine: show slaves|frameworks|tasks|roles, what an operator would see; show heartbeats from now on
+// showLine: show slaves|frameworks|tasks|roles|maintenance, what an operator would see; show heartbeats from now on
 func (s *script) showLine(args []string, _ map[string]string) {
-	show := map[string]func(){"heartbeats": func() { s.heartbeats = true }, "slaves": s.showSlaves, "frameworks": s.showFrameworks, "tasks": s.showTasks, "roles": s.showRoles}
+	show := map[string]func(){"heartbeats": func() { s.heartbeats = true }, "slaves": s.showSlaves, "frameworks": s.showFrameworks, "tasks": s.showTasks, "roles": s.showRoles, "maintenance": s.showMaintenance}
 	show[args[0]]()
 }
 
 func (s *script) showSlaves() {
-	m := s.core.getAgents()
+	m := s.core.View().getAgents()
 	for _, a := range m.GetAgents() {
 		drain := ""
 		if a.DrainInfo != nil {
@@ -607,7 +665,7 @@ func (s *script) showSlaves() {
 }
 
 func (s *script) showFrameworks() {
-	m := s.core.getFrameworks()
+	m := s.core.View().getFrameworks()
 	for _, f := range m.GetFrameworks() {
 		s.print("%s %s connected=%v recovered=%v allocated %s; offered %s in %d offers", f.GetFrameworkInfo().GetId().GetValue(), f.GetFrameworkInfo().GetName(),
 			f.GetConnected(), f.GetRecovered(), text(f.GetAllocatedResources()), text(f.GetOfferedResources()), len(f.GetOffers()))
@@ -618,7 +676,7 @@ func (s *script) showFrameworks() {
 }
 
 func (s *script) showTasks() {
-	m := s.core.getTasks()
+	m := s.core.View().getTasks()
 	show := func(what string, list []*mesos.Task) {
 		for _, t := range list {
 			var states []string
@@ -638,7 +696,7 @@ func (s *script) showTasks() {
 }
 
 func (s *script) showRoles() {
-	for _, r := range s.core.getRoles().GetRoles() {
+	for _, r := range s.core.View().getRoles().GetRoles() {
 		var ids []string
 		for _, id := range r.GetFrameworks() {
 			ids = append(ids, id.GetValue())

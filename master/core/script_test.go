@@ -15,6 +15,7 @@ import (
 	"github.com/stoa-project/stoa/master/registry"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
+	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -95,6 +96,7 @@ type script struct {
 	holding bool
 
 	heartbeats bool // they are shown
+	domain     *mesos.DomainInfo
 }
 
 // scriptPeer is a slave or a scheduler.
@@ -106,7 +108,11 @@ type scriptPeer struct {
 	cluster string
 	info    *mesos.AgentInfo
 	runs    map[string]*wire.RunTask // by framework/task
-	scheme  *mesos.FrameworkInfo
+	total   *resource.Resources      // what operations have made of the slave's; nil: nothing
+	// operations are those that the slave has carried out, and whose end nobody has acknowledged to it.
+	operations map[string]*wire.SlaveOperation
+	deaf       bool // it does not hear of any
+	scheme     *mesos.FrameworkInfo
 }
 
 func newScript(t *testing.T) *script {
@@ -124,7 +130,7 @@ func (s *script) birth(config Config, state registry.State, durable bool) {
 	}
 	incarnation := string(rune('M' + s.life))
 	s.life++
-	s.step(Born{incarnation, &mesos.MasterInfo{Id: proto.String(incarnation), Ip: proto.Uint32(0x0100007f), Port: proto.Uint32(5050)}, config})
+	s.step(Born{incarnation, &mesos.MasterInfo{Id: proto.String(incarnation), Ip: proto.Uint32(0x0100007f), Port: proto.Uint32(5050), Domain: s.domain}, config})
 	s.step(Recovered{state, durable})
 }
 
@@ -186,6 +192,8 @@ func (s *script) show(o Output) {
 		s.print("persist %v", o.Change)
 	case Reply:
 		s.print("operator <- %s", describe(o.Message))
+	case Show:
+		s.print("operator <- %s", describe(o.View.Answer(o.Call.GetType())))
 	case Note:
 		if o.Level == Warning {
 			s.print("warning: %s", o.Text)
@@ -202,6 +210,10 @@ func (s *script) learn(o Send) {
 		switch m := o.Message.(type) {
 		case *wire.SlaveRegistered:
 			p.id, p.cluster = m.GetSlaveId().GetValue(), m.GetClusterId()
+		case *wire.ApplyOperation:
+			p.applies(m)
+		case *wire.AcknowledgeOperation:
+			delete(p.operations, m.GetOperationId().GetValue())
 		case *wire.RunTask:
 			p.runs[m.GetFramework().GetId().GetValue()+"/"+m.GetTask().GetTaskId().GetValue()] = m
 		case *schedulerpb.Event:
@@ -252,7 +264,9 @@ func (s *script) run(words []string) []string {
 		"born": s.bornLine, "restart": s.restart, "seed": s.seed, "tick": s.tickLine, "persist": s.persistLine,
 		"register": s.register, "reregister": s.reregister, "unregister": s.unregister, "disconnect": s.disconnect,
 		"subscribe": s.subscribe, "accept": s.accept, "decline": s.decline, "update": s.update, "ack": s.ack, "kill": s.kill,
+		"operated": s.operated, "deaf": s.deaf, "ack-operation": s.ackOperation, "reconcile-operations": s.reconcileOperations,
 		"reconcile": s.reconcile, "revive": s.roles, "suppress": s.roles, "message": s.message, "shutdown": s.shutdown,
+		"whitelist": s.whitelist, "inverse": s.answerInverse, "update_framework": s.updateFramework,
 		"exited": s.exited, "call": s.call, "operator": s.operator, "shares": s.shares, "show": s.showLine,
 	}
 	f := commands[words[0]]

@@ -2,6 +2,7 @@ package core
 
 import (
 	"cmp"
+	"crypto/subtle"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,6 +25,7 @@ type slave struct {
 	version string
 	address string   // "ip:port" where it listens, empty if it did not say
 	session *session // nil: disconnected
+	secret  []byte   // what the shell lets through of its secret, a digest; empty: it brought none
 
 	registered   time.Time
 	reregistered time.Time // zero: never
@@ -31,6 +33,12 @@ type slave struct {
 	tasks     map[taskKey]*task // Invariant: each is in its framework's tasks too
 	executors map[executorKey]*executor
 	offers    map[string]*offer // Invariant: none while disconnected
+
+	operations map[operationKey]*operation // whose end is not acknowledged
+	window     *window                     // in which its machine is away; nil: none
+	inverse    map[string]*inverseOffer    // by framework. Invariant: none without a window, none open while disconnected
+
+	shown shown // of its last offer
 
 	// forsaken are the tasks that were declared lost when the slave was disconnected: if it comes back with them, they are
 	// to be killed.
@@ -60,7 +68,11 @@ func (c *Core) registerSlave(s *session, m *wire.RegisterSlave) {
 		c.refuse(s, "RegisterSlave: this session is a framework's")
 		return
 	}
-	if err := c.checkSlave(m.GetSlave(), m.GetClusterId()); err != nil {
+	if err := c.checkSlave(s, m.GetSlave(), m.GetClusterId()); err != nil {
+		c.refuse(s, err.Error())
+		return
+	}
+	if err := c.checkSecret(m.GetSlave(), m.GetSecret()); err != nil {
 		c.refuse(s, err.Error())
 		return
 	}
@@ -69,18 +81,43 @@ func (c *Core) registerSlave(s *session, m *wire.RegisterSlave) {
 }
 
 // checkSlave reports why a slave may not come.
-func (c *Core) checkSlave(info *mesos.AgentInfo, clusterID string) error {
+func (c *Core) checkSlave(s *session, info *mesos.AgentInfo, clusterID string) error {
 	if info.GetHostname() == "" {
 		return fmt.Errorf("the slave has no hostname: it must be a name or an address under which others reach it")
 	}
 	if err := mesos.ValidateResources(info.GetResources()); err != nil {
 		return fmt.Errorf("slave at %s: %w", place(info), err)
 	}
+	if err := c.checkDomain(info); err != nil {
+		return err
+	}
+	if err := c.checkUp(s, info); err != nil {
+		return err
+	}
 	if clusterID != "" && c.clusterID != "" && clusterID != c.clusterID {
 		return fmt.Errorf("slave at %s belongs to cluster %s, this master to cluster %s: a slave stays with its cluster; for another one it needs an empty work_dir",
 			place(info), clusterID, c.clusterID)
 	}
 	return nil
+}
+
+// checkSecret reports why whoever brings a secret may not have this id, or come to this place: another slave has it. The id
+// is a slave's as long as it is known, its place only while it is connected: a machine may be set up anew.
+func (c *Core) checkSecret(info *mesos.AgentInfo, secret []byte) error {
+	if sl := c.slaves[info.GetId().GetValue()]; sl != nil && !sl.owns(secret) {
+		return fmt.Errorf("slave %s at %s does not bring the secret with which that slave registered: it must start with the work_dir of slave %s, or with an empty one",
+			sl.id, place(info), sl.id)
+	}
+	if sl := c.places[place(info)]; sl != nil && sl.connected() && !sl.owns(secret) {
+		return fmt.Errorf("slave %s is connected at %s, and whoever comes now does not bring its secret: end that slave first, or choose another hostname or port",
+			sl.id, place(info))
+	}
+	return nil
+}
+
+// owns says whether a secret is the slave's. One that brought none takes any.
+func (sl *slave) owns(secret []byte) bool {
+	return len(sl.secret) == 0 || subtle.ConstantTimeCompare(sl.secret, secret) == 1
 }
 
 // joinCluster names the cluster after the first slave's, or after this master if that has none.
@@ -117,7 +154,13 @@ func (c *Core) slaveAdmitted(s *session, m *wire.RegisterSlave, info *mesos.Agen
 	case gone:
 		c.removeUnborn(info.GetId().GetValue())
 	default:
-		sl := c.addSlave(s, info, m.GetVersion())
+		if err := c.checkSecret(info, m.GetSecret()); err != nil { // Another was faster.
+			c.removeUnborn(info.GetId().GetValue())
+			c.refuse(s, err.Error())
+			return
+		}
+		sl := c.addSlave(s, info, info.GetResources(), m.GetVersion())
+		sl.secret = m.GetSecret()
 		c.counters.SlaveRegistrations++
 		c.note("slave %s registered at %s with %v", sl.id, place(info), c.allocator.Total(sl.id))
 		c.confirmSlave(sl, false)
@@ -133,29 +176,34 @@ func (c *Core) removeUnborn(id string) {
 	})
 }
 
-// addSlave makes a persisted slave known. Whoever was known at its place is replaced.
-func (c *Core) addSlave(s *session, info *mesos.AgentInfo, version string) *slave {
+// addSlave makes a persisted slave known, with what it has now. Whoever was known at its place is replaced.
+func (c *Core) addSlave(s *session, info *mesos.AgentInfo, has []*mesos.Resource, version string) *slave {
 	sl := &slave{
 		id: info.GetId().GetValue(), info: info, version: version, address: s.address, registered: c.now,
 		tasks: map[taskKey]*task{}, executors: map[executorKey]*executor{}, offers: map[string]*offer{},
-		forsaken: c.forsaken[info.GetId().GetValue()],
+		operations: map[operationKey]*operation{},
+		inverse:    map[string]*inverseOffer{}, forsaken: c.forsaken[info.GetId().GetValue()],
 	}
 	delete(c.forsaken, sl.id)
 	old := c.places[place(info)]
 	c.slaves[sl.id] = sl
 	c.places[place(info)] = sl
-	total, err := resource.FromProto(info.GetResources())
-	if err != nil {
-		panic(fmt.Sprintf("master: resources that were valid are not: %v", err))
-	}
-	c.allocator.AddSlave(sl.id, total.Unallocate())
-	c.maybeActivate(sl)
+	c.entrust(sl, mustRead(has))
 	c.timers.cancel(slaveTimer, sl.id)
 	c.bind(s, sl)
 	if old != nil {
 		c.replaceSlave(old, sl)
 	}
 	return sl
+}
+
+// mustRead reads resources that were found to be valid.
+func mustRead(list []*mesos.Resource) resource.Resources {
+	r, err := resource.FromProto(list)
+	if err != nil {
+		panic(fmt.Sprintf("master: resources that were valid are not: %v", err))
+	}
+	return r.Unallocate()
 }
 
 // bind gives a slave its session. An older one is closed.
@@ -165,7 +213,10 @@ func (c *Core) bind(s *session, sl *slave) {
 		c.closeSession(old, "slave "+sl.id+" has come back in another session")
 	}
 	s.slave, sl.session, sl.address = sl, s, s.address
+	c.touchSlave(sl.id)
 	c.timers.cancel(slaveTimer, sl.id)
+	sl.window = c.timetable.find(sl)
+	c.maybeAsk(sl)
 }
 
 // confirmSlave tells a slave that it belongs to the cluster.
@@ -215,8 +266,11 @@ func (c *Core) detach(sl *slave) {
 	if s := sl.session; s != nil {
 		s.slave, sl.session = nil, nil
 	}
+	c.touchSlave(sl.id)
 	c.allocator.DeactivateSlave(sl.id)
 	c.rescindAll(sl)
+	c.rescindInverse(sl)
+	c.maybeAsk(sl)
 }
 
 // await expects a slave of the registry to register again, or else marks it unreachable.
@@ -250,6 +304,7 @@ func (c *Core) slaveUnreachable(id, failure string) {
 		for _, t := range sl.sortedTasks() {
 			c.taskUnreachable(t, fmt.Sprintf("slave %s at %s has been unreachable since %s", id, place(sl.info), c.now.UTC().Format(time.RFC3339)))
 		}
+		c.loseOperations(sl, mesos.OperationState_OPERATION_UNREACHABLE, fmt.Sprintf("slave %s at %s is unreachable", id, place(sl.info)))
 		if len(sl.forsaken) > 0 && len(c.forsaken) < MaxForsakenSlaves {
 			c.forsaken[id] = sl.forsaken
 		}
@@ -287,6 +342,7 @@ func (c *Core) slaveRemoved(sl *slave, why, failure string) {
 	for _, t := range sl.sortedTasks() {
 		c.loseTask(t, mesos.TaskState_TASK_GONE, mesos.TaskStatus_REASON_AGENT_REMOVED, why)
 	}
+	c.loseOperations(sl, mesos.OperationState_OPERATION_DROPPED, why)
 	c.forgetSlave(sl)
 	c.slaveFailed(sl.id)
 	c.changed(sl.id)
@@ -297,9 +353,11 @@ func (c *Core) forgetSlave(sl *slave) {
 	for _, e := range sl.sortedExecutors() {
 		c.removeExecutor(e)
 	}
+	c.rescindInverse(sl)
 	c.allocator.RemoveSlave(sl.id)
 	c.timers.cancel(slaveTimer, sl.id)
 	delete(c.slaves, sl.id)
+	c.touchSlave(sl.id)
 	if c.places[place(sl.info)] == sl {
 		delete(c.places, place(sl.info))
 	}
@@ -374,12 +432,16 @@ func (c *Core) fromSlave(sl *slave, message proto.Message) {
 	switch m := message.(type) {
 	case *wire.TaskUpdate:
 		c.taskUpdate(sl, m)
+	case *wire.OperationUpdate:
+		c.operationUpdate(sl, m)
 	case *wire.UnregisterSlave:
 		c.unregisterSlave(sl)
 	case *wire.FrameworkMessage:
 		c.messageFromExecutor(sl, m)
 	case *wire.ExecutorExited:
 		c.executorExited(sl, m)
+	case *wire.ReadFile:
+		c.readFile(sl, m)
 	default:
 		c.warn("slave %s sent a %s, which no master expects", sl.id, message.ProtoReflect().Descriptor().Name())
 	}

@@ -30,6 +30,9 @@ type task struct {
 	unacknowledged *mesos.TaskStatus
 	// kill is what its slave is to be told when it comes back; nil: nothing.
 	kill *wire.KillTask
+
+	sortKey string // among the tasks of all frameworks
+	renewed uint64 // the event in which seen was replaced last
 }
 
 type taskKey struct{ framework, task string }
@@ -65,7 +68,7 @@ func (c *Core) adoptTask(sl *slave, f *framework, seen *mesos.Task) {
 		t.seen.Statuses = past.GetStatuses()
 	}
 	if policy, wanted := f.kills[t.id]; wanted {
-		t.kill = &wire.KillTask{FrameworkId: f.info.Id, TaskId: t.seen.TaskId, KillPolicy: policy}
+		t.kill = &wire.KillTask{FrameworkId: f.info.Id, TaskId: t.seen.TaskId, KillPolicy: policy, KilledBy: mesos.KilledByScheduler}
 		delete(f.kills, t.id)
 	}
 	c.putTask(t)
@@ -76,6 +79,7 @@ func (c *Core) takeBack(f *framework, id string) *mesos.Task {
 	for i, past := range f.unreachable {
 		if past.GetTaskId().GetValue() == id {
 			f.unreachable = append(f.unreachable[:i:i], f.unreachable[i+1:]...)
+			c.touchFramework(f)
 			return past
 		}
 	}
@@ -86,19 +90,30 @@ func (c *Core) putTask(t *task) {
 	t.framework.tasks[t.id] = t
 	t.slave.tasks[t.key()] = t
 	c.counters.TaskStates[t.state()]++
+	t.sortKey = t.framework.id + between + t.id
+	c.view.tasks.Set(t.sortKey, t.seen)
+	c.touchDraining(t.slave)
 }
 
 func (c *Core) dropTask(t *task) {
 	delete(t.framework.tasks, t.id)
 	delete(t.slave.tasks, t.key())
 	c.counters.TaskStates[t.state()]--
+	c.view.tasks.Delete(t.sortKey)
+	c.touchDraining(t.slave)
 	c.maybeDrained(t.slave)
 }
 
-// show replaces what readers see of a task.
-func (c *Core) show(t *task, seen *mesos.Task) {
+// renew has readers see something else of a task: it replaces what they see by a copy that change changes. Within one
+// event one copy is enough, as nobody sees anything before its end.
+func (c *Core) renew(t *task, change func(seen *mesos.Task)) {
 	c.counters.TaskStates[t.state()]--
-	t.seen = seen
+	if t.renewed != c.counters.Events {
+		t.renewed = c.counters.Events
+		t.seen = shallow(t.seen)
+		c.view.tasks.Set(t.sortKey, t.seen)
+	}
+	change(t.seen)
 	c.counters.TaskStates[t.state()]++
 }
 
@@ -107,9 +122,7 @@ func (c *Core) advance(t *task, latest mesos.TaskState) {
 	if mesos.IsTerminal(t.state()) || t.state() == latest {
 		return // A task that has ended stays so, whatever is repeated.
 	}
-	seen := shallow(t.seen)
-	seen.State = latest.Enum()
-	c.show(t, seen)
+	c.renew(t, func(seen *mesos.Task) { seen.State = latest.Enum() })
 	if mesos.IsTerminal(latest) {
 		c.allocator.Release(t.framework.client(t.role), t.slave.id, t.resources)
 		c.counters.Ended[latest]++
@@ -118,7 +131,6 @@ func (c *Core) advance(t *task, latest mesos.TaskState) {
 
 // remember adds a status to those that readers see: the last one of each state, without the framework's data.
 func (c *Core) remember(t *task, status *mesos.TaskStatus) {
-	seen := shallow(t.seen)
 	shown := status
 	if status.Data != nil {
 		shown = shallow(status)
@@ -131,10 +143,11 @@ func (c *Core) remember(t *task, status *mesos.TaskStatus) {
 	if len(old) >= MaxStatusesPerTask {
 		old = old[len(old)-MaxStatusesPerTask+1:]
 	}
-	seen.Statuses = append(append(make([]*mesos.TaskStatus, 0, len(old)+1), old...), shown)
-	seen.StatusUpdateState = status.State
-	seen.StatusUpdateUuid = status.Uuid
-	c.show(t, seen)
+	c.renew(t, func(seen *mesos.Task) {
+		seen.Statuses = append(append(make([]*mesos.TaskStatus, 0, len(old)+1), old...), shown)
+		seen.StatusUpdateState = status.State
+		seen.StatusUpdateUuid = status.Uuid
+	})
 }
 
 // taskUpdate handles an update that a slave forwards.
@@ -303,14 +316,13 @@ func (c *Core) taskUnreachable(t *task, why string) {
 	c.tellUpdate(f, status)
 	c.counters.Lost++
 	c.allocator.Release(f.client(t.role), t.slave.id, t.resources)
-	seen := shallow(t.seen)
-	seen.State = status.State
-	c.show(t, seen)
+	c.renew(t, func(seen *mesos.Task) { seen.State = status.State })
 	c.remember(t, status)
 	c.dropTask(t)
 	if t.kill != nil && len(f.kills) < MaxPendingKills {
 		f.kills[t.id] = t.kill.GetKillPolicy()
 	}
+	c.touchFramework(f)
 	f.unreachable = append(f.unreachable, t.seen)
 	if len(f.unreachable) > c.config.MaxUnreachableTasksPerFramework {
 		f.unreachable = append([]*mesos.Task(nil), f.unreachable[1:]...)
@@ -327,6 +339,7 @@ func (c *Core) endWithFramework(t *task) {
 		task: t.seen.TaskId, slave: t.seen.AgentId, executor: t.seen.ExecutorId, state: mesos.TaskState_TASK_KILLED,
 		reason: mesos.TaskStatus_REASON_FRAMEWORK_REMOVED, message: fmt.Sprintf("framework %s is removed", t.framework.id),
 	})
+	status.Labels = mesos.MakeLabels(mesos.LabelCause, mesos.CauseKilled, mesos.LabelKilledBy, mesos.KilledByTeardown)
 	c.advance(t, mesos.TaskState_TASK_KILLED)
 	c.remember(t, status)
 	c.completeTask(t)
@@ -345,7 +358,7 @@ func (c *Core) killCall(f *framework, m *schedulerpb.Call_Kill) {
 	if id := m.GetAgentId().GetValue(); id != "" && id != t.slave.id {
 		c.warn("framework %s: KILL of task %s names slave %s, the task is on slave %s", f.id, t.id, id, t.slave.id)
 	}
-	c.kill(t, m.GetKillPolicy())
+	c.kill(t, m.GetKillPolicy(), mesos.KilledByScheduler)
 }
 
 // whereabouts is the slave of a task that is not known: as its scheduler says, or as it was before it became unreachable.
@@ -372,10 +385,10 @@ func (c *Core) killLater(f *framework, m *schedulerpb.Call_Kill) {
 	f.kills[m.GetTaskId().GetValue()] = m.GetKillPolicy()
 }
 
-// kill has a task's slave end it: now, or when it comes back.
-func (c *Core) kill(t *task, policy *mesos.KillPolicy) {
+// kill has a task's slave end it, now or when it comes back, and say by whom it was killed.
+func (c *Core) kill(t *task, policy *mesos.KillPolicy, by string) {
 	c.counters.Kills++
-	m := &wire.KillTask{FrameworkId: t.framework.info.Id, TaskId: t.seen.TaskId, KillPolicy: policy}
+	m := &wire.KillTask{FrameworkId: t.framework.info.Id, TaskId: t.seen.TaskId, KillPolicy: policy, KilledBy: by}
 	if t.slave.connected() {
 		c.send(t.slave.session, m)
 		return

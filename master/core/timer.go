@@ -19,6 +19,7 @@ const (
 	failoverTimer                   // of a framework: its end, unless its scheduler comes back
 	slaveTimer                      // of a slave: it becomes unreachable, unless it comes back
 	offerTimer                      // of an offer: it is taken back, unless it is answered
+	inverseTimer                    // of a slave that will be away: who has something there is asked to leave
 )
 
 type timerKey struct {

@@ -2,191 +2,218 @@ package core
 
 import (
 	"maps"
-	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
+	"github.com/tidwall/btree"
 
 	"github.com/stoa-project/stoa/master/allocator"
+	"github.com/stoa-project/stoa/master/registry"
 	"github.com/stoa-project/stoa/proto/mesos"
-	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
 	"github.com/stoa-project/stoa/proto/resource"
-	"github.com/stoa-project/stoa/proto/wire"
 )
 
-// What readers see, in Mesos's form. Lists are sorted: slaves, frameworks and roles by id or name, tasks by framework and
-// id, those that have ended in the order in which they did.
+// View is what readers see of the master: all of it at one moment. It never changes, so it may be read on any goroutine
+// and kept for as long as one likes, and to take one costs the same in clusters of any size.
+//
+// The core keeps one that does change (Core.view). Its entries are replaced, never changed, and an event replaces as many
+// as it concerns; its maps are trees of which copies share all that has not changed since. What can be added up from
+// entries is added up by the reader.
+type View struct {
+	Snapshot
+	about *about
 
-func getVersion() *masterpb.Response {
-	return &masterpb.Response{
-		Type:       masterpb.Response_GET_VERSION.Enum(),
-		GetVersion: &masterpb.Response_GetVersion{VersionInfo: &mesos.VersionInfo{Version: proto.String(wire.Version)}},
+	slaves     *btree.Map[string, *shownSlave]      // by id
+	expected   *btree.Map[string, *mesos.AgentInfo] // of the registry, that have not registered with this master
+	frameworks *btree.Map[string, *shownFramework]  // by id
+	completed  []*shownFramework                    // oldest first
+	executors  *btree.Map[string, *executor]        // by framework, slave and id
+	offers     *btree.Map[uint64, *offer]           // by number
+	inverse    *btree.Map[uint64, *mesos.InverseOffer]
+	tasks      *btree.Map[string, *mesos.Task] // by framework and id
+	past       *btree.Map[uint64, past]        // tasks that have ended, oldest first
+	weights    map[string]float64
+	quotas     map[string]registry.Quota
+}
+
+// about is what does not change in a master's life.
+type about struct {
+	info   *mesos.MasterInfo
+	config Config
+}
+
+// shownSlave is a slave as readers see it.
+type shownSlave struct {
+	info                     *mesos.AgentInfo
+	version, address         string
+	registered, reregistered time.Time
+	connected, deactivated   bool
+	drain                    *mesos.DrainInfo
+	drainedSince             time.Time
+	total                    resource.Resources
+	holdings                 []allocator.Holding
+}
+
+// shownFramework is a framework as readers see it.
+type shownFramework struct {
+	info                                   *mesos.FrameworkInfo
+	connected, recovered                   bool
+	registered, reregistered, unregistered time.Time
+	unreachable                            []*mesos.Task
+	constraints                            *schedulerpb.OfferConstraints
+}
+
+// touched is whom the event in hand concerns.
+type touched struct {
+	slaves     []string
+	frameworks []*framework
+}
+
+func (c *Core) newView() View {
+	return View{
+		about:      &about{c.master, c.config},
+		slaves:     &btree.Map[string, *shownSlave]{},
+		expected:   &btree.Map[string, *mesos.AgentInfo]{},
+		frameworks: &btree.Map[string, *shownFramework]{},
+		executors:  &btree.Map[string, *executor]{},
+		offers:     &btree.Map[uint64, *offer]{},
+		inverse:    &btree.Map[uint64, *mesos.InverseOffer]{},
+		tasks:      &btree.Map[string, *mesos.Task]{},
+		past:       &c.history.tasks,
 	}
 }
 
-func (c *Core) getFlags() *masterpb.Response {
-	m := &masterpb.Response_GetFlags{}
-	for _, flag := range c.config.Flags {
-		m.Flags = append(m.Flags, &mesos.Flag{Name: proto.String(flag.Name), Value: proto.String(flag.Value)})
-	}
-	return &masterpb.Response{Type: masterpb.Response_GET_FLAGS.Enum(), GetFlags: m}
+// View returns what there is now.
+func (c *Core) View() *View {
+	v := c.view
+	v.Snapshot = c.Snapshot()
+	v.slaves, v.expected, v.frameworks, v.executors = v.slaves.Copy(), v.expected.Copy(), v.frameworks.Copy(), v.executors.Copy()
+	v.offers, v.inverse, v.tasks, v.past = v.offers.Copy(), v.inverse.Copy(), v.tasks.Copy(), c.history.tasks.Copy()
+	return &v
 }
 
-func (c *Core) getMaster() *masterpb.Response {
-	return &masterpb.Response{
-		Type: masterpb.Response_GET_MASTER.Enum(),
-		GetMaster: &masterpb.Response_GetMaster{
-			MasterInfo: c.master, StartTime: proto.Float64(seconds(c.birth)), ElectedTime: proto.Float64(seconds(c.birth)),
-		},
+// touchSlave has what readers see of a slave made anew when the event in hand has been handled.
+func (c *Core) touchSlave(id string) { c.touched.slaves = append(c.touched.slaves, id) }
+
+// touchDraining is touchSlave for one whose tasks come or go: what is seen of that is whether it has been emptied.
+func (c *Core) touchDraining(sl *slave) {
+	if _, draining := c.registry.Draining[sl.id]; draining {
+		c.touchSlave(sl.id)
 	}
 }
 
-func (c *Core) getAgents() *masterpb.Response_GetAgents {
-	m := &masterpb.Response_GetAgents{}
-	for _, id := range slices.Sorted(maps.Keys(c.slaves)) {
-		m.Agents = append(m.Agents, c.shownSlave(c.slaves[id]))
+func (c *Core) touchFramework(f *framework) {
+	if n := len(c.touched.frameworks); n == 0 || c.touched.frameworks[n-1] != f {
+		c.touched.frameworks = append(c.touched.frameworks, f)
 	}
-	for _, id := range slices.Sorted(maps.Keys(c.registry.Slaves)) {
-		if c.slaves[id] == nil {
-			m.RecoveredAgents = append(m.RecoveredAgents, c.registry.Slaves[id])
+}
+
+// renewView brings the view up to date with those that were touched.
+func (c *Core) renewView() {
+	if c.allocator == nil {
+		return
+	}
+	for _, id := range c.touched.slaves {
+		c.renewSlave(id)
+	}
+	for _, id := range c.allocator.Changed() {
+		c.renewSlave(id)
+	}
+	for _, f := range c.touched.frameworks {
+		c.renewFramework(f)
+	}
+	c.touched.slaves, c.touched.frameworks = c.touched.slaves[:0], c.touched.frameworks[:0]
+}
+
+func (c *Core) renewSlave(id string) {
+	v, sl := &c.view, c.slaves[id]
+	if info, admitted := c.registry.Slaves[id]; admitted && sl == nil {
+		v.expected.Set(id, info)
+	} else if _, was := v.expected.Get(id); was {
+		v.expected.Delete(id)
+	}
+	var old, shown *shownSlave
+	if sl == nil {
+		old, _ = v.slaves.Delete(id)
+	} else {
+		shown = c.showSlave(sl)
+		old, _ = v.slaves.Set(id, shown)
+	}
+	v.countSlave(old, -1)
+	v.countSlave(shown, 1)
+}
+
+func (v *View) countSlave(sl *shownSlave, n int) {
+	switch {
+	case sl == nil:
+	case sl.connected:
+		v.SlavesConnected += n
+	default:
+		v.SlavesDisconnected += n
+	}
+}
+
+func (c *Core) showSlave(sl *slave) *shownSlave {
+	return &shownSlave{
+		info: sl.info, version: sl.version, address: sl.address, registered: sl.registered, reregistered: sl.reregistered,
+		connected: sl.connected(), deactivated: !c.registry.IsOffered(sl.id), drain: c.drainInfo(sl), drainedSince: c.registry.Draining[sl.id].Since,
+		total: c.allocator.Total(sl.id), holdings: c.allocator.Holdings(sl.id),
+	}
+}
+
+func (c *Core) renewFramework(f *framework) {
+	v := &c.view
+	shown := showFramework(f)
+	var old *shownFramework
+	if c.frameworks[f.id] == f {
+		old, _ = v.frameworks.Set(f.id, shown)
+		v.countFramework(shown, 1)
+	} else {
+		old, _ = v.frameworks.Delete(f.id)
+		v.completed = nil
+		for _, f := range c.history.frameworks {
+			v.completed = append(v.completed, showFramework(f))
 		}
 	}
-	return m
+	v.countFramework(old, -1)
 }
 
-func (c *Core) shownSlave(sl *slave) *masterpb.Response_GetAgents_Agent {
-	m := &masterpb.Response_GetAgents_Agent{
-		AgentInfo: sl.info, Active: proto.Bool(sl.connected() && c.registry.IsOffered(sl.id)), Version: proto.String(sl.version),
-		Deactivated: proto.Bool(!c.registry.IsOffered(sl.id)), DrainInfo: c.drainInfo(sl),
-		EstimatedDrainStartTime: timeInfo(c.registry.Draining[sl.id].Since),
-		RegisteredTime:          timeInfo(sl.registered), ReregisteredTime: timeInfo(sl.reregistered),
-		TotalResources: c.allocator.Total(sl.id).ToProto(),
+func (v *View) countFramework(f *shownFramework, n int) {
+	switch {
+	case f == nil:
+	case f.connected:
+		v.FrameworksConnected += n
+	default:
+		v.FrameworksDisconnected += n
 	}
-	if sl.address != "" {
-		m.Pid = proto.String("slave(1)@" + sl.address)
-	}
-	var used, offered resource.Resources
-	for _, h := range c.allocator.Holdings(sl.id) {
-		used = used.Add(h.Used.Allocate(h.Role))
-		offered = offered.Add(h.Offered.Allocate(h.Role))
-	}
-	m.AllocatedResources, m.OfferedResources = used.ToProto(), offered.ToProto()
-	return m
 }
 
-func (c *Core) getFrameworks() *masterpb.Response_GetFrameworks {
-	m := &masterpb.Response_GetFrameworks{}
-	for _, id := range slices.Sorted(maps.Keys(c.frameworks)) {
-		m.Frameworks = append(m.Frameworks, shownFramework(c.frameworks[id]))
+func showFramework(f *framework) *shownFramework {
+	return &shownFramework{
+		info: f.info, connected: f.connected(), recovered: f.recovered,
+		registered: f.registered, reregistered: f.reregistered, unregistered: f.unregistered, unreachable: f.unreachable, constraints: f.constraints,
 	}
-	for _, f := range c.history.frameworks {
-		m.CompletedFrameworks = append(m.CompletedFrameworks, shownFramework(f))
-	}
-	return m
 }
 
-func shownFramework(f *framework) *masterpb.Response_GetFrameworks_Framework {
-	m := &masterpb.Response_GetFrameworks_Framework{
-		FrameworkInfo: f.info, Active: proto.Bool(f.connected()), Connected: proto.Bool(f.connected()), Recovered: proto.Bool(f.recovered),
-		RegisteredTime: timeInfo(f.registered), ReregisteredTime: timeInfo(f.reregistered), UnregisteredTime: timeInfo(f.unregistered),
+// showChange has readers see a change of the registry.
+func (c *Core) showChange(change registry.Change) {
+	switch change := change.(type) {
+	case registry.SetWeights:
+		c.view.weights = maps.Clone(c.registry.Weights)
+	case registry.SetQuotas:
+		c.view.quotas = maps.Clone(c.registry.Quotas)
+	case registry.SlaveChange:
+		c.touchSlave(change.Slave())
 	}
-	var used, offered resource.Resources
-	for _, o := range sortedOffers(f.offers) {
-		m.Offers = append(m.Offers, o.message)
-		offered = offered.Add(o.resources.Allocate(o.role))
-	}
-	for _, t := range f.tasks {
-		if !mesos.IsTerminal(t.state()) {
-			used = used.Add(t.resources.Allocate(t.role))
-		}
-	}
-	for _, e := range f.executors {
-		used = used.Add(e.resources.Allocate(e.role))
-	}
-	m.AllocatedResources, m.OfferedResources = used.ToProto(), offered.ToProto()
-	return m
 }
 
-func (c *Core) getExecutors() *masterpb.Response_GetExecutors {
-	m := &masterpb.Response_GetExecutors{}
-	for _, id := range slices.Sorted(maps.Keys(c.frameworks)) {
-		f := c.frameworks[id]
-		for _, key := range slices.SortedFunc(maps.Keys(f.executors), executorOn.compare) {
-			m.Executors = append(m.Executors, &masterpb.Response_GetExecutors_Executor{
-				ExecutorInfo: f.executors[key].info, AgentId: f.executors[key].slave.info.Id,
-			})
-		}
+// showRegistry has readers see all of a registry that a core begins with.
+func (c *Core) showRegistry() {
+	c.view.weights, c.view.quotas = maps.Clone(c.registry.Weights), maps.Clone(c.registry.Quotas)
+	for id := range c.registry.Slaves {
+		c.touchSlave(id)
 	}
-	return m
 }
 
-func (c *Core) getTasks() *masterpb.Response_GetTasks {
-	m := &masterpb.Response_GetTasks{}
-	for _, id := range slices.Sorted(maps.Keys(c.frameworks)) {
-		f := c.frameworks[id]
-		for _, t := range f.sortedTasks() {
-			m.Tasks = append(m.Tasks, t.seen)
-		}
-		m.UnreachableTasks = append(m.UnreachableTasks, f.unreachable...)
-	}
-	for e := c.history.tasks.Front(); e != nil; e = e.Next() {
-		m.CompletedTasks = append(m.CompletedTasks, e.Value.(past).task)
-	}
-	return m
-}
-
-// getRoles returns the roles that have frameworks, resources in use or offered, a weight or a quota.
-func (c *Core) getRoles() *masterpb.Response_GetRoles {
-	roles := map[string]*mesos.Role{}
-	role := func(name string) *mesos.Role {
-		if roles[name] == nil {
-			roles[name] = &mesos.Role{Name: proto.String(name), Weight: proto.Float64(c.allocator.Weight(name))}
-		}
-		return roles[name]
-	}
-	for name := range c.registry.Weights {
-		role(name)
-	}
-	for name := range c.registry.Quotas {
-		role(name)
-	}
-	for _, id := range slices.Sorted(maps.Keys(c.frameworks)) {
-		for _, name := range mesos.RolesOf(c.frameworks[id].info) {
-			r := role(name)
-			r.Frameworks = append(r.Frameworks, c.frameworks[id].info.Id)
-		}
-	}
-	held := map[string]resource.Resources{}
-	for id := range c.slaves {
-		for _, h := range c.allocator.Holdings(id) {
-			held[h.Role] = held[h.Role].Add(h.Used).Add(h.Offered)
-		}
-	}
-	for name, r := range held {
-		role(name).Resources = r.Allocate(name).ToProto()
-	}
-	m := &masterpb.Response_GetRoles{}
-	for _, name := range slices.Sorted(maps.Keys(roles)) {
-		m.Roles = append(m.Roles, roles[name])
-	}
-	return m
-}
-
-func (c *Core) getWeights() *masterpb.Response_GetWeights {
-	m := &masterpb.Response_GetWeights{}
-	for _, role := range slices.Sorted(maps.Keys(c.registry.Weights)) {
-		m.WeightInfos = append(m.WeightInfos, &mesos.WeightInfo{Role: proto.String(role), Weight: proto.Float64(c.registry.Weights[role])})
-	}
-	return m
-}
-
-// Shares returns where each role and framework stands.
-func (c *Core) Shares() []allocator.Share { return c.allocator.Shares() }
-
-// timeInfo is a time as the API shows it; nil for the zero time.
-func timeInfo(t time.Time) *mesos.TimeInfo {
-	if t.IsZero() {
-		return nil
-	}
-	return &mesos.TimeInfo{Nanoseconds: proto.Int64(t.UnixNano())}
-}
+// between joins ids to a key under which they are sorted one after the other. No id contains it.
+const between = "\x00"

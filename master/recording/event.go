@@ -37,6 +37,8 @@ func encode(event core.Event) (*record.Event, error) {
 		return &record.Event{Event: &record.Event_Asked{Asked: &record.Asked{Request: uint64(e.Request), Message: message}}}, err
 	case core.Persisted:
 		return &record.Event{Event: &record.Event_Persisted{Persisted: &record.Persisted{Id: e.ID, Failure: e.Failure}}}, nil
+	case core.Whitelisted:
+		return &record.Event{Event: &record.Event_Whitelisted{Whitelisted: &record.Whitelisted{Hostnames: e.Hostnames, All: e.All}}}, nil
 	case core.Tick:
 		return &record.Event{Event: &record.Event_Tick{Tick: &record.Tick{}}}, nil
 	}
@@ -76,6 +78,8 @@ func decode(e *record.Event) (core.Event, error) {
 		return core.Asked{Request: core.Request(e.Asked.GetRequest()), Message: message}, err
 	case *record.Event_Persisted:
 		return core.Persisted{ID: e.Persisted.GetId(), Failure: e.Persisted.GetFailure()}, nil
+	case *record.Event_Whitelisted:
+		return core.Whitelisted{Hostnames: e.Whitelisted.GetHostnames(), All: e.Whitelisted.GetAll()}, nil
 	case *record.Event_Tick:
 		return core.Tick{}, nil
 	}

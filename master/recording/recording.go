@@ -73,6 +73,9 @@ func digest(outputs []core.Output) (*record.Outputs, error) {
 		case core.Reply:
 			number(uint64(o.Request))
 			message = o.Message
+		case core.Show: // What is shown follows from everything before.
+			number(uint64(o.Request))
+			message = o.Call
 		case core.Persist:
 			fmt.Fprintf(h, "%T%d%v", o, o.ID, o.Change)
 			continue
@@ -90,88 +93,18 @@ func digest(outputs []core.Output) (*record.Outputs, error) {
 	return &record.Outputs{Count: uint32(len(outputs)), Digest: h.Sum64()}, nil
 }
 
-// Reader reads a recording.
-type Reader struct {
-	from    protodelim.Reader
-	Version string // of the Stoa that recorded
-	ahead   *record.Entry
-}
-
-// NewReader begins to read a recording.
-func NewReader(from protodelim.Reader) (*Reader, error) {
-	r := &Reader{from: from}
-	entry, err := r.read()
-	if err != nil {
-		return nil, fmt.Errorf("this is no recording of a master: %w", err)
-	}
-	if entry.GetHeader() == nil {
-		return nil, errors.New("this is no recording of a master: it does not begin with a header")
-	}
-	r.Version = entry.GetHeader().GetVersion()
-	return r, nil
-}
-
-// Step is an event of a recording and what it led to.
-type Step struct {
-	Now     time.Time
-	Event   core.Event
-	Outputs *record.Outputs // nil: the recording ends in the event
-}
-
-// Next returns the next step; io.EOF after the last one. A last entry that has not been written whole is left out.
-func (r *Reader) Next() (Step, error) {
-	entry, err := r.read()
-	if err != nil {
-		return Step{}, err
-	}
-	if entry.GetEvent() == nil {
-		return Step{}, fmt.Errorf("recording: %T where an event was expected", entry.GetEntry())
-	}
-	event, err := decode(entry.GetEvent())
-	if err != nil {
-		return Step{}, err
-	}
-	step := Step{Now: time.Unix(0, entry.GetEvent().GetNow()), Event: event}
-	entry, err = r.read()
-	switch {
-	case errors.Is(err, io.EOF):
-		return step, nil
-	case err != nil:
-		return Step{}, err
-	}
-	if step.Outputs = entry.GetOutputs(); step.Outputs == nil {
-		r.ahead = entry // It was not told what this event led to.
-	}
-	return step, nil
-}
-
-func (r *Reader) read() (*record.Entry, error) {
-	if entry := r.ahead; entry != nil {
-		r.ahead = nil
-		return entry, nil
-	}
-	entry := &record.Entry{}
-	err := protodelim.UnmarshalOptions{MaxSize: MaxEntry}.UnmarshalFrom(r.from, entry)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, io.EOF
-	}
-	if err != nil {
-		return nil, fmt.Errorf("recording: %w", err)
-	}
-	return entry, nil
-}
-
 // Difference is an event that leads to something else now.
 type Difference struct {
 	Number    int // of the event, from 1
 	Step      Step
 	Got, Want *record.Outputs
+	Outputs   []core.Output // that it leads to now; of those that were recorded there is no more than Want
 }
 
 // Error says what differs.
 func (d *Difference) Error() string {
-	return fmt.Sprintf("event %d (%s at %s) led to %d outputs with the digest %016x, and leads to %d with %016x now", d.Number, Name(d.Step.Event),
-		d.Step.Now.UTC().Format(time.RFC3339Nano), d.Want.GetCount(), d.Want.GetDigest(), d.Got.GetCount(), d.Got.GetDigest())
+	return fmt.Sprintf("event %d (%s at %s, byte %d of the file) led to %d outputs with the digest %016x, and leads to %d with %016x now", d.Number, Name(d.Step.Event),
+		d.Step.Now.UTC().Format(time.RFC3339Nano), d.Step.Offset, d.Want.GetCount(), d.Want.GetDigest(), d.Got.GetCount(), d.Got.GetDigest())
 }
 
 // Replay lets a recording happen to a fresh core. It calls before and after around every step, which are numbered from 1,
@@ -187,6 +120,9 @@ func Replay(r *Reader, before func(number int, step Step), after func(number int
 		if err != nil {
 			return number - 1, err
 		}
+		if _, born := step.Event.(core.Born); born != (number == 1) {
+			return number - 1, fmt.Errorf("recording: event %d at byte %d is %s: the first one, and no other, is the birth of a master", number, step.Offset, Name(step.Event))
+		}
 		before(number, step)
 		outputs := c.Step(step.Now, step.Event)
 		after(number, step, outputs)
@@ -195,7 +131,7 @@ func Replay(r *Reader, before func(number int, step Step), after func(number int
 			return number, err
 		}
 		if step.Outputs != nil && (got.GetDigest() != step.Outputs.GetDigest() || got.GetCount() != step.Outputs.GetCount()) {
-			return number, &Difference{number, step, got, step.Outputs}
+			return number, &Difference{number, step, got, step.Outputs, outputs}
 		}
 	}
 }

@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +27,7 @@ import (
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func state() registry.State {
-	grace := 5 * time.Second
+	grace, length := 5*time.Second, time.Hour
 	return registry.State{
 		ClusterID:   "C",
 		Slaves:      map[string]*mesos.AgentInfo{"C-S0": {Id: mesos.NewAgentID("C-S0"), Hostname: proto.String("s0"), Port: proto.Int32(5051)}},
@@ -34,6 +37,13 @@ func state() registry.State {
 		Gone:        map[string]time.Time{"C-S2": noon},
 		Weights:     map[string]float64{"web": 2},
 		Quotas:      map[string]registry.Quota{"web": {Guarantees: resource.MustParse("cpus:1").Quantities(), Limits: resource.MustParse("cpus:2;mem:64").Quantities()}},
+		Maintenance: registry.Maintenance{
+			Windows: []registry.Window{
+				{Machines: []registry.Machine{{Hostname: "s0"}, {Hostname: "s1", IP: "10.0.0.1"}}, Start: noon, Duration: &length},
+				{Machines: []registry.Machine{{IP: "10.0.0.2"}}, Start: noon},
+			},
+			Down: map[registry.Machine]bool{{IP: "10.0.0.2"}: true},
+		},
 	}
 }
 
@@ -101,7 +111,7 @@ func TestARecordingFedToAFreshCoreGivesTheSameOutputs(t *testing.T) {
 }
 
 func TestEventsAreReadAsTheyWereWritten(t *testing.T) {
-	for _, e := range events() {
+	for _, e := range append(events(), core.Whitelisted{Hostnames: []string{"s0", "s1"}}, core.Whitelisted{All: true}) {
 		written, err := encode(e)
 		if err != nil {
 			t.Fatal(err)
@@ -133,7 +143,7 @@ func TestAnEventThatLeadsToSomethingElseIsNamed(t *testing.T) {
 	}
 	steps, _, err := replay(t, b.Bytes())
 	var d *Difference
-	if !errors.As(err, &d) || steps != 8 || d.Number != 8 || !strings.Contains(err.Error(), "event 8 (SUBSCRIBE from session 2 at 2026-03-01T12:00:00Z) led to") {
+	if !errors.As(err, &d) || steps != 8 || d.Number != 8 || !strings.Contains(err.Error(), "event 8 (SUBSCRIBE from session 2 at 2026-03-01T12:00:00Z, byte ") {
 		t.Errorf("after %d steps: %v", steps, err)
 	}
 }
@@ -160,9 +170,53 @@ func TestARecordingEndsWhereItsMasterDid(t *testing.T) {
 }
 
 func TestWhatIsNoRecordingIsRefused(t *testing.T) {
-	for _, text := range []string{"", "hello", "\x02\x12\x00"} {
-		if _, err := NewReader(bufio.NewReader(strings.NewReader(text))); err == nil || !strings.Contains(err.Error(), "no recording of a master") {
-			t.Errorf("%q: error is %v", text, err)
+	for text, want := range map[string]string{
+		"": "it is empty", "hello": "no entry at byte 0", "\x02\x12\x00": "does not begin with a header", "\x09\x0a\x07": "ends in its header",
+		"\xff\xff\xff\xff\xff\xff": "ends in its header", strings.Repeat("\xff", 20): "no entry at byte 0",
+	} {
+		if _, err := NewReader(bufio.NewReader(strings.NewReader(text))); err == nil || !strings.Contains(err.Error(), "this is no recording of a master: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error is %v, want %q", text, err, want)
 		}
+	}
+}
+
+// Behind a header, and behind whole events, garbage is told from an entry that was cut.
+func TestWhatIsNoEntryIsNamedByItsPlace(t *testing.T) {
+	text, _ := recorded(t, events())
+	header := int(text[0]) + 1
+	garbage := rand.New(rand.NewPCG(1, 2))
+	for _, begin := range []int{header, len(text)} {
+		for size := 8; size < 5000; size = size*3/2 + 1 {
+			damaged := slices.Clone(text[:begin])
+			for range size {
+				damaged = append(damaged, byte(garbage.Uint32()))
+			}
+			steps, _, err := replay(t, damaged)
+			if want := fmt.Sprintf("no entry at byte %d", begin); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%d bytes of garbage after %d: %d steps, %v, want an error with %q", size, begin, steps, err, want)
+			}
+		}
+	}
+	// Wherever it is cut, it is known what is missing.
+	for length := header; length < len(text); length++ {
+		r, err := NewReader(bufio.NewReader(bytes.NewReader(text[:length])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Replay(r, func(int, Step) {}, func(int, Step, []core.Output) {}); err != nil {
+			t.Errorf("cut after %d bytes: %v", length, err)
+		}
+		if begins, missing, cut := r.Cut(); cut && begins+missing != int64(length) {
+			t.Errorf("cut after %d bytes: %d bytes are said to be of an entry at byte %d", length, missing, begins)
+		}
+	}
+}
+
+func TestARecordingBeginsWithABirth(t *testing.T) {
+	var b bytes.Buffer
+	w, _ := NewWriter(&b, "1.2.3")
+	_ = w.Event(noon, core.Seed{Value: 1})
+	if steps, _, err := replay(t, b.Bytes()); err == nil || !strings.Contains(err.Error(), "is Seed: the first one, and no other, is the birth of a master") {
+		t.Errorf("after %d steps: %v", steps, err)
 	}
 }

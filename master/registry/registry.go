@@ -1,6 +1,6 @@
 // Package registry is what the masters remember together: which slaves belong to the cluster, which of them have not been
-// heard of in time, what the cluster is called, how much each role weighs and may have. It is pure: a [State] and one small type per
-// change.
+// heard of in time, what the cluster is called, how much each role weighs and may have, which machines are away and when.
+// It is pure: a [State] and one small type per change.
 //
 //	admitted ──MarkUnreachable──▶ unreachable
 //	   ▲    ◀──MarkReachable────      │
@@ -48,6 +48,8 @@ type State struct {
 	Weights map[string]float64
 	// Quotas holds the quota of each role that has one.
 	Quotas map[string]Quota
+	// Maintenance is which machines will be away, and which are.
+	Maintenance Maintenance
 }
 
 // A Change is one step of a state. Its fields are all that it needs, so that it can be recorded.
@@ -74,6 +76,7 @@ func (s *State) Clone() State {
 		Unreachable: maps.Clone(s.Unreachable),
 		Weights:     maps.Clone(s.Weights),
 		Quotas:      maps.Clone(s.Quotas),
+		Maintenance: s.Maintenance.clone(),
 	}
 	clone.cloneNodes(s)
 	return clone

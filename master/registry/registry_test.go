@@ -41,6 +41,32 @@ func TestChanges(t *testing.T) {
 			changes: []Change{AdmitSlave{slave("S0")}},
 			want:    State{Slaves: map[string]*mesos.AgentInfo{"S0": slave("S0")}},
 		},
+		"a machine that is down is in the schedule until its maintenance stops": {
+			changes: []Change{
+				SetSchedule{[]Window{{Machines: []Machine{{Hostname: "a"}, {Hostname: "b"}}, Start: noon}}},
+				StartMaintenance{[]Machine{{Hostname: "a"}}},
+				SetSchedule{nil},
+			},
+			want: State{Maintenance: Maintenance{
+				Windows: []Window{{Machines: []Machine{{Hostname: "a"}, {Hostname: "b"}}, Start: noon}}, Down: map[Machine]bool{{Hostname: "a"}: true},
+			}},
+			err: "schedule maintenance of 0 machines in 0 windows: machine a is down and not in the schedule: stop its maintenance first",
+		},
+		"a machine that is up again is out of the schedule": {
+			changes: []Change{
+				SetSchedule{[]Window{{Machines: []Machine{{Hostname: "a"}, {IP: "10.0.0.1"}}, Start: noon}}},
+				StartMaintenance{[]Machine{{Hostname: "a"}}},
+				StopMaintenance{[]Machine{{Hostname: "a"}}},
+			},
+			want: State{Maintenance: Maintenance{Windows: []Window{{Machines: []Machine{{IP: "10.0.0.1"}}, Start: noon}}}},
+		},
+		"machines are taken down all or none": {
+			changes: []Change{
+				SetSchedule{[]Window{{Machines: []Machine{{Hostname: "a"}}, Start: noon}}}, StartMaintenance{[]Machine{{Hostname: "a"}, {"b", "10.0.0.1"}}},
+			},
+			want: State{Maintenance: Maintenance{Windows: []Window{{Machines: []Machine{{Hostname: "a"}}, Start: noon}}}},
+			err:  "start maintenance of a, b (10.0.0.1): machine b (10.0.0.1) is not in the schedule: schedule its maintenance first",
+		},
 		"a slave cannot be admitted twice": {
 			changes: []Change{AdmitSlave{slave("S0")}, AdmitSlave{slave("S0")}},
 			want:    State{Slaves: map[string]*mesos.AgentInfo{"S0": slave("S0")}},
@@ -142,6 +168,7 @@ func TestRandomChanges(t *testing.T) {
 			if diff := cmp.Diff(kept, before, protocmp.Transform(), cmpopts.EquateEmpty()); diff != "" {
 				t.Fatalf("%v changed a clone:\n%s", change, diff)
 			}
+			checkMaintenance(t, s.Maintenance)
 			for id := range s.Slaves {
 				if _, both := s.Unreachable[id]; both {
 					t.Fatalf("after %v slave %s is both admitted and unreachable", change, id)
@@ -151,9 +178,31 @@ func TestRandomChanges(t *testing.T) {
 	})
 }
 
+// checkMaintenance holds that no machine is scheduled twice, and none is down that is not scheduled.
+func checkMaintenance(t *rapid.T, m Maintenance) {
+	seen := map[Machine]bool{}
+	for _, w := range m.Windows {
+		if len(w.Machines) == 0 {
+			t.Fatalf("a window has no machines: %v", m)
+		}
+		for _, machine := range w.Machines {
+			if seen[machine] {
+				t.Fatalf("%v is scheduled twice: %v", machine, m)
+			}
+			seen[machine] = true
+		}
+	}
+	for machine := range m.Down {
+		if !seen[machine] {
+			t.Fatalf("%v is down and not scheduled: %v", machine, m)
+		}
+	}
+}
+
 func randomChange(t *rapid.T) Change {
+	machines := rapid.SliceOfN(rapid.SampledFrom([]Machine{{Hostname: "a"}, {IP: "10.0.0.1"}, {"a", "10.0.0.1"}}), 0, 2)
 	id := rapid.SampledFrom([]string{"S0", "S1", "S2"}).Draw(t, "id")
-	switch rapid.IntRange(0, 6).Draw(t, "kind") {
+	switch rapid.IntRange(0, 9).Draw(t, "kind") {
 	case 0:
 		return SetClusterID{id}
 	case 1:
@@ -164,6 +213,12 @@ func randomChange(t *rapid.T) Change {
 		return MarkUnreachable{id, noon}
 	case 4:
 		return MarkReachable{slave(id)}
+	case 7:
+		return SetSchedule{[]Window{{Machines: machines.Draw(t, "machines"), Start: noon}}}
+	case 8:
+		return StartMaintenance{machines.Draw(t, "machines")}
+	case 9:
+		return StopMaintenance{machines.Draw(t, "machines")}
 	case 5:
 		return SetWeights{map[string]float64{id: rapid.Float64Range(-1, 3).Draw(t, "weight")}}
 	}

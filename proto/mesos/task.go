@@ -54,6 +54,12 @@ func validateTaskShape(task *TaskInfo) error {
 	if err := validateDuration("max_completion_time", task.GetMaxCompletionTime()); err != nil {
 		return err
 	}
+	if err := validateCheck(task.GetCheck()); err != nil {
+		return err
+	}
+	if err := validateHealthCheck(task.GetHealthCheck()); err != nil {
+		return err
+	}
 	return validateLimits(task)
 }
 
@@ -202,14 +208,15 @@ func ValidateContainerInfo(container *ContainerInfo) error {
 		return errors.New("container.type is DOCKER and container.docker is missing")
 	}
 	for _, volume := range container.GetVolumes() {
-		if err := validateVolume(volume); err != nil {
+		if err := ValidateVolume(volume); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func validateVolume(volume *Volume) error {
+// ValidateVolume reports why a volume cannot be shown to any container, nil if it can.
+func ValidateVolume(volume *Volume) error {
 	path := volume.GetContainerPath()
 	if path == "" || strings.ContainsRune(path, 0) {
 		return fmt.Errorf("container_path %s of a volume is empty or has a zero byte in it", quote(path))

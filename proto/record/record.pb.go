@@ -238,6 +238,7 @@ type Event struct {
 	//	*Event_Asked
 	//	*Event_Persisted
 	//	*Event_Tick
+	//	*Event_Whitelisted
 	Event         isEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -368,6 +369,15 @@ func (x *Event) GetTick() *Tick {
 	return nil
 }
 
+func (x *Event) GetWhitelisted() *Whitelisted {
+	if x != nil {
+		if x, ok := x.Event.(*Event_Whitelisted); ok {
+			return x.Whitelisted
+		}
+	}
+	return nil
+}
+
 type isEvent_Event interface {
 	isEvent_Event()
 }
@@ -408,6 +418,10 @@ type Event_Tick struct {
 	Tick *Tick `protobuf:"bytes,10,opt,name=tick,proto3,oneof"`
 }
 
+type Event_Whitelisted struct {
+	Whitelisted *Whitelisted `protobuf:"bytes,15,opt,name=whitelisted,proto3,oneof"`
+}
+
 func (*Event_Born) isEvent_Event() {}
 
 func (*Event_Seed) isEvent_Event() {}
@@ -425,6 +439,8 @@ func (*Event_Asked) isEvent_Event() {}
 func (*Event_Persisted) isEvent_Event() {}
 
 func (*Event_Tick) isEvent_Event() {}
+
+func (*Event_Whitelisted) isEvent_Event() {}
 
 type Born struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -549,6 +565,7 @@ type Registry struct {
 	Gone          map[string]int64            `protobuf:"bytes,6,rep,name=gone,proto3" json:"gone,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	Weights       map[string]float64          `protobuf:"bytes,7,rep,name=weights,proto3" json:"weights,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	Quotas        map[string]*Quota           `protobuf:"bytes,8,rep,name=quotas,proto3" json:"quotas,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Maintenance   *Maintenance                `protobuf:"bytes,15,opt,name=maintenance,proto3" json:"maintenance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -639,6 +656,66 @@ func (x *Registry) GetQuotas() map[string]*Quota {
 	return nil
 }
 
+func (x *Registry) GetMaintenance() *Maintenance {
+	if x != nil {
+		return x.Maintenance
+	}
+	return nil
+}
+
+// Maintenance is which machines will be away, and which are.
+type Maintenance struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Windows       []*Maintenance_Window  `protobuf:"bytes,1,rep,name=windows,proto3" json:"windows,omitempty"`
+	Down          []*Maintenance_Machine `protobuf:"bytes,2,rep,name=down,proto3" json:"down,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Maintenance) Reset() {
+	*x = Maintenance{}
+	mi := &file_proto_record_record_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Maintenance) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Maintenance) ProtoMessage() {}
+
+func (x *Maintenance) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_record_record_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Maintenance.ProtoReflect.Descriptor instead.
+func (*Maintenance) Descriptor() ([]byte, []int) {
+	return file_proto_record_record_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Maintenance) GetWindows() []*Maintenance_Window {
+	if x != nil {
+		return x.Windows
+	}
+	return nil
+}
+
+func (x *Maintenance) GetDown() []*Maintenance_Machine {
+	if x != nil {
+		return x.Down
+	}
+	return nil
+}
+
 type Drain struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Since         int64                  `protobuf:"fixed64,1,opt,name=since,proto3" json:"since,omitempty"`
@@ -650,7 +727,7 @@ type Drain struct {
 
 func (x *Drain) Reset() {
 	*x = Drain{}
-	mi := &file_proto_record_record_proto_msgTypes[7]
+	mi := &file_proto_record_record_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -662,7 +739,7 @@ func (x *Drain) String() string {
 func (*Drain) ProtoMessage() {}
 
 func (x *Drain) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_record_record_proto_msgTypes[7]
+	mi := &file_proto_record_record_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -675,7 +752,7 @@ func (x *Drain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Drain.ProtoReflect.Descriptor instead.
 func (*Drain) Descriptor() ([]byte, []int) {
-	return file_proto_record_record_proto_rawDescGZIP(), []int{7}
+	return file_proto_record_record_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Drain) GetSince() int64 {
@@ -709,7 +786,7 @@ type Quota struct {
 
 func (x *Quota) Reset() {
 	*x = Quota{}
-	mi := &file_proto_record_record_proto_msgTypes[8]
+	mi := &file_proto_record_record_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +798,7 @@ func (x *Quota) String() string {
 func (*Quota) ProtoMessage() {}
 
 func (x *Quota) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_record_record_proto_msgTypes[8]
+	mi := &file_proto_record_record_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +811,7 @@ func (x *Quota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quota.ProtoReflect.Descriptor instead.
 func (*Quota) Descriptor() ([]byte, []int) {
-	return file_proto_record_record_proto_rawDescGZIP(), []int{8}
+	return file_proto_record_record_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Quota) GetGuarantees() map[string]int64 {
@@ -761,7 +838,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_proto_record_record_proto_msgTypes[9]
+	mi := &file_proto_record_record_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +850,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_record_record_proto_msgTypes[9]
+	mi := &file_proto_record_record_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +863,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_proto_record_record_proto_rawDescGZIP(), []int{9}
+	return file_proto_record_record_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Opened) GetSession() uint64 {
@@ -813,7 +890,7 @@ type Received struct {
 
 func (x *Received) Reset() {
 	*x = Received{}
-	mi := &file_proto_record_record_proto_msgTypes[10]
+	mi := &file_proto_record_record_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +902,7 @@ func (x *Received) String() string {
 func (*Received) ProtoMessage() {}
 
 func (x *Received) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_record_record_proto_msgTypes[10]
+	mi := &file_proto_record_record_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +915,7 @@ func (x *Received) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Received.ProtoReflect.Descriptor instead.
 func (*Received) Descriptor() ([]byte, []int) {
-	return file_proto_record_record_proto_rawDescGZIP(), []int{10}
+	return file_proto_record_record_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Received) GetSession() uint64 {
@@ -865,7 +942,7 @@ type Closed struct {
 
 func (x *Closed) Reset() {
 	*x = Closed{}
-	mi := &file_proto_record_record_proto_msgTypes[11]
+	mi := &file_proto_record_record_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +954,7 @@ func (x *Closed) String() string {
 func (*Closed) ProtoMessage() {}
 
 func (x *Closed) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_record_record_proto_msgTypes[11]
+	mi := &file_proto_record_record_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +967,7 @@ func (x *Closed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Closed.ProtoReflect.Descriptor instead.
 func (*Closed) Descriptor() ([]byte, []int) {
-	return file_proto_record_record_proto_rawDescGZIP(), []int{11}
+	return file_proto_record_record_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Closed) GetSession() uint64 {
@@ -917,7 +994,7 @@ type Asked struct {
 
 func (x *Asked) Reset() {
 	*x = Asked{}
-	mi := &file_proto_record_record_proto_msgTypes[12]
+	mi := &file_proto_record_record_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -929,7 +1006,7 @@ func (x *Asked) String() string {
 func (*Asked) ProtoMessage() {}
 
 func (x *Asked) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_record_record_proto_msgTypes[12]
+	mi := &file_proto_record_record_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -942,7 +1019,7 @@ func (x *Asked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Asked.ProtoReflect.Descriptor instead.
 func (*Asked) Descriptor() ([]byte, []int) {
-	return file_proto_record_record_proto_rawDescGZIP(), []int{12}
+	return file_proto_record_record_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Asked) GetRequest() uint64 {
@@ -969,7 +1046,7 @@ type Persisted struct {
 
 func (x *Persisted) Reset() {
 	*x = Persisted{}
-	mi := &file_proto_record_record_proto_msgTypes[13]
+	mi := &file_proto_record_record_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1058,7 @@ func (x *Persisted) String() string {
 func (*Persisted) ProtoMessage() {}
 
 func (x *Persisted) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_record_record_proto_msgTypes[13]
+	mi := &file_proto_record_record_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1071,7 @@ func (x *Persisted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Persisted.ProtoReflect.Descriptor instead.
 func (*Persisted) Descriptor() ([]byte, []int) {
-	return file_proto_record_record_proto_rawDescGZIP(), []int{13}
+	return file_proto_record_record_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Persisted) GetId() uint64 {
@@ -1019,7 +1096,7 @@ type Tick struct {
 
 func (x *Tick) Reset() {
 	*x = Tick{}
-	mi := &file_proto_record_record_proto_msgTypes[14]
+	mi := &file_proto_record_record_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1108,7 @@ func (x *Tick) String() string {
 func (*Tick) ProtoMessage() {}
 
 func (x *Tick) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_record_record_proto_msgTypes[14]
+	mi := &file_proto_record_record_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1121,171 @@ func (x *Tick) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tick.ProtoReflect.Descriptor instead.
 func (*Tick) Descriptor() ([]byte, []int) {
-	return file_proto_record_record_proto_rawDescGZIP(), []int{14}
+	return file_proto_record_record_proto_rawDescGZIP(), []int{15}
+}
+
+type Whitelisted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hostnames     []string               `protobuf:"bytes,1,rep,name=hostnames,proto3" json:"hostnames,omitempty"`
+	All           bool                   `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Whitelisted) Reset() {
+	*x = Whitelisted{}
+	mi := &file_proto_record_record_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Whitelisted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Whitelisted) ProtoMessage() {}
+
+func (x *Whitelisted) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_record_record_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Whitelisted.ProtoReflect.Descriptor instead.
+func (*Whitelisted) Descriptor() ([]byte, []int) {
+	return file_proto_record_record_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Whitelisted) GetHostnames() []string {
+	if x != nil {
+		return x.Hostnames
+	}
+	return nil
+}
+
+func (x *Whitelisted) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+type Maintenance_Machine struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hostname      string                 `protobuf:"bytes,1,opt,name=hostname,proto3" json:"hostname,omitempty"` // empty: any
+	Ip            string                 `protobuf:"bytes,2,opt,name=ip,proto3" json:"ip,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Maintenance_Machine) Reset() {
+	*x = Maintenance_Machine{}
+	mi := &file_proto_record_record_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Maintenance_Machine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Maintenance_Machine) ProtoMessage() {}
+
+func (x *Maintenance_Machine) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_record_record_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Maintenance_Machine.ProtoReflect.Descriptor instead.
+func (*Maintenance_Machine) Descriptor() ([]byte, []int) {
+	return file_proto_record_record_proto_rawDescGZIP(), []int{7, 0}
+}
+
+func (x *Maintenance_Machine) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *Maintenance_Machine) GetIp() string {
+	if x != nil {
+		return x.Ip
+	}
+	return ""
+}
+
+type Maintenance_Window struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Machines      []*Maintenance_Machine `protobuf:"bytes,1,rep,name=machines,proto3" json:"machines,omitempty"`
+	Start         int64                  `protobuf:"fixed64,2,opt,name=start,proto3" json:"start,omitempty"`            // in nanoseconds since 1970
+	Duration      *int64                 `protobuf:"varint,3,opt,name=duration,proto3,oneof" json:"duration,omitempty"` // in nanoseconds; without it there is no end
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Maintenance_Window) Reset() {
+	*x = Maintenance_Window{}
+	mi := &file_proto_record_record_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Maintenance_Window) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Maintenance_Window) ProtoMessage() {}
+
+func (x *Maintenance_Window) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_record_record_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Maintenance_Window.ProtoReflect.Descriptor instead.
+func (*Maintenance_Window) Descriptor() ([]byte, []int) {
+	return file_proto_record_record_proto_rawDescGZIP(), []int{7, 1}
+}
+
+func (x *Maintenance_Window) GetMachines() []*Maintenance_Machine {
+	if x != nil {
+		return x.Machines
+	}
+	return nil
+}
+
+func (x *Maintenance_Window) GetStart() int64 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *Maintenance_Window) GetDuration() int64 {
+	if x != nil && x.Duration != nil {
+		return *x.Duration
+	}
+	return 0
 }
 
 var File_proto_record_record_proto protoreflect.FileDescriptor
@@ -1061,7 +1302,7 @@ const file_proto_record_record_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\tR\aversion\"7\n" +
 	"\aOutputs\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\rR\x05count\x12\x16\n" +
-	"\x06digest\x18\x02 \x01(\x06R\x06digest\"\xd1\x03\n" +
+	"\x06digest\x18\x02 \x01(\x06R\x06digest\"\x92\x04\n" +
 	"\x05Event\x12\x10\n" +
 	"\x03now\x18\x01 \x01(\x10R\x03now\x12*\n" +
 	"\x04born\x18\x02 \x01(\v2\x14.stoa.record.v1.BornH\x00R\x04born\x12\x14\n" +
@@ -1073,7 +1314,8 @@ const file_proto_record_record_proto_rawDesc = "" +
 	"\x05asked\x18\b \x01(\v2\x15.stoa.record.v1.AskedH\x00R\x05asked\x129\n" +
 	"\tpersisted\x18\t \x01(\v2\x19.stoa.record.v1.PersistedH\x00R\tpersisted\x12*\n" +
 	"\x04tick\x18\n" +
-	" \x01(\v2\x14.stoa.record.v1.TickH\x00R\x04tickB\a\n" +
+	" \x01(\v2\x14.stoa.record.v1.TickH\x00R\x04tick\x12?\n" +
+	"\vwhitelisted\x18\x0f \x01(\v2\x1b.stoa.record.v1.WhitelistedH\x00R\vwhitelistedB\a\n" +
 	"\x05event\"n\n" +
 	"\x04Born\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\tR\vincarnation\x12,\n" +
@@ -1081,7 +1323,7 @@ const file_proto_record_record_proto_rawDesc = "" +
 	"\x06config\x18\x03 \x01(\fR\x06config\"[\n" +
 	"\tRecovered\x12\x18\n" +
 	"\adurable\x18\x01 \x01(\bR\adurable\x124\n" +
-	"\bregistry\x18\x02 \x01(\v2\x18.stoa.record.v1.RegistryR\bregistry\"\xfc\x06\n" +
+	"\bregistry\x18\x02 \x01(\v2\x18.stoa.record.v1.RegistryR\bregistry\"\xbb\a\n" +
 	"\bRegistry\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12<\n" +
@@ -1091,7 +1333,8 @@ const file_proto_record_record_proto_rawDesc = "" +
 	"\bdraining\x18\x05 \x03(\v2&.stoa.record.v1.Registry.DrainingEntryR\bdraining\x126\n" +
 	"\x04gone\x18\x06 \x03(\v2\".stoa.record.v1.Registry.GoneEntryR\x04gone\x12?\n" +
 	"\aweights\x18\a \x03(\v2%.stoa.record.v1.Registry.WeightsEntryR\aweights\x12<\n" +
-	"\x06quotas\x18\b \x03(\v2$.stoa.record.v1.Registry.QuotasEntryR\x06quotas\x1aN\n" +
+	"\x06quotas\x18\b \x03(\v2$.stoa.record.v1.Registry.QuotasEntryR\x06quotas\x12=\n" +
+	"\vmaintenance\x18\x0f \x01(\v2\x1b.stoa.record.v1.MaintenanceR\vmaintenance\x1aN\n" +
 	"\vSlavesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.mesos.v1.AgentInfoR\x05value:\x028\x01\x1a>\n" +
@@ -1109,7 +1352,18 @@ const file_proto_record_record_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\x1aP\n" +
 	"\vQuotasEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
-	"\x05value\x18\x02 \x01(\v2\x15.stoa.record.v1.QuotaR\x05value:\x028\x01\"_\n" +
+	"\x05value\x18\x02 \x01(\v2\x15.stoa.record.v1.QuotaR\x05value:\x028\x01\"\xcb\x02\n" +
+	"\vMaintenance\x12<\n" +
+	"\awindows\x18\x01 \x03(\v2\".stoa.record.v1.Maintenance.WindowR\awindows\x127\n" +
+	"\x04down\x18\x02 \x03(\v2#.stoa.record.v1.Maintenance.MachineR\x04down\x1a5\n" +
+	"\aMachine\x12\x1a\n" +
+	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x0e\n" +
+	"\x02ip\x18\x02 \x01(\tR\x02ip\x1a\x8d\x01\n" +
+	"\x06Window\x12?\n" +
+	"\bmachines\x18\x01 \x03(\v2#.stoa.record.v1.Maintenance.MachineR\bmachines\x12\x14\n" +
+	"\x05start\x18\x02 \x01(\x10R\x05start\x12\x1f\n" +
+	"\bduration\x18\x03 \x01(\x03H\x00R\bduration\x88\x01\x01B\v\n" +
+	"\t_duration\"_\n" +
 	"\x05Drain\x12\x14\n" +
 	"\x05since\x18\x01 \x01(\x10R\x05since\x12\x19\n" +
 	"\x05grace\x18\x02 \x01(\x03H\x00R\x05grace\x88\x01\x01\x12\x1b\n" +
@@ -1141,7 +1395,10 @@ const file_proto_record_record_proto_rawDesc = "" +
 	"\tPersisted\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\afailure\x18\x02 \x01(\tR\afailure\"\x06\n" +
-	"\x04TickB2Z0github.com/stoa-project/stoa/proto/record;recordb\x06proto3"
+	"\x04Tick\"=\n" +
+	"\vWhitelisted\x12\x1c\n" +
+	"\thostnames\x18\x01 \x03(\tR\thostnames\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03allB2Z0github.com/stoa-project/stoa/proto/record;recordb\x06proto3"
 
 var (
 	file_proto_record_record_proto_rawDescOnce sync.Once
@@ -1155,34 +1412,38 @@ func file_proto_record_record_proto_rawDescGZIP() []byte {
 	return file_proto_record_record_proto_rawDescData
 }
 
-var file_proto_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_proto_record_record_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_proto_record_record_proto_goTypes = []any{
-	(*Entry)(nil),            // 0: stoa.record.v1.Entry
-	(*Header)(nil),           // 1: stoa.record.v1.Header
-	(*Outputs)(nil),          // 2: stoa.record.v1.Outputs
-	(*Event)(nil),            // 3: stoa.record.v1.Event
-	(*Born)(nil),             // 4: stoa.record.v1.Born
-	(*Recovered)(nil),        // 5: stoa.record.v1.Recovered
-	(*Registry)(nil),         // 6: stoa.record.v1.Registry
-	(*Drain)(nil),            // 7: stoa.record.v1.Drain
-	(*Quota)(nil),            // 8: stoa.record.v1.Quota
-	(*Opened)(nil),           // 9: stoa.record.v1.Opened
-	(*Received)(nil),         // 10: stoa.record.v1.Received
-	(*Closed)(nil),           // 11: stoa.record.v1.Closed
-	(*Asked)(nil),            // 12: stoa.record.v1.Asked
-	(*Persisted)(nil),        // 13: stoa.record.v1.Persisted
-	(*Tick)(nil),             // 14: stoa.record.v1.Tick
-	nil,                      // 15: stoa.record.v1.Registry.SlavesEntry
-	nil,                      // 16: stoa.record.v1.Registry.UnreachableEntry
-	nil,                      // 17: stoa.record.v1.Registry.DrainingEntry
-	nil,                      // 18: stoa.record.v1.Registry.GoneEntry
-	nil,                      // 19: stoa.record.v1.Registry.WeightsEntry
-	nil,                      // 20: stoa.record.v1.Registry.QuotasEntry
-	nil,                      // 21: stoa.record.v1.Quota.GuaranteesEntry
-	nil,                      // 22: stoa.record.v1.Quota.LimitsEntry
-	(*mesos.MasterInfo)(nil), // 23: mesos.v1.MasterInfo
-	(*anypb.Any)(nil),        // 24: google.protobuf.Any
-	(*mesos.AgentInfo)(nil),  // 25: mesos.v1.AgentInfo
+	(*Entry)(nil),               // 0: stoa.record.v1.Entry
+	(*Header)(nil),              // 1: stoa.record.v1.Header
+	(*Outputs)(nil),             // 2: stoa.record.v1.Outputs
+	(*Event)(nil),               // 3: stoa.record.v1.Event
+	(*Born)(nil),                // 4: stoa.record.v1.Born
+	(*Recovered)(nil),           // 5: stoa.record.v1.Recovered
+	(*Registry)(nil),            // 6: stoa.record.v1.Registry
+	(*Maintenance)(nil),         // 7: stoa.record.v1.Maintenance
+	(*Drain)(nil),               // 8: stoa.record.v1.Drain
+	(*Quota)(nil),               // 9: stoa.record.v1.Quota
+	(*Opened)(nil),              // 10: stoa.record.v1.Opened
+	(*Received)(nil),            // 11: stoa.record.v1.Received
+	(*Closed)(nil),              // 12: stoa.record.v1.Closed
+	(*Asked)(nil),               // 13: stoa.record.v1.Asked
+	(*Persisted)(nil),           // 14: stoa.record.v1.Persisted
+	(*Tick)(nil),                // 15: stoa.record.v1.Tick
+	(*Whitelisted)(nil),         // 16: stoa.record.v1.Whitelisted
+	nil,                         // 17: stoa.record.v1.Registry.SlavesEntry
+	nil,                         // 18: stoa.record.v1.Registry.UnreachableEntry
+	nil,                         // 19: stoa.record.v1.Registry.DrainingEntry
+	nil,                         // 20: stoa.record.v1.Registry.GoneEntry
+	nil,                         // 21: stoa.record.v1.Registry.WeightsEntry
+	nil,                         // 22: stoa.record.v1.Registry.QuotasEntry
+	(*Maintenance_Machine)(nil), // 23: stoa.record.v1.Maintenance.Machine
+	(*Maintenance_Window)(nil),  // 24: stoa.record.v1.Maintenance.Window
+	nil,                         // 25: stoa.record.v1.Quota.GuaranteesEntry
+	nil,                         // 26: stoa.record.v1.Quota.LimitsEntry
+	(*mesos.MasterInfo)(nil),    // 27: mesos.v1.MasterInfo
+	(*anypb.Any)(nil),           // 28: google.protobuf.Any
+	(*mesos.AgentInfo)(nil),     // 29: mesos.v1.AgentInfo
 }
 var file_proto_record_record_proto_depIdxs = []int32{
 	1,  // 0: stoa.record.v1.Entry.header:type_name -> stoa.record.v1.Header
@@ -1190,32 +1451,37 @@ var file_proto_record_record_proto_depIdxs = []int32{
 	2,  // 2: stoa.record.v1.Entry.outputs:type_name -> stoa.record.v1.Outputs
 	4,  // 3: stoa.record.v1.Event.born:type_name -> stoa.record.v1.Born
 	5,  // 4: stoa.record.v1.Event.recovered:type_name -> stoa.record.v1.Recovered
-	9,  // 5: stoa.record.v1.Event.opened:type_name -> stoa.record.v1.Opened
-	10, // 6: stoa.record.v1.Event.received:type_name -> stoa.record.v1.Received
-	11, // 7: stoa.record.v1.Event.closed:type_name -> stoa.record.v1.Closed
-	12, // 8: stoa.record.v1.Event.asked:type_name -> stoa.record.v1.Asked
-	13, // 9: stoa.record.v1.Event.persisted:type_name -> stoa.record.v1.Persisted
-	14, // 10: stoa.record.v1.Event.tick:type_name -> stoa.record.v1.Tick
-	23, // 11: stoa.record.v1.Born.master:type_name -> mesos.v1.MasterInfo
-	6,  // 12: stoa.record.v1.Recovered.registry:type_name -> stoa.record.v1.Registry
-	15, // 13: stoa.record.v1.Registry.slaves:type_name -> stoa.record.v1.Registry.SlavesEntry
-	16, // 14: stoa.record.v1.Registry.unreachable:type_name -> stoa.record.v1.Registry.UnreachableEntry
-	17, // 15: stoa.record.v1.Registry.draining:type_name -> stoa.record.v1.Registry.DrainingEntry
-	18, // 16: stoa.record.v1.Registry.gone:type_name -> stoa.record.v1.Registry.GoneEntry
-	19, // 17: stoa.record.v1.Registry.weights:type_name -> stoa.record.v1.Registry.WeightsEntry
-	20, // 18: stoa.record.v1.Registry.quotas:type_name -> stoa.record.v1.Registry.QuotasEntry
-	21, // 19: stoa.record.v1.Quota.guarantees:type_name -> stoa.record.v1.Quota.GuaranteesEntry
-	22, // 20: stoa.record.v1.Quota.limits:type_name -> stoa.record.v1.Quota.LimitsEntry
-	24, // 21: stoa.record.v1.Received.message:type_name -> google.protobuf.Any
-	24, // 22: stoa.record.v1.Asked.message:type_name -> google.protobuf.Any
-	25, // 23: stoa.record.v1.Registry.SlavesEntry.value:type_name -> mesos.v1.AgentInfo
-	7,  // 24: stoa.record.v1.Registry.DrainingEntry.value:type_name -> stoa.record.v1.Drain
-	8,  // 25: stoa.record.v1.Registry.QuotasEntry.value:type_name -> stoa.record.v1.Quota
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	10, // 5: stoa.record.v1.Event.opened:type_name -> stoa.record.v1.Opened
+	11, // 6: stoa.record.v1.Event.received:type_name -> stoa.record.v1.Received
+	12, // 7: stoa.record.v1.Event.closed:type_name -> stoa.record.v1.Closed
+	13, // 8: stoa.record.v1.Event.asked:type_name -> stoa.record.v1.Asked
+	14, // 9: stoa.record.v1.Event.persisted:type_name -> stoa.record.v1.Persisted
+	15, // 10: stoa.record.v1.Event.tick:type_name -> stoa.record.v1.Tick
+	16, // 11: stoa.record.v1.Event.whitelisted:type_name -> stoa.record.v1.Whitelisted
+	27, // 12: stoa.record.v1.Born.master:type_name -> mesos.v1.MasterInfo
+	6,  // 13: stoa.record.v1.Recovered.registry:type_name -> stoa.record.v1.Registry
+	17, // 14: stoa.record.v1.Registry.slaves:type_name -> stoa.record.v1.Registry.SlavesEntry
+	18, // 15: stoa.record.v1.Registry.unreachable:type_name -> stoa.record.v1.Registry.UnreachableEntry
+	19, // 16: stoa.record.v1.Registry.draining:type_name -> stoa.record.v1.Registry.DrainingEntry
+	20, // 17: stoa.record.v1.Registry.gone:type_name -> stoa.record.v1.Registry.GoneEntry
+	21, // 18: stoa.record.v1.Registry.weights:type_name -> stoa.record.v1.Registry.WeightsEntry
+	22, // 19: stoa.record.v1.Registry.quotas:type_name -> stoa.record.v1.Registry.QuotasEntry
+	7,  // 20: stoa.record.v1.Registry.maintenance:type_name -> stoa.record.v1.Maintenance
+	24, // 21: stoa.record.v1.Maintenance.windows:type_name -> stoa.record.v1.Maintenance.Window
+	23, // 22: stoa.record.v1.Maintenance.down:type_name -> stoa.record.v1.Maintenance.Machine
+	25, // 23: stoa.record.v1.Quota.guarantees:type_name -> stoa.record.v1.Quota.GuaranteesEntry
+	26, // 24: stoa.record.v1.Quota.limits:type_name -> stoa.record.v1.Quota.LimitsEntry
+	28, // 25: stoa.record.v1.Received.message:type_name -> google.protobuf.Any
+	28, // 26: stoa.record.v1.Asked.message:type_name -> google.protobuf.Any
+	29, // 27: stoa.record.v1.Registry.SlavesEntry.value:type_name -> mesos.v1.AgentInfo
+	8,  // 28: stoa.record.v1.Registry.DrainingEntry.value:type_name -> stoa.record.v1.Drain
+	9,  // 29: stoa.record.v1.Registry.QuotasEntry.value:type_name -> stoa.record.v1.Quota
+	23, // 30: stoa.record.v1.Maintenance.Window.machines:type_name -> stoa.record.v1.Maintenance.Machine
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_proto_record_record_proto_init() }
@@ -1238,15 +1504,17 @@ func file_proto_record_record_proto_init() {
 		(*Event_Asked)(nil),
 		(*Event_Persisted)(nil),
 		(*Event_Tick)(nil),
+		(*Event_Whitelisted)(nil),
 	}
-	file_proto_record_record_proto_msgTypes[7].OneofWrappers = []any{}
+	file_proto_record_record_proto_msgTypes[8].OneofWrappers = []any{}
+	file_proto_record_record_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_record_record_proto_rawDesc), len(file_proto_record_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -5,6 +5,10 @@ import (
 	"slices"
 	"strings"
 	"unique"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/proto/mesos"
 )
 
 // Kind is how the amount of a resource is written.
@@ -92,6 +96,25 @@ func (r Resource) Shared() bool { return r.id.Value().shared }
 
 // ProviderID returns the id of the provider of the resource, empty if it is the slave itself.
 func (r Resource) ProviderID() string { return r.id.Value().provider }
+
+// VolumeID returns the id of the persistent volume that the resource is, empty if it is none.
+func (r Resource) VolumeID() string {
+	id, _ := cutVolume(r.id.Value().disk)
+	return id
+}
+
+// Disk returns what is said about the disk: the volume's container path, and where the disk comes from; nil if nothing is.
+// It is the caller's.
+func (r Resource) Disk() *mesos.Resource_DiskInfo {
+	if r.disk == "" {
+		return nil
+	}
+	m := &mesos.Resource_DiskInfo{}
+	if err := proto.Unmarshal([]byte(r.disk), m); err != nil {
+		panic("resource: disk that was read cannot be written: " + err.Error())
+	}
+	return m
+}
 
 // Divisible reports whether a part of the resource can be taken. Persistent volumes and whole
 // devices are taken as they are or not at all.
@@ -188,6 +211,14 @@ func decodeReservations(text string) []Reservation {
 		stack = append(stack, r)
 	}
 	return stack
+}
+
+// cutVolume cuts the id of the volume from what encodeDisk wrote.
+func cutVolume(disk string) (id, source string) {
+	if disk == "" {
+		return "", ""
+	}
+	return cutField(disk)
 }
 
 // A field is its length in decimal, a colon, and its bytes.

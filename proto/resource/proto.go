@@ -152,17 +152,7 @@ func (r Resources) ToProto() []*mesos.Resource {
 	var messages []*mesos.Resource
 	for _, x := range r.list {
 		for range x.Copies() {
-			m := x.toProto()
-			for _, reservation := range x.Reservations() {
-				info := reservation.toProto()
-				info.Role = proto.String(reservation.Role)
-				info.Type = mesos.Resource_ReservationInfo_STATIC.Enum()
-				if reservation.Dynamic {
-					info.Type = mesos.Resource_ReservationInfo_DYNAMIC.Enum()
-				}
-				m.Reservations = append(m.Reservations, info)
-			}
-			messages = append(messages, m)
+			messages = append(messages, x.toProtoRefined())
 		}
 	}
 	return messages
@@ -188,6 +178,21 @@ func (r Resources) ToProtoPreRefinement() ([]*mesos.Resource, error) {
 		}
 	}
 	return messages, nil
+}
+
+// toProtoRefined writes one piece of r with its reservations as a stack.
+func (r Resource) toProtoRefined() *mesos.Resource {
+	m := r.toProto()
+	for _, reservation := range r.Reservations() {
+		info := reservation.toProto()
+		info.Role = proto.String(reservation.Role)
+		info.Type = mesos.Resource_ReservationInfo_STATIC.Enum()
+		if reservation.Dynamic {
+			info.Type = mesos.Resource_ReservationInfo_DYNAMIC.Enum()
+		}
+		m.Reservations = append(m.Reservations, info)
+	}
+	return m
 }
 
 // toProto writes one piece of r without its reservations.
@@ -224,12 +229,7 @@ func (r Resource) toProto() *mesos.Resource {
 	if id.provider != "" {
 		m.ProviderId = &mesos.ResourceProviderID{Value: proto.String(id.provider)}
 	}
-	if r.disk != "" {
-		m.Disk = &mesos.Resource_DiskInfo{}
-		if err := proto.Unmarshal([]byte(r.disk), m.Disk); err != nil {
-			panic("resource: disk that was read cannot be written: " + err.Error())
-		}
-	}
+	m.Disk = r.Disk()
 	return m
 }
 

@@ -182,8 +182,16 @@ func (r Resources) Contains(other Resources) bool {
 	return true
 }
 
+// Is reports whether both are one and the same value, which takes no time. Others may still be Equal.
+func (r Resources) Is(other Resources) bool {
+	return len(r.list) == len(other.list) && (len(r.list) == 0 || &r.list[0] == &other.list[0])
+}
+
 // Equal reports whether both hold the same.
 func (r Resources) Equal(other Resources) bool {
+	if r.Is(other) {
+		return true
+	}
 	return slices.EqualFunc(r.list, other.list, func(x, y Resource) bool {
 		return x.id == y.id && x.amount == y.amount && slices.Equal(x.ranges, y.ranges) && slices.Equal(x.items, y.items)
 	})

@@ -70,7 +70,7 @@ func (r Resource) attributes() string {
 		text += "(provider: " + strconv.Quote(id.provider) + ")"
 	}
 	if id.disk != "" {
-		volume, source := cutField(id.disk)
+		volume, source := cutVolume(id.disk)
 		if volume != "" {
 			text += "(volume: " + volume + ")"
 		}

@@ -25,26 +25,46 @@ var senders = map[protoreflect.FullName][]string{
 	"mesos.v1.master.Call":     {RoleOperator, RoleFramework}, // a scheduler may ask why it waits
 	"mesos.v1.master.Response": {RoleMaster},
 
-	"stoa.wire.v1.RegisterSlave":     {RoleSlave},
-	"stoa.wire.v1.ReregisterSlave":   {RoleSlave},
-	"stoa.wire.v1.UnregisterSlave":   {RoleSlave},
-	"stoa.wire.v1.TaskUpdate":        {RoleSlave},
-	"stoa.wire.v1.ExecutorExited":    {RoleSlave},
-	"stoa.wire.v1.SlaveRegistered":   {RoleMaster},
-	"stoa.wire.v1.SlaveReregistered": {RoleMaster},
-	"stoa.wire.v1.RunTask":           {RoleMaster},
-	"stoa.wire.v1.KillTask":          {RoleMaster},
-	"stoa.wire.v1.ShutdownExecutor":  {RoleMaster},
-	"stoa.wire.v1.RemoveFramework":   {RoleMaster},
-	"stoa.wire.v1.AcknowledgeUpdate": {RoleMaster},
-	"stoa.wire.v1.FrameworkMessage":  {RoleMaster, RoleSlave},
-	"stoa.wire.v1.OperatorKillTask":  {RoleOperator},
-	"stoa.wire.v1.Explain":           {RoleOperator, RoleFramework}, // as masterpb.Call
-	"stoa.wire.v1.Explanation":       {RoleMaster},
-	"stoa.wire.v1.OperatorDone":      {RoleMaster},
-	"stoa.wire.v1.ListPeers":         {RoleOperator},
-	"stoa.wire.v1.Peers":             {RoleMaster, RoleSlave},
-	"stoa.wire.v1.Refused":           {RoleMaster, RoleSlave},
+	"stoa.wire.v1.RegisterSlave":        {RoleSlave},
+	"stoa.wire.v1.ReregisterSlave":      {RoleSlave},
+	"stoa.wire.v1.UnregisterSlave":      {RoleSlave},
+	"stoa.wire.v1.TaskUpdate":           {RoleSlave},
+	"stoa.wire.v1.ExecutorExited":       {RoleSlave},
+	"stoa.wire.v1.SlaveRegistered":      {RoleMaster},
+	"stoa.wire.v1.SlaveReregistered":    {RoleMaster},
+	"stoa.wire.v1.RunTask":              {RoleMaster},
+	"stoa.wire.v1.KillTask":             {RoleMaster},
+	"stoa.wire.v1.ShutdownExecutor":     {RoleMaster},
+	"stoa.wire.v1.RemoveFramework":      {RoleMaster},
+	"stoa.wire.v1.AcknowledgeUpdate":    {RoleMaster},
+	"stoa.wire.v1.ApplyOperation":       {RoleMaster},
+	"stoa.wire.v1.OperationUpdate":      {RoleSlave},
+	"stoa.wire.v1.AcknowledgeOperation": {RoleMaster},
+	"stoa.wire.v1.FrameworkMessage":     {RoleMaster, RoleSlave},
+	"stoa.wire.v1.OperatorKillTask":     {RoleOperator},
+	"stoa.wire.v1.Explain":              {RoleOperator, RoleFramework}, // as masterpb.Call
+	"stoa.wire.v1.Explanation":          {RoleMaster},
+	"stoa.wire.v1.OperatorDone":         {RoleMaster},
+	"stoa.wire.v1.ListPeers":            {RoleOperator},
+	"stoa.wire.v1.Peers":                {RoleMaster, RoleSlave},
+	"stoa.wire.v1.Refused":              {RoleMaster, RoleSlave, RoleHost},
+
+	"stoa.wire.v1.ReadFile":  {RoleSlave, RoleMaster}, // the master's sessions pass both on
+	"stoa.wire.v1.FileChunk": {RoleFramework, RoleMaster},
+
+	"stoa.wire.v1.ExecTask":            {RoleOperator},
+	"stoa.wire.v1.StartExec":           {RoleSlave},
+	"stoa.wire.v1.ExecStarted":         {RoleHost, RoleSlave},
+	"stoa.wire.v1.ExecInput":           {RoleOperator, RoleSlave},
+	"stoa.wire.v1.ExecOutput":          {RoleHost, RoleSlave},
+	"stoa.wire.v1.ExecTaken":           {RoleOperator, RoleHost, RoleSlave},
+	"stoa.wire.v1.ExecResize":          {RoleOperator, RoleSlave},
+	"stoa.wire.v1.ExecSignal":          {RoleOperator, RoleSlave},
+	"stoa.wire.v1.ExecEnded":           {RoleHost, RoleSlave},
+	"stoa.wire.v1.GetStatistics":       {RoleOperator, RoleSlave},
+	"stoa.wire.v1.ContainerStatistics": {RoleHost, RoleSlave},
+	"stoa.wire.v1.GetDiskUsage":        {RoleOperator},
+	"stoa.wire.v1.DiskUsage":           {RoleSlave},
 
 	"stoa.wire.v1.RegisterHost":    {RoleHost},
 	"stoa.wire.v1.ExecutorStarted": {RoleHost},
@@ -72,7 +92,9 @@ var senders = map[protoreflect.FullName][]string{
 	"stoa.wire.v1.KillContainer":    nil,
 	"stoa.wire.v1.ContainerExit":    nil, // a part of other messages and the exit record on disk
 	"stoa.wire.v1.SlaveExecutor":    nil, // a part of ReregisterSlave
+	"stoa.wire.v1.SlaveOperation":   nil, // the same
 	"stoa.wire.v1.Peer":             nil, // a part of Peers
+	"stoa.wire.v1.Machine":          nil, // a part of ContainerStatistics
 }
 
 // May tells whether a node of a role may send a message to another node. A message that has no row may be sent by

@@ -55,14 +55,15 @@ func TestEveryMessageHasARowInTheTableOfSendersAndEveryRowAMessage(t *testing.T)
 // The whole table once more, as who may send what: a change of a row is a change of this list.
 func TestWhoMaySendWhat(t *testing.T) {
 	want := map[string]string{
-		wire.RoleMaster: `AcknowledgeUpdate Explanation FrameworkMessage KillTask OperatorDone Peers Refused RemoveFramework RunTask
+		wire.RoleMaster: `AcknowledgeOperation AcknowledgeUpdate ApplyOperation Explanation FileChunk FrameworkMessage KillTask OperatorDone Peers ReadFile Refused RemoveFramework RunTask
 			ShutdownExecutor SlaveRegistered SlaveReregistered mesos.v1.master.Response mesos.v1.scheduler.Event`,
-		wire.RoleSlave: `ExecutorExited FrameworkMessage HostRegistered KillExecutor LaunchExecutor Peers Refused RegisterSlave
-			ReregisterSlave ResizeExecutor TaskUpdate UnregisterSlave mesos.v1.executor.Event`,
-		wire.RoleHost:      `ExecutorEnded ExecutorStarted RegisterHost mesos.v1.executor.Call`,
+		wire.RoleSlave: `ContainerStatistics DiskUsage ExecEnded ExecInput ExecOutput ExecResize ExecSignal ExecStarted ExecTaken
+			ExecutorExited FrameworkMessage GetStatistics HostRegistered KillExecutor LaunchExecutor OperationUpdate Peers ReadFile Refused RegisterSlave
+			ReregisterSlave ResizeExecutor StartExec TaskUpdate UnregisterSlave mesos.v1.executor.Event`,
+		wire.RoleHost:      `ContainerStatistics ExecEnded ExecOutput ExecStarted ExecTaken ExecutorEnded ExecutorStarted Refused RegisterHost mesos.v1.executor.Call`,
 		wire.RoleExecutor:  `mesos.v1.executor.Call`,
-		wire.RoleFramework: `Explain mesos.v1.master.Call mesos.v1.scheduler.Call`,
-		wire.RoleOperator:  `Explain ListPeers OperatorKillTask mesos.v1.master.Call`,
+		wire.RoleFramework: `Explain FileChunk mesos.v1.master.Call mesos.v1.scheduler.Call`,
+		wire.RoleOperator:  `ExecInput ExecResize ExecSignal ExecTaken ExecTask Explain GetDiskUsage GetStatistics ListPeers OperatorKillTask mesos.v1.master.Call`,
 	}
 	for _, role := range append(roles, "", "king") {
 		var may []string

@@ -36,6 +36,7 @@ const (
 	ContainerExit_KILLED         ContainerExit_Cause = 5 // ended by KillContainer or KillExecutor
 	ContainerExit_HOST_LOST      ContainerExit_Cause = 6 // the host ended and took the container with it
 	ContainerExit_PIDS           ContainerExit_Cause = 7 // the command failed, and the limit of processes had refused it one
+	ContainerExit_DISK           ContainerExit_Cause = 8 // ended because its sandbox outgrew its limit
 )
 
 // Enum value maps for ContainerExit_Cause.
@@ -49,6 +50,7 @@ var (
 		5: "KILLED",
 		6: "HOST_LOST",
 		7: "PIDS",
+		8: "DISK",
 	}
 	ContainerExit_Cause_value = map[string]int32{
 		"EXITED":         0,
@@ -59,6 +61,7 @@ var (
 		"KILLED":         5,
 		"HOST_LOST":      6,
 		"PIDS":           7,
+		"DISK":           8,
 	}
 )
 
@@ -86,7 +89,7 @@ func (x ContainerExit_Cause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ContainerExit_Cause.Descriptor instead.
 func (ContainerExit_Cause) EnumDescriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{34, 0}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{54, 0}
 }
 
 // RegisterSlave is what a slave without an id says first. SlaveRegistered or Refused answers it.
@@ -95,6 +98,7 @@ type RegisterSlave struct {
 	Slave         *mesos.AgentInfo       `protobuf:"bytes,1,opt,name=slave,proto3" json:"slave,omitempty"`                          // without id
 	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`                      // of the slave's program, digits and dots
 	ClusterId     string                 `protobuf:"bytes,3,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"` // empty: the slave has not belonged to a cluster yet
+	Secret        []byte                 `protobuf:"bytes,4,opt,name=secret,proto3" json:"secret,omitempty"`                        // of its work_dir: whoever comes without it is another slave
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -150,6 +154,13 @@ func (x *RegisterSlave) GetClusterId() string {
 	return ""
 }
 
+func (x *RegisterSlave) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
 // ReregisterSlave is what a slave that has an id says to each new master session: all it knows, so that a master
 // with an empty memory gets everything back. SlaveReregistered or Refused answers it.
 type ReregisterSlave struct {
@@ -160,6 +171,9 @@ type ReregisterSlave struct {
 	Frameworks    []*mesos.FrameworkInfo `protobuf:"bytes,4,rep,name=frameworks,proto3" json:"frameworks,omitempty"` // of every task and executor below, with id
 	Executors     []*SlaveExecutor       `protobuf:"bytes,5,rep,name=executors,proto3" json:"executors,omitempty"`   // that run, without the built-in command executors
 	Tasks         []*mesos.Task          `protobuf:"bytes,6,rep,name=tasks,proto3" json:"tasks,omitempty"`           // not terminal, or terminal and not yet acknowledged
+	Resources     []*mesos.Resource      `protobuf:"bytes,7,rep,name=resources,proto3" json:"resources,omitempty"`   // what operations have made of the slave's; empty: nothing else
+	Operations    []*SlaveOperation      `protobuf:"bytes,8,rep,name=operations,proto3" json:"operations,omitempty"` // whose end is not yet acknowledged
+	Secret        []byte                 `protobuf:"bytes,9,opt,name=secret,proto3" json:"secret,omitempty"`         // of its work_dir
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -236,6 +250,80 @@ func (x *ReregisterSlave) GetTasks() []*mesos.Task {
 	return nil
 }
 
+func (x *ReregisterSlave) GetResources() []*mesos.Resource {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *ReregisterSlave) GetOperations() []*SlaveOperation {
+	if x != nil {
+		return x.Operations
+	}
+	return nil
+}
+
+func (x *ReregisterSlave) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+// SlaveOperation is an operation on resources that a slave has carried out.
+type SlaveOperation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"`
+	Status        *mesos.OperationStatus `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlaveOperation) Reset() {
+	*x = SlaveOperation{}
+	mi := &file_proto_wire_wire_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlaveOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlaveOperation) ProtoMessage() {}
+
+func (x *SlaveOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlaveOperation.ProtoReflect.Descriptor instead.
+func (*SlaveOperation) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SlaveOperation) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *SlaveOperation) GetStatus() *mesos.OperationStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
 // SlaveExecutor is an executor that a slave runs for a framework.
 type SlaveExecutor struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -247,7 +335,7 @@ type SlaveExecutor struct {
 
 func (x *SlaveExecutor) Reset() {
 	*x = SlaveExecutor{}
-	mi := &file_proto_wire_wire_proto_msgTypes[2]
+	mi := &file_proto_wire_wire_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -259,7 +347,7 @@ func (x *SlaveExecutor) String() string {
 func (*SlaveExecutor) ProtoMessage() {}
 
 func (x *SlaveExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[2]
+	mi := &file_proto_wire_wire_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -272,7 +360,7 @@ func (x *SlaveExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlaveExecutor.ProtoReflect.Descriptor instead.
 func (*SlaveExecutor) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{2}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SlaveExecutor) GetFrameworkId() *mesos.FrameworkID {
@@ -301,7 +389,7 @@ type SlaveRegistered struct {
 
 func (x *SlaveRegistered) Reset() {
 	*x = SlaveRegistered{}
-	mi := &file_proto_wire_wire_proto_msgTypes[3]
+	mi := &file_proto_wire_wire_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -313,7 +401,7 @@ func (x *SlaveRegistered) String() string {
 func (*SlaveRegistered) ProtoMessage() {}
 
 func (x *SlaveRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[3]
+	mi := &file_proto_wire_wire_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -326,7 +414,7 @@ func (x *SlaveRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlaveRegistered.ProtoReflect.Descriptor instead.
 func (*SlaveRegistered) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{3}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SlaveRegistered) GetSlaveId() *mesos.AgentID {
@@ -362,7 +450,7 @@ type SlaveReregistered struct {
 
 func (x *SlaveReregistered) Reset() {
 	*x = SlaveReregistered{}
-	mi := &file_proto_wire_wire_proto_msgTypes[4]
+	mi := &file_proto_wire_wire_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -374,7 +462,7 @@ func (x *SlaveReregistered) String() string {
 func (*SlaveReregistered) ProtoMessage() {}
 
 func (x *SlaveReregistered) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[4]
+	mi := &file_proto_wire_wire_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -387,7 +475,7 @@ func (x *SlaveReregistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SlaveReregistered.ProtoReflect.Descriptor instead.
 func (*SlaveReregistered) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{4}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SlaveReregistered) GetSlaveId() *mesos.AgentID {
@@ -421,7 +509,7 @@ type UnregisterSlave struct {
 
 func (x *UnregisterSlave) Reset() {
 	*x = UnregisterSlave{}
-	mi := &file_proto_wire_wire_proto_msgTypes[5]
+	mi := &file_proto_wire_wire_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +521,7 @@ func (x *UnregisterSlave) String() string {
 func (*UnregisterSlave) ProtoMessage() {}
 
 func (x *UnregisterSlave) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[5]
+	mi := &file_proto_wire_wire_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +534,7 @@ func (x *UnregisterSlave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnregisterSlave.ProtoReflect.Descriptor instead.
 func (*UnregisterSlave) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{5}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UnregisterSlave) GetSlaveId() *mesos.AgentID {
@@ -467,7 +555,7 @@ type RunTask struct {
 
 func (x *RunTask) Reset() {
 	*x = RunTask{}
-	mi := &file_proto_wire_wire_proto_msgTypes[6]
+	mi := &file_proto_wire_wire_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -479,7 +567,7 @@ func (x *RunTask) String() string {
 func (*RunTask) ProtoMessage() {}
 
 func (x *RunTask) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[6]
+	mi := &file_proto_wire_wire_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -492,7 +580,7 @@ func (x *RunTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunTask.ProtoReflect.Descriptor instead.
 func (*RunTask) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{6}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RunTask) GetFramework() *mesos.FrameworkInfo {
@@ -509,19 +597,187 @@ func (x *RunTask) GetTask() *mesos.TaskInfo {
 	return nil
 }
 
+// ApplyOperation has a slave convert some of its resources. The master has checked that it is possible.
+type ApplyOperation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"` // empty: an operator's
+	Operation     *mesos.Offer_Operation `protobuf:"bytes,2,opt,name=operation,proto3" json:"operation,omitempty"`                        // with an id: OperationUpdate answers it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyOperation) Reset() {
+	*x = ApplyOperation{}
+	mi := &file_proto_wire_wire_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyOperation) ProtoMessage() {}
+
+func (x *ApplyOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyOperation.ProtoReflect.Descriptor instead.
+func (*ApplyOperation) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ApplyOperation) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *ApplyOperation) GetOperation() *mesos.Offer_Operation {
+	if x != nil {
+		return x.Operation
+	}
+	return nil
+}
+
+// OperationUpdate tells what became of an operation that has an id, again and again until it is acknowledged.
+type OperationUpdate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"`
+	Status        *mesos.OperationStatus `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"` // with uuid, operation's and slave's id
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OperationUpdate) Reset() {
+	*x = OperationUpdate{}
+	mi := &file_proto_wire_wire_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OperationUpdate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OperationUpdate) ProtoMessage() {}
+
+func (x *OperationUpdate) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OperationUpdate.ProtoReflect.Descriptor instead.
+func (*OperationUpdate) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OperationUpdate) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *OperationUpdate) GetStatus() *mesos.OperationStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+// AcknowledgeOperation ends an operation: its scheduler knows.
+type AcknowledgeOperation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"`
+	OperationId   *mesos.OperationID     `protobuf:"bytes,2,opt,name=operation_id,json=operationId,proto3" json:"operation_id,omitempty"`
+	Uuid          []byte                 `protobuf:"bytes,3,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AcknowledgeOperation) Reset() {
+	*x = AcknowledgeOperation{}
+	mi := &file_proto_wire_wire_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AcknowledgeOperation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AcknowledgeOperation) ProtoMessage() {}
+
+func (x *AcknowledgeOperation) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AcknowledgeOperation.ProtoReflect.Descriptor instead.
+func (*AcknowledgeOperation) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *AcknowledgeOperation) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *AcknowledgeOperation) GetOperationId() *mesos.OperationID {
+	if x != nil {
+		return x.OperationId
+	}
+	return nil
+}
+
+func (x *AcknowledgeOperation) GetUuid() []byte {
+	if x != nil {
+		return x.Uuid
+	}
+	return nil
+}
+
 // KillTask ends a task. A task that the slave does not know is answered by a TaskUpdate.
 type KillTask struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"`
 	TaskId        *mesos.TaskID          `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	KillPolicy    *mesos.KillPolicy      `protobuf:"bytes,3,opt,name=kill_policy,json=killPolicy,proto3" json:"kill_policy,omitempty"`
+	KilledBy      string                 `protobuf:"bytes,4,opt,name=killed_by,json=killedBy,proto3" json:"killed_by,omitempty"` // who wants it: a value of the label stoa.killed_by
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *KillTask) Reset() {
 	*x = KillTask{}
-	mi := &file_proto_wire_wire_proto_msgTypes[7]
+	mi := &file_proto_wire_wire_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -533,7 +789,7 @@ func (x *KillTask) String() string {
 func (*KillTask) ProtoMessage() {}
 
 func (x *KillTask) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[7]
+	mi := &file_proto_wire_wire_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -546,7 +802,7 @@ func (x *KillTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillTask.ProtoReflect.Descriptor instead.
 func (*KillTask) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{7}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *KillTask) GetFrameworkId() *mesos.FrameworkID {
@@ -570,6 +826,13 @@ func (x *KillTask) GetKillPolicy() *mesos.KillPolicy {
 	return nil
 }
 
+func (x *KillTask) GetKilledBy() string {
+	if x != nil {
+		return x.KilledBy
+	}
+	return ""
+}
+
 // ShutdownExecutor ends an executor and its tasks: SHUTDOWN first, by force after its grace period.
 type ShutdownExecutor struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -581,7 +844,7 @@ type ShutdownExecutor struct {
 
 func (x *ShutdownExecutor) Reset() {
 	*x = ShutdownExecutor{}
-	mi := &file_proto_wire_wire_proto_msgTypes[8]
+	mi := &file_proto_wire_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +856,7 @@ func (x *ShutdownExecutor) String() string {
 func (*ShutdownExecutor) ProtoMessage() {}
 
 func (x *ShutdownExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[8]
+	mi := &file_proto_wire_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -606,7 +869,7 @@ func (x *ShutdownExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShutdownExecutor.ProtoReflect.Descriptor instead.
 func (*ShutdownExecutor) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{8}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ShutdownExecutor) GetFrameworkId() *mesos.FrameworkID {
@@ -633,7 +896,7 @@ type RemoveFramework struct {
 
 func (x *RemoveFramework) Reset() {
 	*x = RemoveFramework{}
-	mi := &file_proto_wire_wire_proto_msgTypes[9]
+	mi := &file_proto_wire_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +908,7 @@ func (x *RemoveFramework) String() string {
 func (*RemoveFramework) ProtoMessage() {}
 
 func (x *RemoveFramework) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[9]
+	mi := &file_proto_wire_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +921,7 @@ func (x *RemoveFramework) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveFramework.ProtoReflect.Descriptor instead.
 func (*RemoveFramework) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{9}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RemoveFramework) GetFrameworkId() *mesos.FrameworkID {
@@ -680,7 +943,7 @@ type OperatorKillTask struct {
 
 func (x *OperatorKillTask) Reset() {
 	*x = OperatorKillTask{}
-	mi := &file_proto_wire_wire_proto_msgTypes[10]
+	mi := &file_proto_wire_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +955,7 @@ func (x *OperatorKillTask) String() string {
 func (*OperatorKillTask) ProtoMessage() {}
 
 func (x *OperatorKillTask) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[10]
+	mi := &file_proto_wire_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +968,7 @@ func (x *OperatorKillTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorKillTask.ProtoReflect.Descriptor instead.
 func (*OperatorKillTask) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{10}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OperatorKillTask) GetFrameworkId() *mesos.FrameworkID {
@@ -735,7 +998,7 @@ type Explain struct {
 
 func (x *Explain) Reset() {
 	*x = Explain{}
-	mi := &file_proto_wire_wire_proto_msgTypes[11]
+	mi := &file_proto_wire_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +1010,7 @@ func (x *Explain) String() string {
 func (*Explain) ProtoMessage() {}
 
 func (x *Explain) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[11]
+	mi := &file_proto_wire_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +1023,7 @@ func (x *Explain) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explain.ProtoReflect.Descriptor instead.
 func (*Explain) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{11}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Explain) GetFrameworkId() *mesos.FrameworkID {
@@ -794,7 +1057,7 @@ type Explanation struct {
 
 func (x *Explanation) Reset() {
 	*x = Explanation{}
-	mi := &file_proto_wire_wire_proto_msgTypes[12]
+	mi := &file_proto_wire_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -806,7 +1069,7 @@ func (x *Explanation) String() string {
 func (*Explanation) ProtoMessage() {}
 
 func (x *Explanation) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[12]
+	mi := &file_proto_wire_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -819,7 +1082,7 @@ func (x *Explanation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation.ProtoReflect.Descriptor instead.
 func (*Explanation) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{12}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Explanation) GetWaiting() []*Explanation_Waiting {
@@ -838,7 +1101,7 @@ type OperatorDone struct {
 
 func (x *OperatorDone) Reset() {
 	*x = OperatorDone{}
-	mi := &file_proto_wire_wire_proto_msgTypes[13]
+	mi := &file_proto_wire_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1113,7 @@ func (x *OperatorDone) String() string {
 func (*OperatorDone) ProtoMessage() {}
 
 func (x *OperatorDone) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[13]
+	mi := &file_proto_wire_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1126,7 @@ func (x *OperatorDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OperatorDone.ProtoReflect.Descriptor instead.
 func (*OperatorDone) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{13}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{17}
 }
 
 // FrameworkMessage carries a framework's bytes to one of its executors, or back: best effort.
@@ -878,7 +1141,7 @@ type FrameworkMessage struct {
 
 func (x *FrameworkMessage) Reset() {
 	*x = FrameworkMessage{}
-	mi := &file_proto_wire_wire_proto_msgTypes[14]
+	mi := &file_proto_wire_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -890,7 +1153,7 @@ func (x *FrameworkMessage) String() string {
 func (*FrameworkMessage) ProtoMessage() {}
 
 func (x *FrameworkMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[14]
+	mi := &file_proto_wire_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -903,7 +1166,7 @@ func (x *FrameworkMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameworkMessage.ProtoReflect.Descriptor instead.
 func (*FrameworkMessage) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{14}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FrameworkMessage) GetFrameworkId() *mesos.FrameworkID {
@@ -940,7 +1203,7 @@ type TaskUpdate struct {
 
 func (x *TaskUpdate) Reset() {
 	*x = TaskUpdate{}
-	mi := &file_proto_wire_wire_proto_msgTypes[15]
+	mi := &file_proto_wire_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1215,7 @@ func (x *TaskUpdate) String() string {
 func (*TaskUpdate) ProtoMessage() {}
 
 func (x *TaskUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[15]
+	mi := &file_proto_wire_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1228,7 @@ func (x *TaskUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskUpdate.ProtoReflect.Descriptor instead.
 func (*TaskUpdate) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{15}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TaskUpdate) GetFrameworkId() *mesos.FrameworkID {
@@ -1001,7 +1264,7 @@ type AcknowledgeUpdate struct {
 
 func (x *AcknowledgeUpdate) Reset() {
 	*x = AcknowledgeUpdate{}
-	mi := &file_proto_wire_wire_proto_msgTypes[16]
+	mi := &file_proto_wire_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1013,7 +1276,7 @@ func (x *AcknowledgeUpdate) String() string {
 func (*AcknowledgeUpdate) ProtoMessage() {}
 
 func (x *AcknowledgeUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[16]
+	mi := &file_proto_wire_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1026,7 +1289,7 @@ func (x *AcknowledgeUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeUpdate.ProtoReflect.Descriptor instead.
 func (*AcknowledgeUpdate) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{16}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *AcknowledgeUpdate) GetFrameworkId() *mesos.FrameworkID {
@@ -1062,7 +1325,7 @@ type ExecutorExited struct {
 
 func (x *ExecutorExited) Reset() {
 	*x = ExecutorExited{}
-	mi := &file_proto_wire_wire_proto_msgTypes[17]
+	mi := &file_proto_wire_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1074,7 +1337,7 @@ func (x *ExecutorExited) String() string {
 func (*ExecutorExited) ProtoMessage() {}
 
 func (x *ExecutorExited) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[17]
+	mi := &file_proto_wire_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1087,7 +1350,7 @@ func (x *ExecutorExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExited.ProtoReflect.Descriptor instead.
 func (*ExecutorExited) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{17}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ExecutorExited) GetFrameworkId() *mesos.FrameworkID {
@@ -1120,7 +1383,7 @@ type ListPeers struct {
 
 func (x *ListPeers) Reset() {
 	*x = ListPeers{}
-	mi := &file_proto_wire_wire_proto_msgTypes[18]
+	mi := &file_proto_wire_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1395,7 @@ func (x *ListPeers) String() string {
 func (*ListPeers) ProtoMessage() {}
 
 func (x *ListPeers) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[18]
+	mi := &file_proto_wire_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1408,7 @@ func (x *ListPeers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeers.ProtoReflect.Descriptor instead.
 func (*ListPeers) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{18}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{22}
 }
 
 // Peers are the connections of a daemon.
@@ -1162,7 +1425,7 @@ type Peers struct {
 
 func (x *Peers) Reset() {
 	*x = Peers{}
-	mi := &file_proto_wire_wire_proto_msgTypes[19]
+	mi := &file_proto_wire_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1437,7 @@ func (x *Peers) String() string {
 func (*Peers) ProtoMessage() {}
 
 func (x *Peers) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[19]
+	mi := &file_proto_wire_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1450,7 @@ func (x *Peers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peers.ProtoReflect.Descriptor instead.
 func (*Peers) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{19}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Peers) GetNode() string {
@@ -1249,7 +1512,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[20]
+	mi := &file_proto_wire_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1261,7 +1524,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[20]
+	mi := &file_proto_wire_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1274,7 +1537,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{20}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Peer) GetNode() string {
@@ -1392,7 +1655,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_proto_wire_wire_proto_msgTypes[21]
+	mi := &file_proto_wire_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1404,7 +1667,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[21]
+	mi := &file_proto_wire_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1417,7 +1680,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{21}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Refused) GetReason() string {
@@ -1425,6 +1688,978 @@ func (x *Refused) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+// ReadFile asks for a part of a file that a framework offers to its tasks, and says what has been received. A slave asks
+// its master, whose sessions pass it on to the framework's scheduler and the FileChunk back: no master keeps any of it.
+type ReadFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"`
+	Sha256        string                 `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"` // of the file, in lower-case hexadecimal digits
+	Id            uint64                 `protobuf:"varint,3,opt,name=id,proto3" json:"id,omitempty"`        // the asker's own for this question; 0: nothing is asked for
+	Offset        int64                  `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	Length        int32                  `protobuf:"varint,5,opt,name=length,proto3" json:"length,omitempty"`
+	Taken         uint64                 `protobuf:"varint,6,opt,name=taken,proto3" json:"taken,omitempty"` // the id of an answer that has been dealt with; 0: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadFile) Reset() {
+	*x = ReadFile{}
+	mi := &file_proto_wire_wire_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadFile) ProtoMessage() {}
+
+func (x *ReadFile) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadFile.ProtoReflect.Descriptor instead.
+func (*ReadFile) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ReadFile) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *ReadFile) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *ReadFile) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ReadFile) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ReadFile) GetLength() int32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *ReadFile) GetTaken() uint64 {
+	if x != nil {
+		return x.Taken
+	}
+	return 0
+}
+
+// FileChunk answers a ReadFile.
+type FileChunk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`       // less than was asked for only where the file ends
+	Size          int64                  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`      // of the whole file
+	Failure       string                 `protobuf:"bytes,4,opt,name=failure,proto3" json:"failure,omitempty"` // why there is no data; empty: there is
+	Later         bool                   `protobuf:"varint,5,opt,name=later,proto3" json:"later,omitempty"`    // the failure may pass: the framework's scheduler is away
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileChunk) Reset() {
+	*x = FileChunk{}
+	mi := &file_proto_wire_wire_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileChunk) ProtoMessage() {}
+
+func (x *FileChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileChunk.ProtoReflect.Descriptor instead.
+func (*FileChunk) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *FileChunk) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *FileChunk) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *FileChunk) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *FileChunk) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+func (x *FileChunk) GetLater() bool {
+	if x != nil {
+		return x.Later
+	}
+	return false
+}
+
+// ExecTask asks a slave to run a command beside a task's own, in its container. The one that answers ExecStarted is to
+// be spoken to from then on; ExecEnded comes last. Refused answers what can't be.
+type ExecTask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"`
+	TaskId        *mesos.TaskID          `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Args          []string               `protobuf:"bytes,3,rep,name=args,proto3" json:"args,omitempty"`               // looked up in the task's PATH
+	Stdin         bool                   `protobuf:"varint,4,opt,name=stdin,proto3" json:"stdin,omitempty"`            // ExecInput will come; else the command reads nothing
+	Tty           bool                   `protobuf:"varint,5,opt,name=tty,proto3" json:"tty,omitempty"`                // it has a terminal, which merges stdout and stderr
+	Size          *ExecResize            `protobuf:"bytes,6,opt,name=size,proto3" json:"size,omitempty"`               // of the terminal
+	Environment   []string               `protobuf:"bytes,7,rep,name=environment,proto3" json:"environment,omitempty"` // KEY=VALUE, above what the task has
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecTask) Reset() {
+	*x = ExecTask{}
+	mi := &file_proto_wire_wire_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecTask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecTask) ProtoMessage() {}
+
+func (x *ExecTask) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecTask.ProtoReflect.Descriptor instead.
+func (*ExecTask) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ExecTask) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *ExecTask) GetTaskId() *mesos.TaskID {
+	if x != nil {
+		return x.TaskId
+	}
+	return nil
+}
+
+func (x *ExecTask) GetArgs() []string {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *ExecTask) GetStdin() bool {
+	if x != nil {
+		return x.Stdin
+	}
+	return false
+}
+
+func (x *ExecTask) GetTty() bool {
+	if x != nil {
+		return x.Tty
+	}
+	return false
+}
+
+func (x *ExecTask) GetSize() *ExecResize {
+	if x != nil {
+		return x.Size
+	}
+	return nil
+}
+
+func (x *ExecTask) GetEnvironment() []string {
+	if x != nil {
+		return x.Environment
+	}
+	return nil
+}
+
+// StartExec has a host begin what ExecTask asks for. Whoever of the slave says it hears ExecStarted, ExecOutput and
+// ExecEnded; with its end the command is killed.
+type StartExec struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ContainerId   *mesos.ContainerID     `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Exec          *ExecTask              `protobuf:"bytes,2,opt,name=exec,proto3" json:"exec,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StartExec) Reset() {
+	*x = StartExec{}
+	mi := &file_proto_wire_wire_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StartExec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StartExec) ProtoMessage() {}
+
+func (x *StartExec) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StartExec.ProtoReflect.Descriptor instead.
+func (*StartExec) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *StartExec) GetContainerId() *mesos.ContainerID {
+	if x != nil {
+		return x.ContainerId
+	}
+	return nil
+}
+
+func (x *StartExec) GetExec() *ExecTask {
+	if x != nil {
+		return x.Exec
+	}
+	return nil
+}
+
+// ExecStarted tells that the command has been executed.
+type ExecStarted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pid           uint32                 `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"` // on the machine
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecStarted) Reset() {
+	*x = ExecStarted{}
+	mi := &file_proto_wire_wire_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecStarted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecStarted) ProtoMessage() {}
+
+func (x *ExecStarted) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecStarted.ProtoReflect.Descriptor instead.
+func (*ExecStarted) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ExecStarted) GetPid() uint32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+// ExecInput is what the command reads next, in order. Whoever sends it waits for ExecTaken so that no more than
+// ExecWindow bytes are on the way.
+type ExecInput struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	End           bool                   `protobuf:"varint,2,opt,name=end,proto3" json:"end,omitempty"` // nothing comes any more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecInput) Reset() {
+	*x = ExecInput{}
+	mi := &file_proto_wire_wire_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecInput) ProtoMessage() {}
+
+func (x *ExecInput) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecInput.ProtoReflect.Descriptor instead.
+func (*ExecInput) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ExecInput) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ExecInput) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
+// ExecOutput is what the command wrote next. Whoever hears it answers ExecTaken when the bytes are where they belong.
+type ExecOutput struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	Stderr        bool                   `protobuf:"varint,2,opt,name=stderr,proto3" json:"stderr,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecOutput) Reset() {
+	*x = ExecOutput{}
+	mi := &file_proto_wire_wire_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecOutput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecOutput) ProtoMessage() {}
+
+func (x *ExecOutput) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecOutput.ProtoReflect.Descriptor instead.
+func (*ExecOutput) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ExecOutput) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ExecOutput) GetStderr() bool {
+	if x != nil {
+		return x.Stderr
+	}
+	return false
+}
+
+// ExecTaken makes room for so many bytes more, of input to whoever sends it or of output to whoever reads it.
+type ExecTaken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bytes         int64                  `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecTaken) Reset() {
+	*x = ExecTaken{}
+	mi := &file_proto_wire_wire_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecTaken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecTaken) ProtoMessage() {}
+
+func (x *ExecTaken) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecTaken.ProtoReflect.Descriptor instead.
+func (*ExecTaken) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ExecTaken) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+// ExecResize is the new size of the terminal, in characters.
+type ExecResize struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rows          uint32                 `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
+	Columns       uint32                 `protobuf:"varint,2,opt,name=columns,proto3" json:"columns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecResize) Reset() {
+	*x = ExecResize{}
+	mi := &file_proto_wire_wire_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecResize) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecResize) ProtoMessage() {}
+
+func (x *ExecResize) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecResize.ProtoReflect.Descriptor instead.
+func (*ExecResize) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ExecResize) GetRows() uint32 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *ExecResize) GetColumns() uint32 {
+	if x != nil {
+		return x.Columns
+	}
+	return 0
+}
+
+// ExecSignal sends a signal to the command.
+type ExecSignal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Signal        int32                  `protobuf:"varint,1,opt,name=signal,proto3" json:"signal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecSignal) Reset() {
+	*x = ExecSignal{}
+	mi := &file_proto_wire_wire_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecSignal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecSignal) ProtoMessage() {}
+
+func (x *ExecSignal) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecSignal.ProtoReflect.Descriptor instead.
+func (*ExecSignal) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ExecSignal) GetSignal() int32 {
+	if x != nil {
+		return x.Signal
+	}
+	return 0
+}
+
+// ExecEnded tells that the command has ended and that all of its output has been sent.
+type ExecEnded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WaitStatus    int32                  `protobuf:"varint,1,opt,name=wait_status,json=waitStatus,proto3" json:"wait_status,omitempty"` // as wait(2) gives it; 0 where it never ran
+	ExecErrno     int32                  `protobuf:"varint,2,opt,name=exec_errno,json=execErrno,proto3" json:"exec_errno,omitempty"`    // why it could not be executed; 0: it was
+	Failure       string                 `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`                          // why its end is not known, or why it never ran; empty: it is
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecEnded) Reset() {
+	*x = ExecEnded{}
+	mi := &file_proto_wire_wire_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecEnded) ProtoMessage() {}
+
+func (x *ExecEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecEnded.ProtoReflect.Descriptor instead.
+func (*ExecEnded) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ExecEnded) GetWaitStatus() int32 {
+	if x != nil {
+		return x.WaitStatus
+	}
+	return 0
+}
+
+func (x *ExecEnded) GetExecErrno() int32 {
+	if x != nil {
+		return x.ExecErrno
+	}
+	return 0
+}
+
+func (x *ExecEnded) GetFailure() string {
+	if x != nil {
+		return x.Failure
+	}
+	return ""
+}
+
+// GetStatistics asks a slave, and a slave its host, for what containers use now. ContainerStatistics answers it.
+type GetStatistics struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ContainerIds  []*mesos.ContainerID   `protobuf:"bytes,1,rep,name=container_ids,json=containerIds,proto3" json:"container_ids,omitempty"` // to a host: those that are meant
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetStatistics) Reset() {
+	*x = GetStatistics{}
+	mi := &file_proto_wire_wire_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetStatistics) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetStatistics) ProtoMessage() {}
+
+func (x *GetStatistics) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetStatistics.ProtoReflect.Descriptor instead.
+func (*GetStatistics) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *GetStatistics) GetContainerIds() []*mesos.ContainerID {
+	if x != nil {
+		return x.ContainerIds
+	}
+	return nil
+}
+
+// ContainerStatistics are what containers use, and what their machine has.
+type ContainerStatistics struct {
+	state         protoimpl.MessageState           `protogen:"open.v1"`
+	Containers    []*ContainerStatistics_Container `protobuf:"bytes,1,rep,name=containers,proto3" json:"containers,omitempty"`
+	Machine       *Machine                         `protobuf:"bytes,2,opt,name=machine,proto3" json:"machine,omitempty"` // not from a host
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContainerStatistics) Reset() {
+	*x = ContainerStatistics{}
+	mi := &file_proto_wire_wire_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContainerStatistics) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContainerStatistics) ProtoMessage() {}
+
+func (x *ContainerStatistics) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContainerStatistics.ProtoReflect.Descriptor instead.
+func (*ContainerStatistics) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ContainerStatistics) GetContainers() []*ContainerStatistics_Container {
+	if x != nil {
+		return x.Containers
+	}
+	return nil
+}
+
+func (x *ContainerStatistics) GetMachine() *Machine {
+	if x != nil {
+		return x.Machine
+	}
+	return nil
+}
+
+// Machine is how busy a slave's machine is. What is not known is 0.
+type Machine struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	Cpus                 float64                `protobuf:"fixed64,1,opt,name=cpus,proto3" json:"cpus,omitempty"`
+	CpuSeconds           float64                `protobuf:"fixed64,2,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"` // processor time since its start, that of idling left out
+	Load_1Min            float64                `protobuf:"fixed64,3,opt,name=load_1min,json=load1min,proto3" json:"load_1min,omitempty"`
+	MemoryBytes          uint64                 `protobuf:"varint,4,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	MemoryAvailableBytes uint64                 `protobuf:"varint,5,opt,name=memory_available_bytes,json=memoryAvailableBytes,proto3" json:"memory_available_bytes,omitempty"`
+	DiskBytes            uint64                 `protobuf:"varint,6,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"` // of the file system of the work_dir
+	DiskAvailableBytes   uint64                 `protobuf:"varint,7,opt,name=disk_available_bytes,json=diskAvailableBytes,proto3" json:"disk_available_bytes,omitempty"`
+	Timestamp            float64                `protobuf:"fixed64,8,opt,name=timestamp,proto3" json:"timestamp,omitempty"` // seconds since 1970
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *Machine) Reset() {
+	*x = Machine{}
+	mi := &file_proto_wire_wire_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Machine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Machine) ProtoMessage() {}
+
+func (x *Machine) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Machine.ProtoReflect.Descriptor instead.
+func (*Machine) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Machine) GetCpus() float64 {
+	if x != nil {
+		return x.Cpus
+	}
+	return 0
+}
+
+func (x *Machine) GetCpuSeconds() float64 {
+	if x != nil {
+		return x.CpuSeconds
+	}
+	return 0
+}
+
+func (x *Machine) GetLoad_1Min() float64 {
+	if x != nil {
+		return x.Load_1Min
+	}
+	return 0
+}
+
+func (x *Machine) GetMemoryBytes() uint64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *Machine) GetMemoryAvailableBytes() uint64 {
+	if x != nil {
+		return x.MemoryAvailableBytes
+	}
+	return 0
+}
+
+func (x *Machine) GetDiskBytes() uint64 {
+	if x != nil {
+		return x.DiskBytes
+	}
+	return 0
+}
+
+func (x *Machine) GetDiskAvailableBytes() uint64 {
+	if x != nil {
+		return x.DiskAvailableBytes
+	}
+	return 0
+}
+
+func (x *Machine) GetTimestamp() float64 {
+	if x != nil {
+		return x.Timestamp
+	}
+	return 0
+}
+
+// GetDiskUsage asks a slave for what its sandboxes take. DiskUsage answers it.
+type GetDiskUsage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDiskUsage) Reset() {
+	*x = GetDiskUsage{}
+	mi := &file_proto_wire_wire_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDiskUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDiskUsage) ProtoMessage() {}
+
+func (x *GetDiskUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDiskUsage.ProtoReflect.Descriptor instead.
+func (*GetDiskUsage) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{40}
+}
+
+// DiskUsage is what lies in a slave's work_dir.
+type DiskUsage struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Sandboxes          []*DiskUsage_Sandbox   `protobuf:"bytes,1,rep,name=sandboxes,proto3" json:"sandboxes,omitempty"`                      // by bytes, the largest first
+	CacheBytes         uint64                 `protobuf:"varint,2,opt,name=cache_bytes,json=cacheBytes,proto3" json:"cache_bytes,omitempty"` // what the fetcher keeps
+	DiskBytes          uint64                 `protobuf:"varint,3,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`    // of the file system
+	DiskAvailableBytes uint64                 `protobuf:"varint,4,opt,name=disk_available_bytes,json=diskAvailableBytes,proto3" json:"disk_available_bytes,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *DiskUsage) Reset() {
+	*x = DiskUsage{}
+	mi := &file_proto_wire_wire_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiskUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiskUsage) ProtoMessage() {}
+
+func (x *DiskUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiskUsage.ProtoReflect.Descriptor instead.
+func (*DiskUsage) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *DiskUsage) GetSandboxes() []*DiskUsage_Sandbox {
+	if x != nil {
+		return x.Sandboxes
+	}
+	return nil
+}
+
+func (x *DiskUsage) GetCacheBytes() uint64 {
+	if x != nil {
+		return x.CacheBytes
+	}
+	return 0
+}
+
+func (x *DiskUsage) GetDiskBytes() uint64 {
+	if x != nil {
+		return x.DiskBytes
+	}
+	return 0
+}
+
+func (x *DiskUsage) GetDiskAvailableBytes() uint64 {
+	if x != nil {
+		return x.DiskAvailableBytes
+	}
+	return 0
 }
 
 // RegisterHost is what a host says to the slave that started it; HostRegistered or Refused answers it.
@@ -1439,7 +2674,7 @@ type RegisterHost struct {
 
 func (x *RegisterHost) Reset() {
 	*x = RegisterHost{}
-	mi := &file_proto_wire_wire_proto_msgTypes[22]
+	mi := &file_proto_wire_wire_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1451,7 +2686,7 @@ func (x *RegisterHost) String() string {
 func (*RegisterHost) ProtoMessage() {}
 
 func (x *RegisterHost) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[22]
+	mi := &file_proto_wire_wire_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1464,7 +2699,7 @@ func (x *RegisterHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterHost.ProtoReflect.Descriptor instead.
 func (*RegisterHost) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{22}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RegisterHost) GetHostId() string {
@@ -1498,7 +2733,7 @@ type HostRegistered struct {
 
 func (x *HostRegistered) Reset() {
 	*x = HostRegistered{}
-	mi := &file_proto_wire_wire_proto_msgTypes[23]
+	mi := &file_proto_wire_wire_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1510,7 +2745,7 @@ func (x *HostRegistered) String() string {
 func (*HostRegistered) ProtoMessage() {}
 
 func (x *HostRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[23]
+	mi := &file_proto_wire_wire_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1523,7 +2758,7 @@ func (x *HostRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostRegistered.ProtoReflect.Descriptor instead.
 func (*HostRegistered) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{23}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *HostRegistered) GetSlaveId() *mesos.AgentID {
@@ -1554,7 +2789,7 @@ type LaunchExecutor struct {
 
 func (x *LaunchExecutor) Reset() {
 	*x = LaunchExecutor{}
-	mi := &file_proto_wire_wire_proto_msgTypes[24]
+	mi := &file_proto_wire_wire_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +2801,7 @@ func (x *LaunchExecutor) String() string {
 func (*LaunchExecutor) ProtoMessage() {}
 
 func (x *LaunchExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[24]
+	mi := &file_proto_wire_wire_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +2814,7 @@ func (x *LaunchExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaunchExecutor.ProtoReflect.Descriptor instead.
 func (*LaunchExecutor) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{24}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *LaunchExecutor) GetFramework() *mesos.FrameworkInfo {
@@ -1663,7 +2898,7 @@ type ResizeExecutor struct {
 
 func (x *ResizeExecutor) Reset() {
 	*x = ResizeExecutor{}
-	mi := &file_proto_wire_wire_proto_msgTypes[25]
+	mi := &file_proto_wire_wire_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +2910,7 @@ func (x *ResizeExecutor) String() string {
 func (*ResizeExecutor) ProtoMessage() {}
 
 func (x *ResizeExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[25]
+	mi := &file_proto_wire_wire_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +2923,7 @@ func (x *ResizeExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeExecutor.ProtoReflect.Descriptor instead.
 func (*ResizeExecutor) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{25}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ResizeExecutor) GetContainerId() *mesos.ContainerID {
@@ -1716,7 +2951,7 @@ type ExecutorStarted struct {
 
 func (x *ExecutorStarted) Reset() {
 	*x = ExecutorStarted{}
-	mi := &file_proto_wire_wire_proto_msgTypes[26]
+	mi := &file_proto_wire_wire_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +2963,7 @@ func (x *ExecutorStarted) String() string {
 func (*ExecutorStarted) ProtoMessage() {}
 
 func (x *ExecutorStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[26]
+	mi := &file_proto_wire_wire_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +2976,7 @@ func (x *ExecutorStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorStarted.ProtoReflect.Descriptor instead.
 func (*ExecutorStarted) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{26}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ExecutorStarted) GetContainerId() *mesos.ContainerID {
@@ -1769,7 +3004,7 @@ type ExecutorEnded struct {
 
 func (x *ExecutorEnded) Reset() {
 	*x = ExecutorEnded{}
-	mi := &file_proto_wire_wire_proto_msgTypes[27]
+	mi := &file_proto_wire_wire_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +3016,7 @@ func (x *ExecutorEnded) String() string {
 func (*ExecutorEnded) ProtoMessage() {}
 
 func (x *ExecutorEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[27]
+	mi := &file_proto_wire_wire_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +3029,7 @@ func (x *ExecutorEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorEnded.ProtoReflect.Descriptor instead.
 func (*ExecutorEnded) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{27}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ExecutorEnded) GetContainerId() *mesos.ContainerID {
@@ -1821,7 +3056,7 @@ type KillExecutor struct {
 
 func (x *KillExecutor) Reset() {
 	*x = KillExecutor{}
-	mi := &file_proto_wire_wire_proto_msgTypes[28]
+	mi := &file_proto_wire_wire_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +3068,7 @@ func (x *KillExecutor) String() string {
 func (*KillExecutor) ProtoMessage() {}
 
 func (x *KillExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[28]
+	mi := &file_proto_wire_wire_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +3081,7 @@ func (x *KillExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillExecutor.ProtoReflect.Descriptor instead.
 func (*KillExecutor) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{28}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *KillExecutor) GetContainerId() *mesos.ContainerID {
@@ -1876,7 +3111,7 @@ type StartContainer struct {
 
 func (x *StartContainer) Reset() {
 	*x = StartContainer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[29]
+	mi := &file_proto_wire_wire_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +3123,7 @@ func (x *StartContainer) String() string {
 func (*StartContainer) ProtoMessage() {}
 
 func (x *StartContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[29]
+	mi := &file_proto_wire_wire_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +3136,7 @@ func (x *StartContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartContainer.ProtoReflect.Descriptor instead.
 func (*StartContainer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{29}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *StartContainer) GetContainerId() *mesos.ContainerID {
@@ -1985,7 +3220,7 @@ type ContainerStarted struct {
 
 func (x *ContainerStarted) Reset() {
 	*x = ContainerStarted{}
-	mi := &file_proto_wire_wire_proto_msgTypes[30]
+	mi := &file_proto_wire_wire_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1997,7 +3232,7 @@ func (x *ContainerStarted) String() string {
 func (*ContainerStarted) ProtoMessage() {}
 
 func (x *ContainerStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[30]
+	mi := &file_proto_wire_wire_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2010,7 +3245,7 @@ func (x *ContainerStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStarted.ProtoReflect.Descriptor instead.
 func (*ContainerStarted) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{30}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ContainerStarted) GetContainerId() *mesos.ContainerID {
@@ -2039,7 +3274,7 @@ type ContainerExited struct {
 
 func (x *ContainerExited) Reset() {
 	*x = ContainerExited{}
-	mi := &file_proto_wire_wire_proto_msgTypes[31]
+	mi := &file_proto_wire_wire_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2051,7 +3286,7 @@ func (x *ContainerExited) String() string {
 func (*ContainerExited) ProtoMessage() {}
 
 func (x *ContainerExited) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[31]
+	mi := &file_proto_wire_wire_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2064,7 +3299,7 @@ func (x *ContainerExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerExited.ProtoReflect.Descriptor instead.
 func (*ContainerExited) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{31}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ContainerExited) GetContainerId() *mesos.ContainerID {
@@ -2092,7 +3327,7 @@ type SignalContainer struct {
 
 func (x *SignalContainer) Reset() {
 	*x = SignalContainer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[32]
+	mi := &file_proto_wire_wire_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2104,7 +3339,7 @@ func (x *SignalContainer) String() string {
 func (*SignalContainer) ProtoMessage() {}
 
 func (x *SignalContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[32]
+	mi := &file_proto_wire_wire_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2117,7 +3352,7 @@ func (x *SignalContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalContainer.ProtoReflect.Descriptor instead.
 func (*SignalContainer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{32}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SignalContainer) GetContainerId() *mesos.ContainerID {
@@ -2144,7 +3379,7 @@ type KillContainer struct {
 
 func (x *KillContainer) Reset() {
 	*x = KillContainer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[33]
+	mi := &file_proto_wire_wire_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2156,7 +3391,7 @@ func (x *KillContainer) String() string {
 func (*KillContainer) ProtoMessage() {}
 
 func (x *KillContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[33]
+	mi := &file_proto_wire_wire_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2169,7 +3404,7 @@ func (x *KillContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillContainer.ProtoReflect.Descriptor instead.
 func (*KillContainer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{33}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *KillContainer) GetContainerId() *mesos.ContainerID {
@@ -2189,15 +3424,17 @@ type ContainerExit struct {
 	MemoryPeakBytes   uint64                 `protobuf:"varint,5,opt,name=memory_peak_bytes,json=memoryPeakBytes,proto3" json:"memory_peak_bytes,omitempty"`    // 0: not known
 	StartedUnixNanos  int64                  `protobuf:"varint,6,opt,name=started_unix_nanos,json=startedUnixNanos,proto3" json:"started_unix_nanos,omitempty"`
 	FinishedUnixNanos int64                  `protobuf:"varint,7,opt,name=finished_unix_nanos,json=finishedUnixNanos,proto3" json:"finished_unix_nanos,omitempty"`
-	CpuSeconds        float64                `protobuf:"fixed64,8,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"` // user and system; 0: not known
-	PidsLimit         uint64                 `protobuf:"varint,9,opt,name=pids_limit,json=pidsLimit,proto3" json:"pids_limit,omitempty"`     // with PIDS
+	CpuSeconds        float64                `protobuf:"fixed64,8,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"`               // user and system; 0: not known
+	PidsLimit         uint64                 `protobuf:"varint,9,opt,name=pids_limit,json=pidsLimit,proto3" json:"pids_limit,omitempty"`                   // with PIDS
+	DiskLimitBytes    uint64                 `protobuf:"varint,10,opt,name=disk_limit_bytes,json=diskLimitBytes,proto3" json:"disk_limit_bytes,omitempty"` // with DISK
+	DiskUsedBytes     uint64                 `protobuf:"varint,11,opt,name=disk_used_bytes,json=diskUsedBytes,proto3" json:"disk_used_bytes,omitempty"`    // with DISK
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ContainerExit) Reset() {
 	*x = ContainerExit{}
-	mi := &file_proto_wire_wire_proto_msgTypes[34]
+	mi := &file_proto_wire_wire_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2209,7 +3446,7 @@ func (x *ContainerExit) String() string {
 func (*ContainerExit) ProtoMessage() {}
 
 func (x *ContainerExit) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[34]
+	mi := &file_proto_wire_wire_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,7 +3459,7 @@ func (x *ContainerExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerExit.ProtoReflect.Descriptor instead.
 func (*ContainerExit) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{34}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ContainerExit) GetCause() ContainerExit_Cause {
@@ -2288,6 +3525,20 @@ func (x *ContainerExit) GetPidsLimit() uint64 {
 	return 0
 }
 
+func (x *ContainerExit) GetDiskLimitBytes() uint64 {
+	if x != nil {
+		return x.DiskLimitBytes
+	}
+	return 0
+}
+
+func (x *ContainerExit) GetDiskUsedBytes() uint64 {
+	if x != nil {
+		return x.DiskUsedBytes
+	}
+	return 0
+}
+
 type Explanation_Waiting struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"` // empty: of nobody who is there
@@ -2304,7 +3555,7 @@ type Explanation_Waiting struct {
 
 func (x *Explanation_Waiting) Reset() {
 	*x = Explanation_Waiting{}
-	mi := &file_proto_wire_wire_proto_msgTypes[36]
+	mi := &file_proto_wire_wire_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2316,7 +3567,7 @@ func (x *Explanation_Waiting) String() string {
 func (*Explanation_Waiting) ProtoMessage() {}
 
 func (x *Explanation_Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[36]
+	mi := &file_proto_wire_wire_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2329,7 +3580,7 @@ func (x *Explanation_Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation_Waiting.ProtoReflect.Descriptor instead.
 func (*Explanation_Waiting) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{12, 0}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{16, 0}
 }
 
 func (x *Explanation_Waiting) GetFrameworkId() *mesos.FrameworkID {
@@ -2400,7 +3651,7 @@ type Explanation_Slave struct {
 
 func (x *Explanation_Slave) Reset() {
 	*x = Explanation_Slave{}
-	mi := &file_proto_wire_wire_proto_msgTypes[37]
+	mi := &file_proto_wire_wire_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +3663,7 @@ func (x *Explanation_Slave) String() string {
 func (*Explanation_Slave) ProtoMessage() {}
 
 func (x *Explanation_Slave) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[37]
+	mi := &file_proto_wire_wire_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +3676,7 @@ func (x *Explanation_Slave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Explanation_Slave.ProtoReflect.Descriptor instead.
 func (*Explanation_Slave) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{12, 1}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{16, 1}
 }
 
 func (x *Explanation_Slave) GetSlaveId() *mesos.AgentID {
@@ -2456,16 +3707,185 @@ func (x *Explanation_Slave) GetFits() bool {
 	return false
 }
 
+type ContainerStatistics_Container struct {
+	state         protoimpl.MessageState    `protogen:"open.v1"`
+	ContainerId   *mesos.ContainerID        `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	FrameworkId   *mesos.FrameworkID        `protobuf:"bytes,2,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"` // not from a host, like the next three
+	ExecutorId    *mesos.ExecutorID         `protobuf:"bytes,3,opt,name=executor_id,json=executorId,proto3" json:"executor_id,omitempty"`
+	TaskIds       []*mesos.TaskID           `protobuf:"bytes,4,rep,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`
+	Resources     []*mesos.Resource         `protobuf:"bytes,5,rep,name=resources,proto3" json:"resources,omitempty"`
+	Statistics    *mesos.ResourceStatistics `protobuf:"bytes,6,opt,name=statistics,proto3" json:"statistics,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ContainerStatistics_Container) Reset() {
+	*x = ContainerStatistics_Container{}
+	mi := &file_proto_wire_wire_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ContainerStatistics_Container) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ContainerStatistics_Container) ProtoMessage() {}
+
+func (x *ContainerStatistics_Container) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ContainerStatistics_Container.ProtoReflect.Descriptor instead.
+func (*ContainerStatistics_Container) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{38, 0}
+}
+
+func (x *ContainerStatistics_Container) GetContainerId() *mesos.ContainerID {
+	if x != nil {
+		return x.ContainerId
+	}
+	return nil
+}
+
+func (x *ContainerStatistics_Container) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *ContainerStatistics_Container) GetExecutorId() *mesos.ExecutorID {
+	if x != nil {
+		return x.ExecutorId
+	}
+	return nil
+}
+
+func (x *ContainerStatistics_Container) GetTaskIds() []*mesos.TaskID {
+	if x != nil {
+		return x.TaskIds
+	}
+	return nil
+}
+
+func (x *ContainerStatistics_Container) GetResources() []*mesos.Resource {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *ContainerStatistics_Container) GetStatistics() *mesos.ResourceStatistics {
+	if x != nil {
+		return x.Statistics
+	}
+	return nil
+}
+
+type DiskUsage_Sandbox struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"`
+	ExecutorId    *mesos.ExecutorID      `protobuf:"bytes,2,opt,name=executor_id,json=executorId,proto3" json:"executor_id,omitempty"`
+	ContainerId   *mesos.ContainerID     `protobuf:"bytes,3,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Bytes         uint64                 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`     // blocks on the disk; a file with several names counts once
+	Files         uint64                 `protobuf:"varint,5,opt,name=files,proto3" json:"files,omitempty"`     // files, folders and links
+	Running       bool                   `protobuf:"varint,6,opt,name=running,proto3" json:"running,omitempty"` // else it waits for its removal
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiskUsage_Sandbox) Reset() {
+	*x = DiskUsage_Sandbox{}
+	mi := &file_proto_wire_wire_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiskUsage_Sandbox) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiskUsage_Sandbox) ProtoMessage() {}
+
+func (x *DiskUsage_Sandbox) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiskUsage_Sandbox.ProtoReflect.Descriptor instead.
+func (*DiskUsage_Sandbox) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{41, 0}
+}
+
+func (x *DiskUsage_Sandbox) GetFrameworkId() *mesos.FrameworkID {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return nil
+}
+
+func (x *DiskUsage_Sandbox) GetExecutorId() *mesos.ExecutorID {
+	if x != nil {
+		return x.ExecutorId
+	}
+	return nil
+}
+
+func (x *DiskUsage_Sandbox) GetContainerId() *mesos.ContainerID {
+	if x != nil {
+		return x.ContainerId
+	}
+	return nil
+}
+
+func (x *DiskUsage_Sandbox) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *DiskUsage_Sandbox) GetFiles() uint64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *DiskUsage_Sandbox) GetRunning() bool {
+	if x != nil {
+		return x.Running
+	}
+	return false
+}
+
 var File_proto_wire_wire_proto protoreflect.FileDescriptor
 
 const file_proto_wire_wire_proto_rawDesc = "" +
 	"\n" +
-	"\x15proto/wire/wire.proto\x12\fstoa.wire.v1\x1a\x19proto/mesos/cluster.proto\x1a\x19proto/mesos/command.proto\x1a\x1bproto/mesos/container.proto\x1a\x1aproto/mesos/executor.proto\x1a\x1bproto/mesos/framework.proto\x1a\x15proto/mesos/ids.proto\x1a\x1aproto/mesos/resource.proto\x1a\x16proto/mesos/task.proto\x1a\x17proto/mesos/value.proto\"s\n" +
+	"\x15proto/wire/wire.proto\x12\fstoa.wire.v1\x1a\x19proto/mesos/cluster.proto\x1a\x19proto/mesos/command.proto\x1a\x1bproto/mesos/container.proto\x1a\x1aproto/mesos/executor.proto\x1a\x1bproto/mesos/framework.proto\x1a\x15proto/mesos/ids.proto\x1a\x17proto/mesos/offer.proto\x1a\x1bproto/mesos/operation.proto\x1a\x1aproto/mesos/resource.proto\x1a\x1cproto/mesos/statistics.proto\x1a\x16proto/mesos/task.proto\x1a\x17proto/mesos/value.proto\"\x8b\x01\n" +
 	"\rRegisterSlave\x12)\n" +
 	"\x05slave\x18\x01 \x01(\v2\x13.mesos.v1.AgentInfoR\x05slave\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1d\n" +
 	"\n" +
-	"cluster_id\x18\x03 \x01(\tR\tclusterId\"\x8f\x02\n" +
+	"cluster_id\x18\x03 \x01(\tR\tclusterId\x12\x16\n" +
+	"\x06secret\x18\x04 \x01(\fR\x06secret\"\x97\x03\n" +
 	"\x0fReregisterSlave\x12)\n" +
 	"\x05slave\x18\x01 \x01(\v2\x13.mesos.v1.AgentInfoR\x05slave\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1d\n" +
@@ -2475,7 +3895,15 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"frameworks\x18\x04 \x03(\v2\x17.mesos.v1.FrameworkInfoR\n" +
 	"frameworks\x129\n" +
 	"\texecutors\x18\x05 \x03(\v2\x1b.stoa.wire.v1.SlaveExecutorR\texecutors\x12$\n" +
-	"\x05tasks\x18\x06 \x03(\v2\x0e.mesos.v1.TaskR\x05tasks\"}\n" +
+	"\x05tasks\x18\x06 \x03(\v2\x0e.mesos.v1.TaskR\x05tasks\x120\n" +
+	"\tresources\x18\a \x03(\v2\x12.mesos.v1.ResourceR\tresources\x12<\n" +
+	"\n" +
+	"operations\x18\b \x03(\v2\x1c.stoa.wire.v1.SlaveOperationR\n" +
+	"operations\x12\x16\n" +
+	"\x06secret\x18\t \x01(\fR\x06secret\"}\n" +
+	"\x0eSlaveOperation\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x121\n" +
+	"\x06status\x18\x02 \x01(\v2\x19.mesos.v1.OperationStatusR\x06status\"}\n" +
 	"\rSlaveExecutor\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x122\n" +
 	"\bexecutor\x18\x02 \x01(\v2\x16.mesos.v1.ExecutorInfoR\bexecutor\"\x8c\x01\n" +
@@ -2493,12 +3921,23 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\bslave_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aslaveId\"h\n" +
 	"\aRunTask\x125\n" +
 	"\tframework\x18\x01 \x01(\v2\x17.mesos.v1.FrameworkInfoR\tframework\x12&\n" +
-	"\x04task\x18\x02 \x01(\v2\x12.mesos.v1.TaskInfoR\x04task\"\xa6\x01\n" +
+	"\x04task\x18\x02 \x01(\v2\x12.mesos.v1.TaskInfoR\x04task\"\x83\x01\n" +
+	"\x0eApplyOperation\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x127\n" +
+	"\toperation\x18\x02 \x01(\v2\x19.mesos.v1.Offer.OperationR\toperation\"~\n" +
+	"\x0fOperationUpdate\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x121\n" +
+	"\x06status\x18\x02 \x01(\v2\x19.mesos.v1.OperationStatusR\x06status\"\x9e\x01\n" +
+	"\x14AcknowledgeOperation\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x128\n" +
+	"\foperation_id\x18\x02 \x01(\v2\x15.mesos.v1.OperationIDR\voperationId\x12\x12\n" +
+	"\x04uuid\x18\x03 \x01(\fR\x04uuid\"\xc3\x01\n" +
 	"\bKillTask\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12)\n" +
 	"\atask_id\x18\x02 \x01(\v2\x10.mesos.v1.TaskIDR\x06taskId\x125\n" +
 	"\vkill_policy\x18\x03 \x01(\v2\x14.mesos.v1.KillPolicyR\n" +
-	"killPolicy\"\x83\x01\n" +
+	"killPolicy\x12\x1b\n" +
+	"\tkilled_by\x18\x04 \x01(\tR\bkilledBy\"\x83\x01\n" +
 	"\x10ShutdownExecutor\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x125\n" +
 	"\vexecutor_id\x18\x02 \x01(\v2\x14.mesos.v1.ExecutorIDR\n" +
@@ -2580,7 +4019,99 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\n" +
 	"last_error\x18\x0f \x01(\tR\tlastError\"!\n" +
 	"\aRefused\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"W\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xb2\x01\n" +
+	"\bReadFile\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\x04R\x02id\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x03R\x06offset\x12\x16\n" +
+	"\x06length\x18\x05 \x01(\x05R\x06length\x12\x14\n" +
+	"\x05taken\x18\x06 \x01(\x04R\x05taken\"s\n" +
+	"\tFileChunk\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x03R\x04size\x12\x18\n" +
+	"\afailure\x18\x04 \x01(\tR\afailure\x12\x14\n" +
+	"\x05later\x18\x05 \x01(\bR\x05later\"\xfb\x01\n" +
+	"\bExecTask\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12)\n" +
+	"\atask_id\x18\x02 \x01(\v2\x10.mesos.v1.TaskIDR\x06taskId\x12\x12\n" +
+	"\x04args\x18\x03 \x03(\tR\x04args\x12\x14\n" +
+	"\x05stdin\x18\x04 \x01(\bR\x05stdin\x12\x10\n" +
+	"\x03tty\x18\x05 \x01(\bR\x03tty\x12,\n" +
+	"\x04size\x18\x06 \x01(\v2\x18.stoa.wire.v1.ExecResizeR\x04size\x12 \n" +
+	"\venvironment\x18\a \x03(\tR\venvironment\"q\n" +
+	"\tStartExec\x128\n" +
+	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12*\n" +
+	"\x04exec\x18\x02 \x01(\v2\x16.stoa.wire.v1.ExecTaskR\x04exec\"\x1f\n" +
+	"\vExecStarted\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\rR\x03pid\"1\n" +
+	"\tExecInput\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x10\n" +
+	"\x03end\x18\x02 \x01(\bR\x03end\"8\n" +
+	"\n" +
+	"ExecOutput\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x16\n" +
+	"\x06stderr\x18\x02 \x01(\bR\x06stderr\"!\n" +
+	"\tExecTaken\x12\x14\n" +
+	"\x05bytes\x18\x01 \x01(\x03R\x05bytes\":\n" +
+	"\n" +
+	"ExecResize\x12\x12\n" +
+	"\x04rows\x18\x01 \x01(\rR\x04rows\x12\x18\n" +
+	"\acolumns\x18\x02 \x01(\rR\acolumns\"$\n" +
+	"\n" +
+	"ExecSignal\x12\x16\n" +
+	"\x06signal\x18\x01 \x01(\x05R\x06signal\"e\n" +
+	"\tExecEnded\x12\x1f\n" +
+	"\vwait_status\x18\x01 \x01(\x05R\n" +
+	"waitStatus\x12\x1d\n" +
+	"\n" +
+	"exec_errno\x18\x02 \x01(\x05R\texecErrno\x12\x18\n" +
+	"\afailure\x18\x03 \x01(\tR\afailure\"K\n" +
+	"\rGetStatistics\x12:\n" +
+	"\rcontainer_ids\x18\x01 \x03(\v2\x15.mesos.v1.ContainerIDR\fcontainerIds\"\xe9\x03\n" +
+	"\x13ContainerStatistics\x12K\n" +
+	"\n" +
+	"containers\x18\x01 \x03(\v2+.stoa.wire.v1.ContainerStatistics.ContainerR\n" +
+	"containers\x12/\n" +
+	"\amachine\x18\x02 \x01(\v2\x15.stoa.wire.v1.MachineR\amachine\x1a\xd3\x02\n" +
+	"\tContainer\x128\n" +
+	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x128\n" +
+	"\fframework_id\x18\x02 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x125\n" +
+	"\vexecutor_id\x18\x03 \x01(\v2\x14.mesos.v1.ExecutorIDR\n" +
+	"executorId\x12+\n" +
+	"\btask_ids\x18\x04 \x03(\v2\x10.mesos.v1.TaskIDR\ataskIds\x120\n" +
+	"\tresources\x18\x05 \x03(\v2\x12.mesos.v1.ResourceR\tresources\x12<\n" +
+	"\n" +
+	"statistics\x18\x06 \x01(\v2\x1c.mesos.v1.ResourceStatisticsR\n" +
+	"statistics\"\xa3\x02\n" +
+	"\aMachine\x12\x12\n" +
+	"\x04cpus\x18\x01 \x01(\x01R\x04cpus\x12\x1f\n" +
+	"\vcpu_seconds\x18\x02 \x01(\x01R\n" +
+	"cpuSeconds\x12\x1b\n" +
+	"\tload_1min\x18\x03 \x01(\x01R\bload1min\x12!\n" +
+	"\fmemory_bytes\x18\x04 \x01(\x04R\vmemoryBytes\x124\n" +
+	"\x16memory_available_bytes\x18\x05 \x01(\x04R\x14memoryAvailableBytes\x12\x1d\n" +
+	"\n" +
+	"disk_bytes\x18\x06 \x01(\x04R\tdiskBytes\x120\n" +
+	"\x14disk_available_bytes\x18\a \x01(\x04R\x12diskAvailableBytes\x12\x1c\n" +
+	"\ttimestamp\x18\b \x01(\x01R\ttimestamp\"\x0e\n" +
+	"\fGetDiskUsage\"\xb9\x03\n" +
+	"\tDiskUsage\x12=\n" +
+	"\tsandboxes\x18\x01 \x03(\v2\x1f.stoa.wire.v1.DiskUsage.SandboxR\tsandboxes\x12\x1f\n" +
+	"\vcache_bytes\x18\x02 \x01(\x04R\n" +
+	"cacheBytes\x12\x1d\n" +
+	"\n" +
+	"disk_bytes\x18\x03 \x01(\x04R\tdiskBytes\x120\n" +
+	"\x14disk_available_bytes\x18\x04 \x01(\x04R\x12diskAvailableBytes\x1a\xfa\x01\n" +
+	"\aSandbox\x128\n" +
+	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x125\n" +
+	"\vexecutor_id\x18\x02 \x01(\v2\x14.mesos.v1.ExecutorIDR\n" +
+	"executorId\x128\n" +
+	"\fcontainer_id\x18\x03 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x12\x14\n" +
+	"\x05files\x18\x05 \x01(\x04R\x05files\x12\x18\n" +
+	"\arunning\x18\x06 \x01(\bR\arunning\"W\n" +
 	"\fRegisterHost\x12\x17\n" +
 	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\rR\x03pid\x12\x1c\n" +
@@ -2641,7 +4172,7 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\x05R\x06signal\"I\n" +
 	"\rKillContainer\x128\n" +
-	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\"\xf7\x03\n" +
+	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\"\xd4\x04\n" +
 	"\rContainerExit\x127\n" +
 	"\x05cause\x18\x01 \x01(\x0e2!.stoa.wire.v1.ContainerExit.CauseR\x05cause\x12\x1f\n" +
 	"\vwait_status\x18\x02 \x01(\x05R\n" +
@@ -2654,7 +4185,10 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\vcpu_seconds\x18\b \x01(\x01R\n" +
 	"cpuSeconds\x12\x1d\n" +
 	"\n" +
-	"pids_limit\x18\t \x01(\x04R\tpidsLimit\"z\n" +
+	"pids_limit\x18\t \x01(\x04R\tpidsLimit\x12(\n" +
+	"\x10disk_limit_bytes\x18\n" +
+	" \x01(\x04R\x0ediskLimitBytes\x12&\n" +
+	"\x0fdisk_used_bytes\x18\v \x01(\x04R\rdiskUsedBytes\"\x84\x01\n" +
 	"\x05Cause\x12\n" +
 	"\n" +
 	"\x06EXITED\x10\x00\x12\x11\n" +
@@ -2666,7 +4200,8 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\n" +
 	"\x06KILLED\x10\x05\x12\r\n" +
 	"\tHOST_LOST\x10\x06\x12\b\n" +
-	"\x04PIDS\x10\aB.Z,github.com/stoa-project/stoa/proto/wire;wireb\x06proto3"
+	"\x04PIDS\x10\a\x12\b\n" +
+	"\x04DISK\x10\bB.Z,github.com/stoa-project/stoa/proto/wire;wireb\x06proto3"
 
 var (
 	file_proto_wire_wire_proto_rawDescOnce sync.Once
@@ -2681,138 +4216,193 @@ func file_proto_wire_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_proto_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_proto_wire_wire_proto_goTypes = []any{
-	(ContainerExit_Cause)(0),    // 0: stoa.wire.v1.ContainerExit.Cause
-	(*RegisterSlave)(nil),       // 1: stoa.wire.v1.RegisterSlave
-	(*ReregisterSlave)(nil),     // 2: stoa.wire.v1.ReregisterSlave
-	(*SlaveExecutor)(nil),       // 3: stoa.wire.v1.SlaveExecutor
-	(*SlaveRegistered)(nil),     // 4: stoa.wire.v1.SlaveRegistered
-	(*SlaveReregistered)(nil),   // 5: stoa.wire.v1.SlaveReregistered
-	(*UnregisterSlave)(nil),     // 6: stoa.wire.v1.UnregisterSlave
-	(*RunTask)(nil),             // 7: stoa.wire.v1.RunTask
-	(*KillTask)(nil),            // 8: stoa.wire.v1.KillTask
-	(*ShutdownExecutor)(nil),    // 9: stoa.wire.v1.ShutdownExecutor
-	(*RemoveFramework)(nil),     // 10: stoa.wire.v1.RemoveFramework
-	(*OperatorKillTask)(nil),    // 11: stoa.wire.v1.OperatorKillTask
-	(*Explain)(nil),             // 12: stoa.wire.v1.Explain
-	(*Explanation)(nil),         // 13: stoa.wire.v1.Explanation
-	(*OperatorDone)(nil),        // 14: stoa.wire.v1.OperatorDone
-	(*FrameworkMessage)(nil),    // 15: stoa.wire.v1.FrameworkMessage
-	(*TaskUpdate)(nil),          // 16: stoa.wire.v1.TaskUpdate
-	(*AcknowledgeUpdate)(nil),   // 17: stoa.wire.v1.AcknowledgeUpdate
-	(*ExecutorExited)(nil),      // 18: stoa.wire.v1.ExecutorExited
-	(*ListPeers)(nil),           // 19: stoa.wire.v1.ListPeers
-	(*Peers)(nil),               // 20: stoa.wire.v1.Peers
-	(*Peer)(nil),                // 21: stoa.wire.v1.Peer
-	(*Refused)(nil),             // 22: stoa.wire.v1.Refused
-	(*RegisterHost)(nil),        // 23: stoa.wire.v1.RegisterHost
-	(*HostRegistered)(nil),      // 24: stoa.wire.v1.HostRegistered
-	(*LaunchExecutor)(nil),      // 25: stoa.wire.v1.LaunchExecutor
-	(*ResizeExecutor)(nil),      // 26: stoa.wire.v1.ResizeExecutor
-	(*ExecutorStarted)(nil),     // 27: stoa.wire.v1.ExecutorStarted
-	(*ExecutorEnded)(nil),       // 28: stoa.wire.v1.ExecutorEnded
-	(*KillExecutor)(nil),        // 29: stoa.wire.v1.KillExecutor
-	(*StartContainer)(nil),      // 30: stoa.wire.v1.StartContainer
-	(*ContainerStarted)(nil),    // 31: stoa.wire.v1.ContainerStarted
-	(*ContainerExited)(nil),     // 32: stoa.wire.v1.ContainerExited
-	(*SignalContainer)(nil),     // 33: stoa.wire.v1.SignalContainer
-	(*KillContainer)(nil),       // 34: stoa.wire.v1.KillContainer
-	(*ContainerExit)(nil),       // 35: stoa.wire.v1.ContainerExit
-	nil,                         // 36: stoa.wire.v1.Explain.NeedEntry
-	(*Explanation_Waiting)(nil), // 37: stoa.wire.v1.Explanation.Waiting
-	(*Explanation_Slave)(nil),   // 38: stoa.wire.v1.Explanation.Slave
-	nil,                         // 39: stoa.wire.v1.LaunchExecutor.EnvironmentEntry
-	nil,                         // 40: stoa.wire.v1.StartContainer.EnvironmentEntry
-	nil,                         // 41: stoa.wire.v1.StartContainer.LimitsEntry
-	(*mesos.AgentInfo)(nil),     // 42: mesos.v1.AgentInfo
-	(*mesos.FrameworkInfo)(nil), // 43: mesos.v1.FrameworkInfo
-	(*mesos.Task)(nil),          // 44: mesos.v1.Task
-	(*mesos.FrameworkID)(nil),   // 45: mesos.v1.FrameworkID
-	(*mesos.ExecutorInfo)(nil),  // 46: mesos.v1.ExecutorInfo
-	(*mesos.AgentID)(nil),       // 47: mesos.v1.AgentID
-	(*mesos.MasterInfo)(nil),    // 48: mesos.v1.MasterInfo
-	(*mesos.TaskInfo)(nil),      // 49: mesos.v1.TaskInfo
-	(*mesos.TaskID)(nil),        // 50: mesos.v1.TaskID
-	(*mesos.KillPolicy)(nil),    // 51: mesos.v1.KillPolicy
-	(*mesos.ExecutorID)(nil),    // 52: mesos.v1.ExecutorID
-	(*mesos.TaskStatus)(nil),    // 53: mesos.v1.TaskStatus
-	(*mesos.ContainerID)(nil),   // 54: mesos.v1.ContainerID
-	(*mesos.Resource)(nil),      // 55: mesos.v1.Resource
-	(*mesos.CommandInfo)(nil),   // 56: mesos.v1.CommandInfo
-	(*mesos.ContainerInfo)(nil), // 57: mesos.v1.ContainerInfo
-	(*mesos.Value_Scalar)(nil),  // 58: mesos.v1.Value.Scalar
+	(ContainerExit_Cause)(0),              // 0: stoa.wire.v1.ContainerExit.Cause
+	(*RegisterSlave)(nil),                 // 1: stoa.wire.v1.RegisterSlave
+	(*ReregisterSlave)(nil),               // 2: stoa.wire.v1.ReregisterSlave
+	(*SlaveOperation)(nil),                // 3: stoa.wire.v1.SlaveOperation
+	(*SlaveExecutor)(nil),                 // 4: stoa.wire.v1.SlaveExecutor
+	(*SlaveRegistered)(nil),               // 5: stoa.wire.v1.SlaveRegistered
+	(*SlaveReregistered)(nil),             // 6: stoa.wire.v1.SlaveReregistered
+	(*UnregisterSlave)(nil),               // 7: stoa.wire.v1.UnregisterSlave
+	(*RunTask)(nil),                       // 8: stoa.wire.v1.RunTask
+	(*ApplyOperation)(nil),                // 9: stoa.wire.v1.ApplyOperation
+	(*OperationUpdate)(nil),               // 10: stoa.wire.v1.OperationUpdate
+	(*AcknowledgeOperation)(nil),          // 11: stoa.wire.v1.AcknowledgeOperation
+	(*KillTask)(nil),                      // 12: stoa.wire.v1.KillTask
+	(*ShutdownExecutor)(nil),              // 13: stoa.wire.v1.ShutdownExecutor
+	(*RemoveFramework)(nil),               // 14: stoa.wire.v1.RemoveFramework
+	(*OperatorKillTask)(nil),              // 15: stoa.wire.v1.OperatorKillTask
+	(*Explain)(nil),                       // 16: stoa.wire.v1.Explain
+	(*Explanation)(nil),                   // 17: stoa.wire.v1.Explanation
+	(*OperatorDone)(nil),                  // 18: stoa.wire.v1.OperatorDone
+	(*FrameworkMessage)(nil),              // 19: stoa.wire.v1.FrameworkMessage
+	(*TaskUpdate)(nil),                    // 20: stoa.wire.v1.TaskUpdate
+	(*AcknowledgeUpdate)(nil),             // 21: stoa.wire.v1.AcknowledgeUpdate
+	(*ExecutorExited)(nil),                // 22: stoa.wire.v1.ExecutorExited
+	(*ListPeers)(nil),                     // 23: stoa.wire.v1.ListPeers
+	(*Peers)(nil),                         // 24: stoa.wire.v1.Peers
+	(*Peer)(nil),                          // 25: stoa.wire.v1.Peer
+	(*Refused)(nil),                       // 26: stoa.wire.v1.Refused
+	(*ReadFile)(nil),                      // 27: stoa.wire.v1.ReadFile
+	(*FileChunk)(nil),                     // 28: stoa.wire.v1.FileChunk
+	(*ExecTask)(nil),                      // 29: stoa.wire.v1.ExecTask
+	(*StartExec)(nil),                     // 30: stoa.wire.v1.StartExec
+	(*ExecStarted)(nil),                   // 31: stoa.wire.v1.ExecStarted
+	(*ExecInput)(nil),                     // 32: stoa.wire.v1.ExecInput
+	(*ExecOutput)(nil),                    // 33: stoa.wire.v1.ExecOutput
+	(*ExecTaken)(nil),                     // 34: stoa.wire.v1.ExecTaken
+	(*ExecResize)(nil),                    // 35: stoa.wire.v1.ExecResize
+	(*ExecSignal)(nil),                    // 36: stoa.wire.v1.ExecSignal
+	(*ExecEnded)(nil),                     // 37: stoa.wire.v1.ExecEnded
+	(*GetStatistics)(nil),                 // 38: stoa.wire.v1.GetStatistics
+	(*ContainerStatistics)(nil),           // 39: stoa.wire.v1.ContainerStatistics
+	(*Machine)(nil),                       // 40: stoa.wire.v1.Machine
+	(*GetDiskUsage)(nil),                  // 41: stoa.wire.v1.GetDiskUsage
+	(*DiskUsage)(nil),                     // 42: stoa.wire.v1.DiskUsage
+	(*RegisterHost)(nil),                  // 43: stoa.wire.v1.RegisterHost
+	(*HostRegistered)(nil),                // 44: stoa.wire.v1.HostRegistered
+	(*LaunchExecutor)(nil),                // 45: stoa.wire.v1.LaunchExecutor
+	(*ResizeExecutor)(nil),                // 46: stoa.wire.v1.ResizeExecutor
+	(*ExecutorStarted)(nil),               // 47: stoa.wire.v1.ExecutorStarted
+	(*ExecutorEnded)(nil),                 // 48: stoa.wire.v1.ExecutorEnded
+	(*KillExecutor)(nil),                  // 49: stoa.wire.v1.KillExecutor
+	(*StartContainer)(nil),                // 50: stoa.wire.v1.StartContainer
+	(*ContainerStarted)(nil),              // 51: stoa.wire.v1.ContainerStarted
+	(*ContainerExited)(nil),               // 52: stoa.wire.v1.ContainerExited
+	(*SignalContainer)(nil),               // 53: stoa.wire.v1.SignalContainer
+	(*KillContainer)(nil),                 // 54: stoa.wire.v1.KillContainer
+	(*ContainerExit)(nil),                 // 55: stoa.wire.v1.ContainerExit
+	nil,                                   // 56: stoa.wire.v1.Explain.NeedEntry
+	(*Explanation_Waiting)(nil),           // 57: stoa.wire.v1.Explanation.Waiting
+	(*Explanation_Slave)(nil),             // 58: stoa.wire.v1.Explanation.Slave
+	(*ContainerStatistics_Container)(nil), // 59: stoa.wire.v1.ContainerStatistics.Container
+	(*DiskUsage_Sandbox)(nil),             // 60: stoa.wire.v1.DiskUsage.Sandbox
+	nil,                                   // 61: stoa.wire.v1.LaunchExecutor.EnvironmentEntry
+	nil,                                   // 62: stoa.wire.v1.StartContainer.EnvironmentEntry
+	nil,                                   // 63: stoa.wire.v1.StartContainer.LimitsEntry
+	(*mesos.AgentInfo)(nil),               // 64: mesos.v1.AgentInfo
+	(*mesos.FrameworkInfo)(nil),           // 65: mesos.v1.FrameworkInfo
+	(*mesos.Task)(nil),                    // 66: mesos.v1.Task
+	(*mesos.Resource)(nil),                // 67: mesos.v1.Resource
+	(*mesos.FrameworkID)(nil),             // 68: mesos.v1.FrameworkID
+	(*mesos.OperationStatus)(nil),         // 69: mesos.v1.OperationStatus
+	(*mesos.ExecutorInfo)(nil),            // 70: mesos.v1.ExecutorInfo
+	(*mesos.AgentID)(nil),                 // 71: mesos.v1.AgentID
+	(*mesos.MasterInfo)(nil),              // 72: mesos.v1.MasterInfo
+	(*mesos.TaskInfo)(nil),                // 73: mesos.v1.TaskInfo
+	(*mesos.Offer_Operation)(nil),         // 74: mesos.v1.Offer.Operation
+	(*mesos.OperationID)(nil),             // 75: mesos.v1.OperationID
+	(*mesos.TaskID)(nil),                  // 76: mesos.v1.TaskID
+	(*mesos.KillPolicy)(nil),              // 77: mesos.v1.KillPolicy
+	(*mesos.ExecutorID)(nil),              // 78: mesos.v1.ExecutorID
+	(*mesos.TaskStatus)(nil),              // 79: mesos.v1.TaskStatus
+	(*mesos.ContainerID)(nil),             // 80: mesos.v1.ContainerID
+	(*mesos.CommandInfo)(nil),             // 81: mesos.v1.CommandInfo
+	(*mesos.ContainerInfo)(nil),           // 82: mesos.v1.ContainerInfo
+	(*mesos.ResourceStatistics)(nil),      // 83: mesos.v1.ResourceStatistics
+	(*mesos.Value_Scalar)(nil),            // 84: mesos.v1.Value.Scalar
 }
 var file_proto_wire_wire_proto_depIdxs = []int32{
-	42, // 0: stoa.wire.v1.RegisterSlave.slave:type_name -> mesos.v1.AgentInfo
-	42, // 1: stoa.wire.v1.ReregisterSlave.slave:type_name -> mesos.v1.AgentInfo
-	43, // 2: stoa.wire.v1.ReregisterSlave.frameworks:type_name -> mesos.v1.FrameworkInfo
-	3,  // 3: stoa.wire.v1.ReregisterSlave.executors:type_name -> stoa.wire.v1.SlaveExecutor
-	44, // 4: stoa.wire.v1.ReregisterSlave.tasks:type_name -> mesos.v1.Task
-	45, // 5: stoa.wire.v1.SlaveExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	46, // 6: stoa.wire.v1.SlaveExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	47, // 7: stoa.wire.v1.SlaveRegistered.slave_id:type_name -> mesos.v1.AgentID
-	48, // 8: stoa.wire.v1.SlaveRegistered.master:type_name -> mesos.v1.MasterInfo
-	47, // 9: stoa.wire.v1.SlaveReregistered.slave_id:type_name -> mesos.v1.AgentID
-	48, // 10: stoa.wire.v1.SlaveReregistered.master:type_name -> mesos.v1.MasterInfo
-	47, // 11: stoa.wire.v1.UnregisterSlave.slave_id:type_name -> mesos.v1.AgentID
-	43, // 12: stoa.wire.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
-	49, // 13: stoa.wire.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
-	45, // 14: stoa.wire.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	50, // 15: stoa.wire.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
-	51, // 16: stoa.wire.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
-	45, // 17: stoa.wire.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	52, // 18: stoa.wire.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	45, // 19: stoa.wire.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	45, // 20: stoa.wire.v1.OperatorKillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	50, // 21: stoa.wire.v1.OperatorKillTask.task_id:type_name -> mesos.v1.TaskID
-	45, // 22: stoa.wire.v1.Explain.framework_id:type_name -> mesos.v1.FrameworkID
-	36, // 23: stoa.wire.v1.Explain.need:type_name -> stoa.wire.v1.Explain.NeedEntry
-	37, // 24: stoa.wire.v1.Explanation.waiting:type_name -> stoa.wire.v1.Explanation.Waiting
-	45, // 25: stoa.wire.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	52, // 26: stoa.wire.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	45, // 27: stoa.wire.v1.TaskUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	53, // 28: stoa.wire.v1.TaskUpdate.status:type_name -> mesos.v1.TaskStatus
-	53, // 29: stoa.wire.v1.TaskUpdate.latest:type_name -> mesos.v1.TaskStatus
-	45, // 30: stoa.wire.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	50, // 31: stoa.wire.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
-	45, // 32: stoa.wire.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
-	52, // 33: stoa.wire.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
-	21, // 34: stoa.wire.v1.Peers.peers:type_name -> stoa.wire.v1.Peer
-	47, // 35: stoa.wire.v1.HostRegistered.slave_id:type_name -> mesos.v1.AgentID
-	43, // 36: stoa.wire.v1.LaunchExecutor.framework:type_name -> mesos.v1.FrameworkInfo
-	46, // 37: stoa.wire.v1.LaunchExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	54, // 38: stoa.wire.v1.LaunchExecutor.container_id:type_name -> mesos.v1.ContainerID
-	42, // 39: stoa.wire.v1.LaunchExecutor.slave:type_name -> mesos.v1.AgentInfo
-	39, // 40: stoa.wire.v1.LaunchExecutor.environment:type_name -> stoa.wire.v1.LaunchExecutor.EnvironmentEntry
-	55, // 41: stoa.wire.v1.LaunchExecutor.resources:type_name -> mesos.v1.Resource
-	54, // 42: stoa.wire.v1.ResizeExecutor.container_id:type_name -> mesos.v1.ContainerID
-	55, // 43: stoa.wire.v1.ResizeExecutor.resources:type_name -> mesos.v1.Resource
-	54, // 44: stoa.wire.v1.ExecutorStarted.container_id:type_name -> mesos.v1.ContainerID
-	54, // 45: stoa.wire.v1.ExecutorEnded.container_id:type_name -> mesos.v1.ContainerID
-	35, // 46: stoa.wire.v1.ExecutorEnded.exit:type_name -> stoa.wire.v1.ContainerExit
-	54, // 47: stoa.wire.v1.KillExecutor.container_id:type_name -> mesos.v1.ContainerID
-	54, // 48: stoa.wire.v1.StartContainer.container_id:type_name -> mesos.v1.ContainerID
-	56, // 49: stoa.wire.v1.StartContainer.command:type_name -> mesos.v1.CommandInfo
-	57, // 50: stoa.wire.v1.StartContainer.container:type_name -> mesos.v1.ContainerInfo
-	55, // 51: stoa.wire.v1.StartContainer.resources:type_name -> mesos.v1.Resource
-	40, // 52: stoa.wire.v1.StartContainer.environment:type_name -> stoa.wire.v1.StartContainer.EnvironmentEntry
-	41, // 53: stoa.wire.v1.StartContainer.limits:type_name -> stoa.wire.v1.StartContainer.LimitsEntry
-	54, // 54: stoa.wire.v1.ContainerStarted.container_id:type_name -> mesos.v1.ContainerID
-	54, // 55: stoa.wire.v1.ContainerExited.container_id:type_name -> mesos.v1.ContainerID
-	35, // 56: stoa.wire.v1.ContainerExited.exit:type_name -> stoa.wire.v1.ContainerExit
-	54, // 57: stoa.wire.v1.SignalContainer.container_id:type_name -> mesos.v1.ContainerID
-	54, // 58: stoa.wire.v1.KillContainer.container_id:type_name -> mesos.v1.ContainerID
-	0,  // 59: stoa.wire.v1.ContainerExit.cause:type_name -> stoa.wire.v1.ContainerExit.Cause
-	45, // 60: stoa.wire.v1.Explanation.Waiting.framework_id:type_name -> mesos.v1.FrameworkID
-	38, // 61: stoa.wire.v1.Explanation.Waiting.slaves:type_name -> stoa.wire.v1.Explanation.Slave
-	47, // 62: stoa.wire.v1.Explanation.Slave.slave_id:type_name -> mesos.v1.AgentID
-	58, // 63: stoa.wire.v1.StartContainer.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
-	64, // [64:64] is the sub-list for method output_type
-	64, // [64:64] is the sub-list for method input_type
-	64, // [64:64] is the sub-list for extension type_name
-	64, // [64:64] is the sub-list for extension extendee
-	0,  // [0:64] is the sub-list for field type_name
+	64, // 0: stoa.wire.v1.RegisterSlave.slave:type_name -> mesos.v1.AgentInfo
+	64, // 1: stoa.wire.v1.ReregisterSlave.slave:type_name -> mesos.v1.AgentInfo
+	65, // 2: stoa.wire.v1.ReregisterSlave.frameworks:type_name -> mesos.v1.FrameworkInfo
+	4,  // 3: stoa.wire.v1.ReregisterSlave.executors:type_name -> stoa.wire.v1.SlaveExecutor
+	66, // 4: stoa.wire.v1.ReregisterSlave.tasks:type_name -> mesos.v1.Task
+	67, // 5: stoa.wire.v1.ReregisterSlave.resources:type_name -> mesos.v1.Resource
+	3,  // 6: stoa.wire.v1.ReregisterSlave.operations:type_name -> stoa.wire.v1.SlaveOperation
+	68, // 7: stoa.wire.v1.SlaveOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	69, // 8: stoa.wire.v1.SlaveOperation.status:type_name -> mesos.v1.OperationStatus
+	68, // 9: stoa.wire.v1.SlaveExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	70, // 10: stoa.wire.v1.SlaveExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	71, // 11: stoa.wire.v1.SlaveRegistered.slave_id:type_name -> mesos.v1.AgentID
+	72, // 12: stoa.wire.v1.SlaveRegistered.master:type_name -> mesos.v1.MasterInfo
+	71, // 13: stoa.wire.v1.SlaveReregistered.slave_id:type_name -> mesos.v1.AgentID
+	72, // 14: stoa.wire.v1.SlaveReregistered.master:type_name -> mesos.v1.MasterInfo
+	71, // 15: stoa.wire.v1.UnregisterSlave.slave_id:type_name -> mesos.v1.AgentID
+	65, // 16: stoa.wire.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
+	73, // 17: stoa.wire.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
+	68, // 18: stoa.wire.v1.ApplyOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	74, // 19: stoa.wire.v1.ApplyOperation.operation:type_name -> mesos.v1.Offer.Operation
+	68, // 20: stoa.wire.v1.OperationUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	69, // 21: stoa.wire.v1.OperationUpdate.status:type_name -> mesos.v1.OperationStatus
+	68, // 22: stoa.wire.v1.AcknowledgeOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	75, // 23: stoa.wire.v1.AcknowledgeOperation.operation_id:type_name -> mesos.v1.OperationID
+	68, // 24: stoa.wire.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	76, // 25: stoa.wire.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
+	77, // 26: stoa.wire.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
+	68, // 27: stoa.wire.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	78, // 28: stoa.wire.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	68, // 29: stoa.wire.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	68, // 30: stoa.wire.v1.OperatorKillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	76, // 31: stoa.wire.v1.OperatorKillTask.task_id:type_name -> mesos.v1.TaskID
+	68, // 32: stoa.wire.v1.Explain.framework_id:type_name -> mesos.v1.FrameworkID
+	56, // 33: stoa.wire.v1.Explain.need:type_name -> stoa.wire.v1.Explain.NeedEntry
+	57, // 34: stoa.wire.v1.Explanation.waiting:type_name -> stoa.wire.v1.Explanation.Waiting
+	68, // 35: stoa.wire.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	78, // 36: stoa.wire.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	68, // 37: stoa.wire.v1.TaskUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	79, // 38: stoa.wire.v1.TaskUpdate.status:type_name -> mesos.v1.TaskStatus
+	79, // 39: stoa.wire.v1.TaskUpdate.latest:type_name -> mesos.v1.TaskStatus
+	68, // 40: stoa.wire.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	76, // 41: stoa.wire.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
+	68, // 42: stoa.wire.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
+	78, // 43: stoa.wire.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
+	25, // 44: stoa.wire.v1.Peers.peers:type_name -> stoa.wire.v1.Peer
+	68, // 45: stoa.wire.v1.ReadFile.framework_id:type_name -> mesos.v1.FrameworkID
+	68, // 46: stoa.wire.v1.ExecTask.framework_id:type_name -> mesos.v1.FrameworkID
+	76, // 47: stoa.wire.v1.ExecTask.task_id:type_name -> mesos.v1.TaskID
+	35, // 48: stoa.wire.v1.ExecTask.size:type_name -> stoa.wire.v1.ExecResize
+	80, // 49: stoa.wire.v1.StartExec.container_id:type_name -> mesos.v1.ContainerID
+	29, // 50: stoa.wire.v1.StartExec.exec:type_name -> stoa.wire.v1.ExecTask
+	80, // 51: stoa.wire.v1.GetStatistics.container_ids:type_name -> mesos.v1.ContainerID
+	59, // 52: stoa.wire.v1.ContainerStatistics.containers:type_name -> stoa.wire.v1.ContainerStatistics.Container
+	40, // 53: stoa.wire.v1.ContainerStatistics.machine:type_name -> stoa.wire.v1.Machine
+	60, // 54: stoa.wire.v1.DiskUsage.sandboxes:type_name -> stoa.wire.v1.DiskUsage.Sandbox
+	71, // 55: stoa.wire.v1.HostRegistered.slave_id:type_name -> mesos.v1.AgentID
+	65, // 56: stoa.wire.v1.LaunchExecutor.framework:type_name -> mesos.v1.FrameworkInfo
+	70, // 57: stoa.wire.v1.LaunchExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	80, // 58: stoa.wire.v1.LaunchExecutor.container_id:type_name -> mesos.v1.ContainerID
+	64, // 59: stoa.wire.v1.LaunchExecutor.slave:type_name -> mesos.v1.AgentInfo
+	61, // 60: stoa.wire.v1.LaunchExecutor.environment:type_name -> stoa.wire.v1.LaunchExecutor.EnvironmentEntry
+	67, // 61: stoa.wire.v1.LaunchExecutor.resources:type_name -> mesos.v1.Resource
+	80, // 62: stoa.wire.v1.ResizeExecutor.container_id:type_name -> mesos.v1.ContainerID
+	67, // 63: stoa.wire.v1.ResizeExecutor.resources:type_name -> mesos.v1.Resource
+	80, // 64: stoa.wire.v1.ExecutorStarted.container_id:type_name -> mesos.v1.ContainerID
+	80, // 65: stoa.wire.v1.ExecutorEnded.container_id:type_name -> mesos.v1.ContainerID
+	55, // 66: stoa.wire.v1.ExecutorEnded.exit:type_name -> stoa.wire.v1.ContainerExit
+	80, // 67: stoa.wire.v1.KillExecutor.container_id:type_name -> mesos.v1.ContainerID
+	80, // 68: stoa.wire.v1.StartContainer.container_id:type_name -> mesos.v1.ContainerID
+	81, // 69: stoa.wire.v1.StartContainer.command:type_name -> mesos.v1.CommandInfo
+	82, // 70: stoa.wire.v1.StartContainer.container:type_name -> mesos.v1.ContainerInfo
+	67, // 71: stoa.wire.v1.StartContainer.resources:type_name -> mesos.v1.Resource
+	62, // 72: stoa.wire.v1.StartContainer.environment:type_name -> stoa.wire.v1.StartContainer.EnvironmentEntry
+	63, // 73: stoa.wire.v1.StartContainer.limits:type_name -> stoa.wire.v1.StartContainer.LimitsEntry
+	80, // 74: stoa.wire.v1.ContainerStarted.container_id:type_name -> mesos.v1.ContainerID
+	80, // 75: stoa.wire.v1.ContainerExited.container_id:type_name -> mesos.v1.ContainerID
+	55, // 76: stoa.wire.v1.ContainerExited.exit:type_name -> stoa.wire.v1.ContainerExit
+	80, // 77: stoa.wire.v1.SignalContainer.container_id:type_name -> mesos.v1.ContainerID
+	80, // 78: stoa.wire.v1.KillContainer.container_id:type_name -> mesos.v1.ContainerID
+	0,  // 79: stoa.wire.v1.ContainerExit.cause:type_name -> stoa.wire.v1.ContainerExit.Cause
+	68, // 80: stoa.wire.v1.Explanation.Waiting.framework_id:type_name -> mesos.v1.FrameworkID
+	58, // 81: stoa.wire.v1.Explanation.Waiting.slaves:type_name -> stoa.wire.v1.Explanation.Slave
+	71, // 82: stoa.wire.v1.Explanation.Slave.slave_id:type_name -> mesos.v1.AgentID
+	80, // 83: stoa.wire.v1.ContainerStatistics.Container.container_id:type_name -> mesos.v1.ContainerID
+	68, // 84: stoa.wire.v1.ContainerStatistics.Container.framework_id:type_name -> mesos.v1.FrameworkID
+	78, // 85: stoa.wire.v1.ContainerStatistics.Container.executor_id:type_name -> mesos.v1.ExecutorID
+	76, // 86: stoa.wire.v1.ContainerStatistics.Container.task_ids:type_name -> mesos.v1.TaskID
+	67, // 87: stoa.wire.v1.ContainerStatistics.Container.resources:type_name -> mesos.v1.Resource
+	83, // 88: stoa.wire.v1.ContainerStatistics.Container.statistics:type_name -> mesos.v1.ResourceStatistics
+	68, // 89: stoa.wire.v1.DiskUsage.Sandbox.framework_id:type_name -> mesos.v1.FrameworkID
+	78, // 90: stoa.wire.v1.DiskUsage.Sandbox.executor_id:type_name -> mesos.v1.ExecutorID
+	80, // 91: stoa.wire.v1.DiskUsage.Sandbox.container_id:type_name -> mesos.v1.ContainerID
+	84, // 92: stoa.wire.v1.StartContainer.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
+	93, // [93:93] is the sub-list for method output_type
+	93, // [93:93] is the sub-list for method input_type
+	93, // [93:93] is the sub-list for extension type_name
+	93, // [93:93] is the sub-list for extension extendee
+	0,  // [0:93] is the sub-list for field type_name
 }
 
 func init() { file_proto_wire_wire_proto_init() }
@@ -2826,7 +4416,7 @@ func file_proto_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_wire_wire_proto_rawDesc), len(file_proto_wire_wire_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   41,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

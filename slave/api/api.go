@@ -3,6 +3,7 @@
 //	GET /health                               {"healthy":true} while the slave's process answers
 //	GET /version                              {"version":"1.2.3"}
 //	GET /metrics                              for Prometheus, stoa_slave_…
+//	GET /gc                                   which sandboxes are removed when, as JSON
 //	GET /files/browse?path=P                  a folder as JSON
 //	GET /files/read?path=P&offset=&length=    a part of a file as JSON; offset -1: its size
 //	GET /files/download?path=P                a file, byte for byte; Range works
@@ -54,6 +55,7 @@ func New(o Options) http.Handler {
 		writeJSON(w, map[string]string{"version": o.Version})
 	}))
 	handle("/metrics", promhttp.HandlerFor(newRegistry(o.View, o.Collectors...), promhttp.HandlerOpts{}))
+	handle("/gc", answer(gc(o.View)))
 	f := &files{view: o.View, workDir: o.WorkDir}
 	handle("/files/browse", answer(f.browse))
 	handle("/files/read", answer(f.read))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -280,9 +281,8 @@ func TestAFolderWithTooManyFilesIsCutAndSaysSo(t *testing.T) {
 	}
 }
 
-// TestNothingLeavesASandbox: path traversal, in each of the ways it has been done to others (Nomad CVE-2022-24683,
-// CVE-2024-1329 and CVE-2026-6959 among them).
-func TestNothingLeavesASandbox(t *testing.T) {
+// Path traversal, in each of the ways it has been done to others: Nomad's logs and files led out of the sandbox.
+func TestCVE_2022_24683_AndCVE_2024_1329_NothingLeavesASandbox(t *testing.T) {
 	w := newWorld(t)
 	w.write(w.sandbox+"/stdout", "hello\n")
 	link := func(to, name string) {
@@ -331,6 +331,16 @@ func TestNothingLeavesASandbox(t *testing.T) {
 		{"%252e%252e, decoded once", raw(virtual + "/%252e%252e/stdout"), 404},
 		{"..%c0%af, an overlong slash", raw(virtual + "/..%c0%afsecret"), 404},
 		{"backslashes", raw(virtual + `/..%5c..%5csecret`), 404},
+		{"%25252e%25252e, decoded once", raw(virtual + "/%25252e%25252e/secret"), 404},
+		{"%u002e, which is no encoding", raw(virtual + "/%u002e%u002e/secret"), 400},
+		{"a torn %", raw(virtual + "/%2"), 400},
+		{"wide dots", query(virtual + "/\uff0e\uff0e/secret"), 404},
+		{"a wide slash", query(virtual + "/..\uff0fsecret"), 404},
+		{"dots made of two leaders", query(virtual + "/\u2025/secret"), 404},
+		{"a name that turns the text round", query(virtual + "/\u202e/secret"), 404},
+		{"bytes that are not UTF-8", raw(virtual + "/%ff%fe%2e%2e"), 404},
+		{"a + that is a blank", raw(virtual + "/..+/secret"), 404},
+		{"two paths, of which the first counts", raw(virtual + "/..&path=" + virtual + "/stdout"), 400},
 		{"NUL", raw(virtual + "/stdout%00.txt"), 400},
 		{"NUL in an id", raw("/frameworks/F%00/executors/e1/runs/latest/stdout"), 400},
 		{"a slash in an id", raw("/frameworks/F%2f..%2f../executors/e1/runs/latest/stdout"), 400},
@@ -423,6 +433,35 @@ func TestCVE_2020_10944(t *testing.T) {
 				t.Errorf("%s: %v: %s", endpoint, r.Header, body)
 			}
 		}
+	}
+}
+
+// A request whose path is missing or no path is answered, and whoever asks next is served.
+func TestCVE_2017_7687_AndCVE_2017_9790_ARequestWithoutAPathIsAnswered(t *testing.T) {
+	w := newWorld(t)
+	for _, target := range []string{
+		"", "*", "?", "?path=/", "#", "http://", "http:", "://", "//", "///", "/%", "/%zz", "/\x00", "/..", "/../..", "files/read", "\\", "/files/read?%", "/files/read?path=%",
+		"/files/browse?path", "/files/download?path=" + strings.Repeat("/..", 1<<10), "/" + strings.Repeat("a", 1<<16),
+	} {
+		for _, method := range []string{"GET", "HEAD", "OPTIONS", "CONNECT", "POST", "", "\x00"} {
+			conn, err := net.Dial("tcp", w.server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			_, _ = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", method, target) // it may be refused before all is sent
+			answer, err := io.ReadAll(conn)
+			conn.Close()
+			if refused := strings.HasPrefix(string(answer), "HTTP/1.1 "); !refused || strings.Contains(string(answer), "HTTP/1.1 5") {
+				t.Errorf("%q %.80q: answered %.200q, %v", method, target, answer, err)
+			}
+			if strings.Contains(string(answer), secret) {
+				t.Errorf("%q %.80q gives away a secret", method, target)
+			}
+		}
+	}
+	if r, body := w.get("/files/browse", query(virtual)); r.StatusCode != 200 {
+		t.Errorf("afterwards: %s %s", r.Status, body)
 	}
 }
 

@@ -41,7 +41,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge("host_connected", "1 while the host process is there.", one(v.HasHost))
 	gauge("frameworks", "Frameworks that have something on this slave.", float64(len(v.Frameworks)))
 	gauge("updates_unacknowledged", "Updates of tasks that no scheduler has acknowledged.", float64(v.Updates))
-	gauge("sandboxes_waiting", "Sandboxes of ended executors that wait for their removal.", float64(v.Sandboxes))
+	gauge("sandboxes_waiting", "Sandboxes of ended executors that wait for their removal.", float64(len(v.GC.Sandboxes)))
 	counter("tasks_received_total", "Tasks that masters sent.", v.Counters.TasksReceived)
 	counter("tasks_launched_total", "Tasks that were delivered to their executors.", v.Counters.TasksLaunched)
 	counter("executors_ended_total", "Executors that have ended.", v.Counters.ExecutorsEnded)

@@ -5,10 +5,13 @@
 //	├── slaves/S/frameworks/F/executors/E/runs/
 //	│   ├── C/                  a sandbox: its task's, 0750, owned by whom the task runs as
 //	│   └── latest → C          the last run
+//	├── volumes/roles/R/V/      a persistent volume, from its CREATE until its DESTROY; slashes of the role are blanks
 //	├── meta/                   nobody's but the slave's and its hosts'
 //	│   ├── slaves/S/frameworks/F/executors/E/runs/C/
 //	│   │   └── exit            how the container ended; only the host writes it
-//	│   └── hosts/H/secret      by which host H proves itself, 0600
+//	│   ├── secret              by which a master knows the slave again, 0600
+//	│   ├── hosts/H/secret      by which host H proves itself, 0600
+//	│   └── discarded/N         persistent volumes that are being deleted
 //	└── …
 //
 // What Store holds will live below meta as well: slaves/latest → S, slave.info, framework.info, executor.info,

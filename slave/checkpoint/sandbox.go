@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/slave/core"
 )
 
 // Modes of folders. A sandbox's is Mesos's; those above must let its owner through.
@@ -166,7 +167,7 @@ func isSandbox(path string) bool {
 // MkdirAll would then fail, so the slave's own folder is left alone.
 func removeEmpty(root *os.Root, path string) {
 	for filepath.Base(filepath.Dir(path)) != "slaves" && path != "." {
-		if root.Remove(path) != nil {
+		if err := root.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return
 		}
 		path = filepath.Dir(path)
@@ -197,4 +198,97 @@ func RemoveHostSecret(workDir, hostID string) error {
 		return err
 	}
 	return os.RemoveAll(filepath.Join(workDir, "meta", "hosts", hostID))
+}
+
+// RemoveHostSecrets deletes the secrets of all hosts: those of a slave that is just being born belong to nobody.
+func RemoveHostSecrets(workDir string) error {
+	if err := os.RemoveAll(filepath.Join(workDir, "meta", "hosts")); err != nil {
+		return fmt.Errorf("remove the secrets of hosts that have ended: %w", err)
+	}
+	return nil
+}
+
+// RemoveRemains deletes what a slave or a host leaves in a work_dir that is killed in the middle of making or removing a
+// sandbox or a persistent volume: links to runs that are gone, exit records without a sandbox, folders with nothing in them,
+// and volumes that were out of the way already. It is for the beginning of a life, before anything is made.
+func RemoveRemains(workDir string) error {
+	root, err := os.OpenRoot(workDir)
+	if err != nil {
+		return fmt.Errorf("remove what was left half made: %w", err)
+	}
+	defer root.Close()
+	const executors = "slaves/*/frameworks/*/executors/*"
+	runs, err := fs.Glob(root.FS(), executors+"/runs/*")
+	if err != nil {
+		return fmt.Errorf("remove what was left half made: %w", err)
+	}
+	hidden, err := fs.Glob(root.FS(), executors+"/runs/.latest-*")
+	if err != nil {
+		return fmt.Errorf("remove what was left half made: %w", err)
+	}
+	records, err := fs.Glob(root.FS(), "meta/"+executors+"/runs/*")
+	if err != nil {
+		return fmt.Errorf("remove what was left half made: %w", err)
+	}
+	failed := []error{root.RemoveAll(filepath.Join("meta", "discarded"))}
+	for _, path := range append(runs, hidden...) {
+		if to, err := root.Readlink(path); err == nil && (filepath.Base(path) != Latest || isMissing(root, filepath.Join(filepath.Dir(path), to))) {
+			failed = append(failed, root.Remove(path))
+		}
+	}
+	for _, path := range records {
+		if sandbox, _ := filepath.Rel("meta", path); isMissing(root, sandbox) {
+			failed = append(failed, root.RemoveAll(path))
+		}
+	}
+	// From the bottom up.
+	for _, below := range []string{"/frameworks/*/executors/*/runs", "/frameworks/*/executors/*", "/frameworks/*/executors", "/frameworks/*", "/frameworks"} {
+		for _, top := range []string{"slaves/*", "meta/slaves/*"} {
+			folders, err := fs.Glob(root.FS(), top+below)
+			failed = append(failed, err)
+			for _, path := range folders {
+				_ = root.Remove(path) // one that is not empty stays
+			}
+		}
+	}
+	if err := errors.Join(failed...); err != nil {
+		return fmt.Errorf("remove what was left half made: %w", err)
+	}
+	return nil
+}
+
+func isMissing(root *os.Root, path string) bool {
+	_, err := root.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// FindSandboxes lists all sandboxes of a work_dir, by absolute path, each with the time when it was last known to be in use:
+// that of its exit record, or else of the folder's last change. What is in the tree and is no sandbox is left out.
+func FindSandboxes(workDir string) ([]core.Garbage, error) {
+	absolute, err := filepath.Abs(workDir)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(absolute)
+	if err != nil {
+		return nil, fmt.Errorf("list sandboxes: %w", err)
+	}
+	defer root.Close()
+	paths, err := fs.Glob(root.FS(), "slaves/*/frameworks/*/executors/*/runs/*")
+	if err != nil {
+		return nil, fmt.Errorf("list sandboxes: %w", err)
+	}
+	var found []core.Garbage
+	for _, path := range paths {
+		info, err := root.Lstat(path)
+		if err != nil || !info.IsDir() {
+			continue // the link to the last run, or it was removed meanwhile
+		}
+		since := info.ModTime()
+		if exit, err := root.Lstat(filepath.Join("meta", path, "exit")); err == nil {
+			since = exit.ModTime()
+		}
+		found = append(found, core.Garbage{Directory: filepath.Join(absolute, path), Since: since})
+	}
+	return found, nil
 }

@@ -4,9 +4,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 var run = Run{SlaveID: "K-S0", FrameworkID: "K-0000", ExecutorID: "e1", ContainerID: "c1"}
@@ -174,6 +176,89 @@ func TestOnlySandboxesAreRemoved(t *testing.T) {
 	}
 }
 
+// A slave or a host may be killed between any two steps of making a sandbox, its exit record, and of removing both.
+func TestWhatIsLeftHalfMadeIsRemovedAndNothingElse(t *testing.T) {
+	runs := filepath.Dir(run.Path())
+	folder := func(parts ...string) func(t *testing.T, workDir string) {
+		return func(t *testing.T, workDir string) {
+			for _, part := range parts {
+				if err := os.MkdirAll(filepath.Join(workDir, part), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	link := func(to, at string) func(t *testing.T, workDir string) {
+		return func(t *testing.T, workDir string) {
+			folder(filepath.Dir(at))(t, workDir)
+			if err := os.Symlink(to, filepath.Join(workDir, at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	steps := map[string][]func(t *testing.T, workDir string){
+		"a link that is being made":      {link("c1", runs+"/.latest-c1")},
+		"a link to a run that is gone":   {link("c1", runs+"/latest")},
+		"an exit record without sandbox": {folder("meta/" + run.Path() + "/exit.new")},
+		"volumes that were discarded":    {folder("meta/discarded/1/deep")},
+		"all of them":                    {link("c1", runs+"/.latest-c1"), link("c1", runs+"/latest"), folder("meta/"+run.Path()+"/exit", "meta/discarded/7")},
+	}
+	for path := run.Path(); filepath.Base(path) != run.SlaveID; path = filepath.Dir(path) {
+		if path != run.Path() { // a sandbox without anything in it is one
+			steps["no more than "+path] = []func(t *testing.T, workDir string){folder(path)}
+		}
+		steps["no more than meta/"+path] = []func(t *testing.T, workDir string){folder("meta/" + path)}
+	}
+	other := run
+	other.FrameworkID = "K-0001"
+	for name, made := range steps {
+		t.Run(name, func(t *testing.T) {
+			workDir := t.TempDir()
+			kept, err := MakeSandbox(workDir, other, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			record := filepath.Join(workDir, "meta", other.Path(), "exit")
+			volume := filepath.Join(workDir, "volumes/roles/web/data")
+			folder(filepath.Join("meta", other.Path()), "volumes/roles/web/data")(t, workDir)
+			if err := os.WriteFile(record, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			before := tree(t, workDir)
+			for _, step := range made {
+				step(t, workDir)
+			}
+			if err := RemoveRemains(workDir); err != nil {
+				t.Fatal(err)
+			}
+			after := slices.DeleteFunc(tree(t, workDir), func(path string) bool { return path == "meta/slaves/"+run.SlaveID || path == "slaves/"+run.SlaveID })
+			before = slices.DeleteFunc(before, func(path string) bool { return path == "meta/slaves/"+run.SlaveID || path == "slaves/"+run.SlaveID })
+			if !slices.Equal(before, after) {
+				t.Errorf("there was\n%q\nand is now\n%q", before, after)
+			}
+			for _, path := range []string{kept, record, volume, filepath.Join(filepath.Dir(kept), Latest)} {
+				if _, err := os.Lstat(path); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// tree lists all paths below a folder.
+func tree(t *testing.T, folder string) []string {
+	t.Helper()
+	var paths []string
+	err := fs.WalkDir(os.DirFS(folder), ".", func(path string, _ fs.DirEntry, err error) error {
+		paths = append(paths, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return paths
+}
+
 func TestHostSecretIsForItsOwnerAlone(t *testing.T) {
 	workDir := t.TempDir()
 	path, err := WriteHostSecret(workDir, "H1", []byte("secret"))
@@ -193,5 +278,47 @@ func TestHostSecretIsForItsOwnerAlone(t *testing.T) {
 	}
 	if _, err := WriteHostSecret(workDir, "../x", nil); err == nil {
 		t.Error("a host id leads elsewhere")
+	}
+}
+
+func TestAllSandboxesOfAWorkDirAreFoundWithTheirAge(t *testing.T) {
+	workDir := t.TempDir()
+	if found, err := FindSandboxes(workDir); err != nil || len(found) != 0 {
+		t.Errorf("of a new one: got %v, %v", found, err)
+	}
+	ended, changed := time.Unix(1_000_000, 0), time.Unix(2_000_000, 0)
+	first, err := MakeSandbox(workDir, run, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := run
+	second.ContainerID = "C2"
+	other, err := MakeSandbox(workDir, second, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	record := filepath.Join(workDir, "meta", run.Path(), "exit")
+	if err := os.MkdirAll(filepath.Dir(record), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// What is no sandbox: the link to the last run, a file, and a folder elsewhere.
+	for _, path := range []string{record, filepath.Join(filepath.Dir(first), "file")} {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, at := range map[string]time.Time{record: ended, first: changed, other: changed} {
+		if err := os.Chtimes(path, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := FindSandboxes(workDir)
+	if err != nil || len(found) != 2 {
+		t.Fatalf("got %v, %v", found, err)
+	}
+	for _, g := range found {
+		if want := map[string]time.Time{first: ended, other: changed}[g.Directory]; !g.Since.Equal(want) {
+			t.Errorf("%s: got %v, want %v", g.Directory, g.Since, want)
+		}
 	}
 }

@@ -87,6 +87,12 @@ type Container interface {
 	// os.ErrProcessDone when the container is gone.
 	Resize(limits Limits) error
 
+	// Exec runs a further command in the container, with the container's user,
+	// privileges, namespaces and limits, and returns when it has been executed. It ends with the
+	// container at the latest. With a terminal, stdio is not used. It returns os.ErrProcessDone if the container's own
+	// command has ended, and *ExecError if this one can't be executed.
+	Exec(exec Exec, stdio Stdio) (Process, error)
+
 	// Stats says what the container has used so far. It costs a few file reads
 	// and returns os.ErrProcessDone when the container is gone.
 	Stats() (Stats, error)
@@ -151,6 +157,10 @@ type Volume struct {
 
 	// ReadOnly forbids writes through the volume, also below mounts in it.
 	ReadOnly bool
+
+	// Own says that the slave itself chose HostPath, which may lie in what
+	// commands must not see otherwise.
+	Own bool
 }
 
 // Limits are what a container may use, as the fields of its Spec say: those that

@@ -31,6 +31,7 @@ type bench struct {
 	hostID      string
 	containers  map[string]string // "f1/e1" → container id of the last run
 	forwarded   map[string][]byte // "f1/t1" → uuid of the last TaskUpdate
+	operated    map[string][]byte // "f1/o1" → uuid of the last OperationUpdate
 	lives       uint64
 }
 
@@ -38,7 +39,7 @@ func newBench(t testing.TB) *bench {
 	return &bench{
 		t: t, core: &Core{}, now: time.Unix(1_000_000_000, 0),
 		names: map[Session]string{}, sessions: map[string]Session{},
-		containers: map[string]string{}, forwarded: map[string][]byte{},
+		containers: map[string]string{}, forwarded: map[string][]byte{}, operated: map[string][]byte{},
 	}
 }
 
@@ -90,6 +91,9 @@ func (b *bench) notice(o Output) {
 	case PrepareSandbox:
 		b.containers[o.FrameworkID+"/"+o.ExecutorID] = o.ContainerID
 	case Send:
+		if m, ok := o.Message.(*wire.OperationUpdate); ok {
+			b.operated[m.GetFrameworkId().GetValue()+"/"+m.GetStatus().GetOperationId().GetValue()] = m.GetStatus().GetUuid().GetValue()
+		}
 		if m, ok := o.Message.(*wire.TaskUpdate); ok && m.GetStatus().GetUuid() != nil {
 			b.forwarded[m.GetFrameworkId().GetValue()+"/"+m.GetStatus().GetTaskId().GetValue()] = m.GetStatus().GetUuid()
 		}
@@ -135,7 +139,7 @@ func (b *bench) do(verb string, a arguments) []Output {
 		b.names, b.sessions = map[Session]string{}, map[string]Session{}
 		return nil
 	case "recovered":
-		return b.steps(Recovered{b.disk.Clone()})
+		return b.steps(Recovered{Checkpoint: b.disk.Clone(), Sandboxes: b.garbage(a.args["sandboxes"])})
 	case "hold": // persist
 		b.hold = true
 		return nil
@@ -149,6 +153,12 @@ func (b *bench) do(verb string, a arguments) []Output {
 	case "tick":
 		b.now = b.now.Add(a.duration(0))
 		return b.steps(Tick{})
+	case "disk":
+		use, err := strconv.ParseFloat(a.args["use"], 64)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		return b.steps(DiskMeasured{use})
 	case "shutdown":
 		return b.steps(Shutdown{})
 	case "host":
@@ -156,28 +166,44 @@ func (b *bench) do(verb string, a arguments) []Output {
 	case "master":
 		return b.masterCommand(a)
 	case "sandbox":
-		event := SandboxReady{ContainerID: b.container(a.name(0)), Err: a.args["error"]}
+		event := SandboxReady{ContainerID: b.container(a.name(0)), Err: a.args["error"], FetchURL: a.args["url"]}
 		if event.Err == "" || a.has("half") {
 			event.Directory = "/sandboxes/" + shortID(event.ContainerID)
 		}
 		return b.steps(event)
 	case "executor":
 		return b.executorCommand(a)
-	case "run", "kill", "ack", "end-executor", "remove", "tell":
+	case "run", "kill", "ack", "end-executor", "remove", "tell", "apply", "ack-operation":
 		return b.steps(Received{b.sessions["master"], b.order(verb, a)})
 	}
 	b.t.Fatalf("%q: no such command", a.line)
 	return nil
 }
 
+// garbage is what a slave finds on its disk: PATH:AGE,PATH:AGE.
+func (b *bench) garbage(list string) []Garbage {
+	var found []Garbage
+	for one := range strings.FieldsFuncSeq(list, func(r rune) bool { return r == ',' }) {
+		directory, age, _ := strings.Cut(one, ":")
+		d, err := time.ParseDuration(age)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		found = append(found, Garbage{directory, b.now.Add(-d)})
+	}
+	return found
+}
+
 func (b *bench) born(a arguments) []Output {
 	b.lives++
 	return b.steps(Born{Config{
 		Incarnation: b.lives,
-		Slave:       &mesos.AgentInfo{Hostname: proto.String("node1"), Port: proto.Int32(5051)},
+		Slave:       &mesos.AgentInfo{Hostname: proto.String("node1"), Port: proto.Int32(5051), Resources: resources(a.args["resources"])},
 		Version:     "1.2.3",
 		IP:          "192.0.2.1",
 		SwitchUser:  a.args["switch_user"] != "no",
+
+		GCDiskHeadroom: DefaultGCDiskHeadroom,
 	}})
 }
 
@@ -210,6 +236,7 @@ func (b *bench) hostCommand(a arguments) []Output {
 				Cause:      wire.ContainerExit_Cause(wire.ContainerExit_Cause_value[a.args["cause"]]),
 				WaitStatus: int32(a.number("status")), Message: a.args["message"],
 				MemoryLimitBytes: uint64(a.number("limit")), MemoryPeakBytes: uint64(a.number("peak")),
+				PidsLimit: uint64(a.number("pids")), DiskLimitBytes: uint64(a.number("disk")), DiskUsedBytes: uint64(a.number("used")),
 			},
 		}})
 	}
@@ -297,7 +324,7 @@ func (b *bench) order(verb string, a arguments) proto.Message {
 	case "run":
 		return b.runTask(frameworkID, id, a)
 	case "kill":
-		m := &wire.KillTask{FrameworkId: fid, TaskId: &mesos.TaskID{Value: &id}}
+		m := &wire.KillTask{FrameworkId: fid, TaskId: &mesos.TaskID{Value: &id}, KilledBy: a.args["by"]}
 		if a.args["grace"] != "" {
 			d, err := time.ParseDuration(a.args["grace"])
 			if err != nil {
@@ -314,6 +341,10 @@ func (b *bench) order(verb string, a arguments) proto.Message {
 		return &wire.AcknowledgeUpdate{FrameworkId: fid, TaskId: &mesos.TaskID{Value: &id}, Uuid: uuid}
 	case "end-executor":
 		return &wire.ShutdownExecutor{FrameworkId: fid, ExecutorId: &mesos.ExecutorID{Value: &id}}
+	case "apply":
+		return b.operation(frameworkID, a)
+	case "ack-operation":
+		return &wire.AcknowledgeOperation{FrameworkId: fid, OperationId: mesos.NewOperationID(id), Uuid: b.operated[a.name(0)]}
 	case "remove":
 		return &wire.RemoveFramework{FrameworkId: fid}
 	default: // tell
@@ -334,6 +365,9 @@ func (b *bench) runTask(frameworkID, id string, a arguments) *wire.RunTask {
 	t := taskInfo(id)
 	t.AgentId = &mesos.AgentID{Value: proto.String("S1")}
 	t.Resources = resources(a.args["resources"])
+	if id := a.args["volume"]; id != "" {
+		t.Resources = append(t.Resources, b.core.total.Volume("web", id).ToProto()...)
+	}
 	if a.args["slave"] != "" {
 		t.AgentId.Value = proto.String(a.args["slave"])
 	}

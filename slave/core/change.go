@@ -45,6 +45,17 @@ type UpdateAcknowledged struct {
 // ExecutorForgotten remembers that an executor has ended. Its tasks stay until their updates are acknowledged.
 type ExecutorForgotten struct{ FrameworkID, ExecutorID, ContainerID string }
 
+// ResourcesConverted remembers what operations have made of the slave's resources: all of it, in the place of what was
+// remembered before. With it goes the operation that did so last, if somebody waits for its end.
+type ResourcesConverted struct {
+	Resources []*mesos.Resource
+	Operation OperationKey
+	Status    *mesos.OperationStatus // nil: nobody waits
+}
+
+// OperationForgotten remembers that the end of an operation is known to its framework.
+type OperationForgotten struct{ Operation OperationKey }
+
 // FrameworkForgotten forgets a framework with all its tasks and executors.
 type FrameworkForgotten struct{ FrameworkID string }
 
@@ -52,6 +63,8 @@ func (SlaveAdmitted) change()      {}
 func (TaskAccepted) change()       {}
 func (UpdateStored) change()       {}
 func (UpdateAcknowledged) change() {}
+func (ResourcesConverted) change() {}
+func (OperationForgotten) change() {}
 func (ExecutorForgotten) change()  {}
 func (FrameworkForgotten) change() {}
 
@@ -60,6 +73,15 @@ type Checkpoint struct {
 	SlaveID, ClusterID string // empty before the first registration
 
 	Frameworks map[string]*FrameworkRecord // by id
+
+	Resources  []*mesos.Resource // what operations have made of the slave's own
+	Operations []OperationRecord // whose end is not acknowledged
+}
+
+// OperationRecord is what is remembered of an operation.
+type OperationRecord struct {
+	Operation OperationKey
+	Status    *mesos.OperationStatus
 }
 
 // FrameworkRecord is what is remembered of a framework.
@@ -95,6 +117,15 @@ func (c *Checkpoint) Apply(change Change) error {
 		if f := c.Frameworks[ch.FrameworkID]; f != nil && f.Executors[ch.ExecutorID].ContainerID == ch.ContainerID {
 			delete(f.Executors, ch.ExecutorID)
 		}
+		return nil
+	case ResourcesConverted:
+		c.Resources = ch.Resources
+		if ch.Status != nil {
+			c.Operations = append(c.Operations, OperationRecord{ch.Operation, ch.Status})
+		}
+		return nil
+	case OperationForgotten:
+		c.Operations = slices.DeleteFunc(c.Operations, func(record OperationRecord) bool { return record.Operation == ch.Operation })
 		return nil
 	case FrameworkForgotten:
 		delete(c.Frameworks, ch.FrameworkID)
@@ -177,6 +208,7 @@ func (c Checkpoint) Clone() Checkpoint {
 		frameworks[id] = copied
 	}
 	c.Frameworks = frameworks
+	c.Operations = slices.Clone(c.Operations)
 	return c
 }
 

@@ -36,6 +36,11 @@ func (c *Core) Check() error {
 	if executors != len(c.containers) {
 		fail("%d executors in frameworks, %d containers", executors, len(c.containers))
 	}
+	for _, op := range c.sortedOperations() {
+		if armed := op.retry != nil && op.retry.index >= 0; c.master.registered && armed != op.stored {
+			fail("operation %s of framework %s is on the disk: %t; it will be repeated: %t", op.OperationID, op.FrameworkID, op.stored, armed)
+		}
+	}
 	c.checkSessions(fail)
 	c.checkBounds(fail)
 	return errors.Join(errs...)
@@ -146,8 +151,8 @@ func (c *Core) checkBounds(fail func(string, ...any)) {
 	within("completed executors", len(c.completed.executors.entries), MaxCompletedExecutors)
 	within("completed tasks", len(c.completed.tasks.entries), MaxCompletedTasks)
 	within("names of completed tasks", len(c.completed.index), MaxCompletedTasks)
-	within("sandboxes", len(c.gc), MaxSandboxes)
-	if len(c.gc) > 0 && (c.gcTimer == nil || c.gcTimer.index < 0) {
-		fail("%d sandboxes wait for removal without a timer", len(c.gc))
+	within("sandboxes", len(c.gc.Sandboxes), MaxSandboxes)
+	if len(c.gc.Sandboxes) > 0 && (c.gcTimer == nil || c.gcTimer.index < 0) {
+		fail("%d sandboxes wait for removal without a timer", len(c.gc.Sandboxes))
 	}
 }

@@ -16,7 +16,15 @@ const (
 	DefaultExecutorShutdownGrace         = 5 * time.Second
 	DefaultRecoveryTimeout               = 15 * time.Minute
 	DefaultGCDelay                       = 7 * 24 * time.Hour
+	DefaultDiskWatchInterval             = time.Minute
 )
+
+// MinSandboxAge is how long a sandbox is kept however full the disk is: whoever waits for the end of a task has a moment to
+// read what it wrote. In Mesos, too, the next look at the disk comes after a minute.
+const MinSandboxAge = time.Minute
+
+// DefaultGCDiskHeadroom is the part of the disk that sandboxes should leave free: Mesos's.
+const DefaultGCDiskHeadroom = 0.1
 
 // MaxFetchTime bounds what is fetched for an executor. Only then is it awaited; servers that fall silent are given up
 // long before.
@@ -71,7 +79,8 @@ type Config struct {
 	ExecutorReregistrationTimeout time.Duration // from the end of an executor's session to its next SUBSCRIBE
 	ExecutorShutdownGrace         time.Duration // from SHUTDOWN to the use of force, unless the executor has its own
 	RecoveryTimeout               time.Duration // told to the executors of frameworks that checkpoint
-	GCDelay                       time.Duration // from an executor's end to its sandbox's removal
+	GCDelay                       time.Duration // from an executor's end to its sandbox's removal, if the disk were empty
+	GCDiskHeadroom                float64       // the part of the disk that sandboxes should leave free; 0: none
 }
 
 // withDefaults returns c with every zero duration replaced.

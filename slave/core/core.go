@@ -42,6 +42,7 @@ import (
 
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/executorpb"
+	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -60,13 +61,15 @@ type Core struct {
 	master     masterSession
 	host       hostState
 	sessions   map[Session]*peer
+	total      resource.Resources // of the slave, with what operations have made of them
+	operations map[OperationKey]*operation
 	frameworks map[string]*framework
 	containers map[string]*executor // by container id: all executors that are not gone
 
 	unpersisted []unpersisted
 	persistID   uint64
 
-	gc        []garbage // oldest first
+	gc        Collection
 	gcTimer   *timer
 	completed history
 	shutdown  shutdownState
@@ -96,6 +99,7 @@ func (c *Core) Step(now time.Time, event Event) []Output {
 		c.born(e.Config)
 	case Recovered:
 		c.recover(e.Checkpoint)
+		c.adopt(e.Sandboxes)
 	case MasterFound:
 		c.masterFound(e.Session)
 	case PeerFound:
@@ -110,6 +114,8 @@ func (c *Core) Step(now time.Time, event Event) []Output {
 		c.sandboxReady(e)
 	case HostEnded:
 		c.hostEnded(e.HostID, e.Reason)
+	case DiskMeasured:
+		c.diskMeasured(e.Use)
 	case Shutdown:
 		c.beginShutdown()
 	case Tick:
@@ -128,6 +134,11 @@ func (c *Core) Deadline() time.Time { return c.timers.next() }
 
 func (c *Core) born(config Config) {
 	c.config = config.withDefaults()
+	c.gc = Collection{Delay: c.config.GCDelay, Headroom: c.config.GCDiskHeadroom}
+	// Resources that are not valid are the master's to refuse.
+	total, _ := resource.FromProto(config.Slave.GetResources())
+	c.total = total.Unallocate()
+	c.operations = map[OperationKey]*operation{}
 	c.sessions = map[Session]*peer{}
 	c.frameworks = map[string]*framework{}
 	c.containers = map[string]*executor{}
@@ -181,6 +192,10 @@ func (c *Core) fromMaster(m proto.Message) {
 		c.runTask(m)
 	case *wire.KillTask:
 		c.killTask(m)
+	case *wire.ApplyOperation:
+		c.applyOperation(m)
+	case *wire.AcknowledgeOperation:
+		c.acknowledgeOperation(m)
 	case *wire.AcknowledgeUpdate:
 		c.acknowledgeUpdate(m)
 	case *wire.ShutdownExecutor:
@@ -236,6 +251,10 @@ func (c *Core) persisted(id uint64) {
 func (c *Core) recover(checkpoint Checkpoint) {
 	c.recovered = true
 	c.slaveID, c.clusterID = checkpoint.SlaveID, checkpoint.ClusterID
+	if err := c.recoverResources(checkpoint); err != nil {
+		c.finish(err.Error())
+		return
+	}
 	for _, id := range sortedKeys(checkpoint.Frameworks) {
 		record := checkpoint.Frameworks[id]
 		f := c.addFramework(record.Info)
@@ -265,6 +284,7 @@ func (c *Core) recoverTask(f *framework, id string, record *TaskRecord) {
 			state:   lost(f.info),
 			reason:  mesos.TaskStatus_REASON_AGENT_RESTARTED,
 			message: "the slave was started again, and its executors ended with it",
+			cause:   mesos.CauseSlaveRestarted,
 		})
 	}
 }

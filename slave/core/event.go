@@ -19,7 +19,13 @@ type Born struct{ Config Config }
 
 // Recovered follows Born and brings what an earlier life of this slave left in its checkpoint. Nothing is started
 // and no master is spoken to before it.
-type Recovered struct{ Checkpoint Checkpoint }
+type Recovered struct {
+	Checkpoint Checkpoint
+	Sandboxes  []Garbage // all that are on the disk, in any order
+}
+
+// DiskMeasured tells which part of the disk that sandboxes are on is in use, from 0 to 1.
+type DiskMeasured struct{ Use float64 }
 
 // MasterFound tells that the leading master can be reached over Session.
 type MasterFound struct{ Session Session }
@@ -59,6 +65,7 @@ type SandboxReady struct {
 	ContainerID string
 	Directory   string // absolute
 	Err         string
+	FetchURL    string // of the file that could not be fetched, if that is why
 }
 
 // HostEnded tells that a host's process is gone, or that it could not be started. Whatever the host held is dead.
@@ -82,6 +89,7 @@ func (Received) event()      {}
 func (Persisted) event()     {}
 func (SandboxReady) event()  {}
 func (HostEnded) event()     {}
+func (DiskMeasured) event()  {}
 func (Shutdown) event()      {}
 func (Tick) event()          {}
 
@@ -131,6 +139,16 @@ type AbandonSandbox struct{ ContainerID string }
 // RemoveSandbox asks to delete a sandbox whose time has come. Nothing answers it.
 type RemoveSandbox struct{ Directory string }
 
+// MakeVolume asks to make a persistent volume's directory if it is not there, and to give it to a user; empty: to leave it to
+// whom it belongs. Nothing answers it: a task whose volume is not there cannot be started.
+type MakeVolume struct {
+	Volume
+	User string
+}
+
+// RemoveVolume asks to delete a persistent volume with all that is in it. Whatever asks for it later finds it gone.
+type RemoveVolume struct{ Volume }
+
 // StartHost asks to start a host process, which will register under HostID. HostEnded answers it in the end.
 type StartHost struct{ HostID string }
 
@@ -164,6 +182,8 @@ func (CloseSession) output()   {}
 func (Persist) output()        {}
 func (PrepareSandbox) output() {}
 func (AbandonSandbox) output() {}
+func (MakeVolume) output()     {}
+func (RemoveVolume) output()   {}
 func (RemoveSandbox) output()  {}
 func (StartHost) output()      {}
 func (KillHost) output()       {}

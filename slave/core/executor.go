@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/executorpb"
 	"github.com/stoa-project/stoa/proto/wire"
@@ -50,7 +48,8 @@ type executor struct {
 	pid         uint32  // 0: not known, or an actor of the host
 	deadline    *timer  // to register, to register again or to end
 	verdict     *verdict
-	tasks       []*task // that are not forgotten, in the order of their arrival
+	volumes     []Volume // that its container was started with
+	tasks       []*task  // that are not forgotten, in the order of their arrival
 }
 
 // verdict is what becomes of an executor's tasks, decided before the executor is gone.
@@ -59,6 +58,8 @@ type verdict struct {
 	reason     mesos.TaskStatus_Reason
 	message    string
 	limitation *mesos.TaskResourceLimitation
+	cause      string   // of mesos.LabelCause
+	labels     []string // further labels: keys and values in turn
 }
 
 func (c *Core) addFramework(info *mesos.FrameworkInfo) *framework {
@@ -80,7 +81,7 @@ func (c *Core) addExecutor(f *framework, info *mesos.ExecutorInfo, command bool)
 	f.executors[ex.id] = ex
 	c.containers[ex.containerID] = ex
 	if ex.fetches() {
-		c.mustWithin(ex, MaxFetchTime, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, "what the executor's command asks for was not fetched within ")
+		c.mustWithin(ex, MaxFetchTime, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, mesos.CauseFetchFailed, "what the executor's command asks for was not fetched within ")
 	} else {
 		c.awaitRegistration(ex)
 	}
@@ -92,14 +93,16 @@ func (ex *executor) fetches() bool { return len(ex.info.GetCommand().GetUris()) 
 
 // awaitRegistration bounds the time until an executor registers.
 func (c *Core) awaitRegistration(ex *executor) {
-	c.mustWithin(ex, c.config.ExecutorRegistrationTimeout, mesos.TaskStatus_REASON_EXECUTOR_REGISTRATION_TIMEOUT, "the executor did not register within ")
+	c.mustWithin(ex, c.config.ExecutorRegistrationTimeout, mesos.TaskStatus_REASON_EXECUTOR_REGISTRATION_TIMEOUT, mesos.CauseExecutorLost, "the executor did not register within ")
 }
 
 // mustWithin ends an executor that is no further by then. The message ends with the time.
-func (c *Core) mustWithin(ex *executor, timeout time.Duration, reason mesos.TaskStatus_Reason, message string) {
+func (c *Core) mustWithin(ex *executor, timeout time.Duration, reason mesos.TaskStatus_Reason, cause, message string) {
 	c.timers.stop(ex.deadline)
 	ex.deadline = c.timers.after(c.now.Add(timeout), func() {
-		c.killOrEnd(ex, &verdict{state: mesos.TaskState_TASK_FAILED, reason: reason, message: message + stoutDuration(timeout)})
+		c.killOrEnd(ex, &verdict{
+			state: mesos.TaskState_TASK_FAILED, reason: reason, message: message + stoutDuration(timeout), cause: cause,
+		})
 	})
 }
 
@@ -130,6 +133,12 @@ func (c *Core) sandboxReady(e SandboxReady) {
 		return
 	}
 	ex.directory = e.Directory
+	if e.FetchURL != "" {
+		ex.verdict = &verdict{
+			state: mesos.TaskState_TASK_FAILED, reason: mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, message: e.Err,
+			cause: mesos.CauseFetchFailed, labels: []string{mesos.LabelFetchURL, e.FetchURL},
+		}
+	}
 	if e.Err != "" {
 		c.endExecutor(ex, &wire.ContainerExit{Cause: wire.ContainerExit_LAUNCH_FAILED, Message: e.Err})
 		return
@@ -146,6 +155,7 @@ func (c *Core) sandboxReady(e SandboxReady) {
 // launch gives an executor to the host.
 func (c *Core) launch(ex *executor) {
 	ex.state = registering
+	ex.volumes = volumesIn(ex.demand())
 	c.emit(Launch{c.host.session, &wire.LaunchExecutor{
 		Framework:       ex.framework.info,
 		Executor:        ex.info,
@@ -297,6 +307,7 @@ func (c *Core) executorSessionClosed(ex *executor, s Session) {
 			state:   lost(ex.framework.info),
 			reason:  mesos.TaskStatus_REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
 			message: "the executor did not come back within " + stoutDuration(timeout),
+			cause:   mesos.CauseExecutorLost,
 		})
 	})
 }
@@ -328,6 +339,13 @@ func (c *Core) shutdownExecutor(ex *executor, grace time.Duration, v *verdict) {
 	ex.deadline = c.timers.after(c.now.Add(grace), func() { c.killExecutor(ex) })
 }
 
+// blame remembers who wanted the end of all of an executor's tasks.
+func (ex *executor) blame(by string) {
+	for _, t := range ex.tasks {
+		t.blame(by)
+	}
+}
+
 // grace is how long an executor may take to end after SHUTDOWN.
 func (c *Core) grace(ex *executor) time.Duration {
 	if d := ex.info.GetShutdownGracePeriod(); d != nil {
@@ -344,15 +362,18 @@ func (c *Core) shutdownExecutorRequested(m *wire.ShutdownExecutor) {
 		return
 	}
 	ex := f.executors[m.GetExecutorId().GetValue()]
+	ex.blame(mesos.KilledByScheduler)
 	c.shutdownExecutor(ex, c.grace(ex), &verdict{
 		state:   mesos.TaskState_TASK_KILLED,
 		reason:  mesos.TaskStatus_REASON_EXECUTOR_TERMINATED,
 		message: "the executor was shut down as its framework asked",
+		cause:   mesos.CauseKilled,
 	})
 }
 
 // removeFramework ends all that a framework has here. Nobody is left to acknowledge its updates.
 func (c *Core) removeFramework(m *wire.RemoveFramework) {
+	c.forgetOperationsOf(m.GetFrameworkId().GetValue())
 	f := c.frameworks[m.GetFrameworkId().GetValue()]
 	if f == nil || f.removed {
 		return
@@ -425,16 +446,35 @@ func (ex *executor) verdictOn(exit *wire.ContainerExit) verdict {
 	}
 	switch exit.GetCause() {
 	case wire.ContainerExit_HOST_LOST:
-		return verdict{state: lost(ex.framework.info), reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, message: describe(exit)}
+		return verdict{state: lost(ex.framework.info), reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, message: describe(exit), cause: mesos.CauseHostLost}
 	case wire.ContainerExit_LAUNCH_FAILED, wire.ContainerExit_NOT_FOUND, wire.ContainerExit_NOT_EXECUTABLE:
-		return verdict{state: mesos.TaskState_TASK_FAILED, reason: mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, message: describe(exit)}
+		return verdict{
+			state: mesos.TaskState_TASK_FAILED, reason: mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, message: describe(exit),
+			cause: launchCause(exit.GetCause()),
+		}
 	case wire.ContainerExit_MEMORY:
 		return verdict{
 			state: mesos.TaskState_TASK_FAILED, reason: mesos.TaskStatus_REASON_CONTAINER_LIMITATION_MEMORY, message: describe(exit),
-			limitation: memoryLimitation(exit),
+			limitation: mesos.LimitationOf("mem", exit.GetMemoryPeakBytes()), cause: mesos.CauseMemory,
+			labels: []string{
+				mesos.LabelMemoryLimitBytes, fmt.Sprint(exit.GetMemoryLimitBytes()), mesos.LabelMemoryPeakBytes, fmt.Sprint(exit.GetMemoryPeakBytes()),
+			},
+		}
+	case wire.ContainerExit_DISK:
+		return verdict{
+			state: mesos.TaskState_TASK_FAILED, reason: mesos.TaskStatus_REASON_CONTAINER_LIMITATION_DISK, message: describe(exit),
+			limitation: mesos.LimitationOf("disk", exit.GetDiskUsedBytes()), cause: mesos.CauseDisk,
+			labels: []string{
+				mesos.LabelDiskLimitBytes, fmt.Sprint(exit.GetDiskLimitBytes()), mesos.LabelDiskUsedBytes, fmt.Sprint(exit.GetDiskUsedBytes()),
+			},
+		}
+	case wire.ContainerExit_PIDS:
+		return verdict{
+			state: mesos.TaskState_TASK_FAILED, reason: mesos.TaskStatus_REASON_CONTAINER_LIMITATION, message: "the executor ended: " + describe(exit),
+			cause: mesos.CausePIDs, labels: []string{mesos.LabelPIDsLimit, fmt.Sprint(exit.GetPidsLimit())},
 		}
 	}
-	v := verdict{reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, message: "the executor ended: " + describe(exit)}
+	v := verdict{reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, message: "the executor ended: " + describe(exit), cause: mesos.CauseExecutorLost}
 	if v.state = lost(ex.framework.info); ex.command {
 		v.state = mesos.TaskState_TASK_FAILED
 	}
@@ -450,9 +490,11 @@ func describe(exit *wire.ContainerExit) string {
 		return "the host process ended"
 	case exit.GetCause() == wire.ContainerExit_MEMORY:
 		return fmt.Sprintf("out of memory: limit %d bytes, peak %d bytes", exit.GetMemoryLimitBytes(), exit.GetMemoryPeakBytes())
+	case exit.GetCause() == wire.ContainerExit_DISK:
+		return fmt.Sprintf("out of disk: limit %d bytes, its sandbox has %d bytes", exit.GetDiskLimitBytes(), exit.GetDiskUsedBytes())
 	case exit.GetCause() == wire.ContainerExit_KILLED:
 		return "killed"
-	case exit.GetCause() != wire.ContainerExit_EXITED:
+	case exit.GetCause() != wire.ContainerExit_EXITED && exit.GetCause() != wire.ContainerExit_PIDS:
 		return "it could not be started"
 	case status&0x7f != 0:
 		return fmt.Sprintf("signal %d", status&0x7f)
@@ -461,14 +503,15 @@ func describe(exit *wire.ContainerExit) string {
 	}
 }
 
-// memoryLimitation is what Mesos shows of a task that wanted more memory than it had, in MiB.
-func memoryLimitation(exit *wire.ContainerExit) *mesos.TaskResourceLimitation {
-	const bytesPerMiB = 1 << 20
-	return &mesos.TaskResourceLimitation{Resources: []*mesos.Resource{{
-		Name:   proto.String("mem"),
-		Type:   mesos.Value_SCALAR.Enum(),
-		Scalar: &mesos.Value_Scalar{Value: proto.Float64(float64(exit.GetMemoryPeakBytes()) / bytesPerMiB)},
-	}}}
+// launchCause is why an executor could not be started, in one word.
+func launchCause(cause wire.ContainerExit_Cause) string {
+	switch cause {
+	case wire.ContainerExit_NOT_FOUND:
+		return mesos.CauseNotFound
+	case wire.ContainerExit_NOT_EXECUTABLE:
+		return mesos.CauseNotExecutable
+	}
+	return mesos.CauseLaunchFailed
 }
 
 func (c *Core) maybeForgetFramework(f *framework) {

@@ -49,7 +49,7 @@ master registers id=S1 cluster=K
 			want: []string{
 				"persist update f1/t1 TASK_KILLED uuid=own-1.3",
 				"persist end of executor f1/t1 C2",
-				`to master: TaskUpdate f1/t1 TASK_KILLED uuid=own-1.3 REASON_TASK_KILLED_DURING_LAUNCH "the task was killed before it was started"`,
+				`to master: TaskUpdate f1/t1 TASK_KILLED uuid=own-1.3 REASON_TASK_KILLED_DURING_LAUNCH "the task was killed before it was started" cause=killed killed_by=scheduler`,
 			},
 		},
 		{
@@ -58,7 +58,7 @@ master registers id=S1 cluster=K
 			want: []string{
 				"persist update f1/t1 TASK_KILLED uuid=own-1.3",
 				"persist end of executor f1/t1 C2",
-				`to master: TaskUpdate f1/t1 TASK_KILLED uuid=own-1.3 REASON_TASK_KILLED_DURING_LAUNCH "the task was killed before it was started"`,
+				`to master: TaskUpdate f1/t1 TASK_KILLED uuid=own-1.3 REASON_TASK_KILLED_DURING_LAUNCH "the task was killed before it was started" cause=killed killed_by=scheduler`,
 			},
 		},
 		{
@@ -67,7 +67,7 @@ master registers id=S1 cluster=K
 			want: []string{
 				"persist update f1/t1 TASK_KILLED uuid=own-1.3",
 				"to host: KillExecutor C2",
-				`to master: TaskUpdate f1/t1 TASK_KILLED uuid=own-1.3 REASON_TASK_KILLED_DURING_LAUNCH "the task was killed before it was started"`,
+				`to master: TaskUpdate f1/t1 TASK_KILLED uuid=own-1.3 REASON_TASK_KILLED_DURING_LAUNCH "the task was killed before it was started" cause=killed killed_by=scheduler`,
 			},
 		},
 		{
@@ -75,7 +75,7 @@ master registers id=S1 cluster=K
 			given: "run f1/t1 executor=e1\nrun f1/t2 executor=e1\nsandbox f1/e1",
 			want: []string{
 				"persist update f1/t1 TASK_KILLED uuid=own-1.3",
-				`to master: TaskUpdate f1/t1 TASK_KILLED uuid=own-1.3 REASON_TASK_KILLED_DURING_LAUNCH "the task was killed before it was started"`,
+				`to master: TaskUpdate f1/t1 TASK_KILLED uuid=own-1.3 REASON_TASK_KILLED_DURING_LAUNCH "the task was killed before it was started" cause=killed killed_by=scheduler`,
 			},
 		},
 		{

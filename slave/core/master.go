@@ -53,6 +53,10 @@ func (c *Core) everythingKnown() *wire.ReregisterSlave {
 			m.Tasks = append(m.Tasks, f.tasks[id].toProto(c.slaveID))
 		}
 	}
+	m.Resources = c.total.ToProto()
+	for _, op := range c.sortedOperations() {
+		m.Operations = append(m.Operations, op.toProto())
+	}
 	return m
 }
 

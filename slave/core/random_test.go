@@ -18,6 +18,8 @@ import (
 // each Step (bench sees to that), and in the end:
 //   - every update that the slave acknowledged to an executor has reached the master, in order, and nothing after a
 //     task's end;
+//   - what operations have made of its resources is what the slave has, through all its lives, and there is a directory
+//     for each persistent volume and no other; each operation is told, once it is on the disk, until it is acknowledged;
 //   - once all updates are acknowledged and all executors have ended, the slave knows nothing any more, and neither
 //     does its disk.
 func TestRandomEvents(t *testing.T) {
@@ -43,6 +45,7 @@ func TestRandomEvents(t *testing.T) {
 type world struct {
 	*bench
 	*rand.Rand
+	belongings *belongings
 	tasks      []string // "f/t"
 	promised   map[string][][]byte
 	delivered  map[string][]*mesos.TaskStatus
@@ -55,11 +58,11 @@ type world struct {
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{
-		bench: newBench(t), Rand: rand.New(rand.NewPCG(seed, 0)),
+		bench: newBench(t), Rand: rand.New(rand.NewPCG(seed, 0)), belongings: newBelongings(),
 		promised: map[string][][]byte{}, delivered: map[string][]*mesos.TaskStatus{},
 		excused: map[string]bool{}, executorOf: map[string]string{}, serious: map[string]bool{}, repeated: map[string]bool{},
 	}
-	w.run("born")
+	w.run("born resources=%s", bornWith)
 	w.run("recovered")
 	w.run("host connects")
 	w.run("master found")
@@ -70,7 +73,24 @@ func newWorld(t *testing.T, seed uint64) *world {
 // run does a command of the script language and looks at what comes out.
 func (w *world) run(format string, args ...any) {
 	w.t.Helper()
-	words := splitWords(fmt.Sprintf(format, args...))
+	verb, a := w.parse(fmt.Sprintf(format, args...))
+	for _, o := range w.do(verb, a) {
+		if send, ok := o.(Send); ok {
+			w.see(send)
+		}
+		w.belongings.see(w, o)
+	}
+	w.belongings.check(w)
+}
+
+// orderOf is the message that a command has the master send.
+func (w *world) orderOf(line string) proto.Message {
+	verb, a := w.parse(line)
+	return w.order(verb, a)
+}
+
+func (w *world) parse(line string) (string, arguments) {
+	words := splitWords(line)
 	a := arguments{t: w.t, line: fmt.Sprint(words), args: map[string]string{}}
 	for _, word := range words[1:] {
 		if key, value, ok := bytes.Cut([]byte(word), []byte("=")); ok {
@@ -79,11 +99,7 @@ func (w *world) run(format string, args ...any) {
 			a.names = append(a.names, word)
 		}
 	}
-	for _, o := range w.do(words[0], a) {
-		if send, ok := o.(Send); ok {
-			w.see(send)
-		}
-	}
+	return words[0], a
 }
 
 func (w *world) see(o Send) {
@@ -111,6 +127,10 @@ func (w *world) see(o Send) {
 
 // anything does one of the things that can happen.
 func (w *world) anything() {
+	if w.IntN(8) == 0 {
+		w.operate()
+		return
+	}
 	task := func() string { return w.tasks[w.IntN(len(w.tasks))] }
 	switch n := w.IntN(100); {
 	case n < 15 || len(w.tasks) == 0:
@@ -153,6 +173,7 @@ func (w *world) anything() {
 	case n < 97:
 		f := task()[:2]
 		w.excused[f] = true
+		w.belongings.removed(w, f)
 		w.run("remove %s", f)
 	case n < 98:
 		w.run("tell %s hello", w.executorOf[task()])
@@ -181,6 +202,9 @@ func (w *world) newTask() {
 		w.executorOf[id] = framework + "/" + e
 		more += " executor=" + e
 	}
+	if volume := w.volumeForTask(); volume != "" {
+		more += " volume=" + volume
+	}
 	w.run("run %s%s", id, more)
 }
 
@@ -199,8 +223,10 @@ func (w *world) update(id string) {
 }
 
 func (w *world) restart() {
+	w.belongings.dies()
 	w.run("dies")
-	w.run("born")
+	w.run("born resources=%s", bornWith)
+	w.belongings.dead = false
 	w.run("recovered")
 }
 
@@ -225,6 +251,7 @@ func (w *world) settle() {
 	for _, id := range w.tasks {
 		w.compare(id)
 	}
+	w.belongings.settle(w)
 	v := w.core.View()
 	if len(v.Frameworks) > 0 || v.Updates > 0 {
 		w.t.Errorf("left in the slave: %+v", v.Frameworks)

@@ -48,6 +48,10 @@ func (b *bench) show(o Output) string {
 		return "abandon the sandbox of " + shortID(o.ContainerID)
 	case RemoveSandbox:
 		return "remove sandbox " + o.Directory
+	case MakeVolume:
+		return fmt.Sprintf("make volume %s of role %s user=%s", o.ID, o.Role, o.User)
+	case RemoveVolume:
+		return fmt.Sprintf("remove volume %s of role %s", o.ID, o.Role)
 	case StartHost:
 		return "start host " + o.HostID
 	case KillHost:
@@ -72,6 +76,12 @@ func showMessage(m proto.Message) string {
 		for _, e := range m.GetExecutors() {
 			s += " executor=" + e.GetFrameworkId().GetValue() + "/" + e.GetExecutor().GetExecutorId().GetValue()
 		}
+		if !sameAsOwn(m) {
+			s += showResources(" resources=", m.GetResources())
+		}
+		for _, op := range m.GetOperations() {
+			s += fmt.Sprintf(" operation=%s/%s:%s", op.GetFrameworkId().GetValue(), op.GetStatus().GetOperationId().GetValue(), op.GetStatus().GetState())
+		}
 		for _, t := range m.GetTasks() {
 			s += fmt.Sprintf(" task=%s/%s:%s:%s", t.GetFrameworkId().GetValue(), t.GetTaskId().GetValue(), t.GetState(), t.GetStatusUpdateState())
 		}
@@ -88,7 +98,13 @@ func showMessage(m proto.Message) string {
 		if m.GetStatus().Message != nil {
 			s += fmt.Sprintf(" %q", m.GetStatus().GetMessage())
 		}
+		for _, label := range m.GetStatus().GetLabels().GetLabels() {
+			s += fmt.Sprintf(" %s=%s", strings.TrimPrefix(label.GetKey(), "stoa."), label.GetValue())
+		}
 		return s
+	case *wire.OperationUpdate:
+		return fmt.Sprintf("OperationUpdate %s/%s %s uuid=%s%s", m.GetFrameworkId().GetValue(), m.GetStatus().GetOperationId().GetValue(),
+			m.GetStatus().GetState(), shortUUID(m.GetStatus().GetUuid().GetValue()), showResources(" converted=", m.GetStatus().GetConvertedResources()))
 	case *wire.UnregisterSlave:
 		return "UnregisterSlave " + m.GetSlaveId().GetValue()
 	case *wire.ExecutorExited:
@@ -125,6 +141,13 @@ func showMessage(m proto.Message) string {
 	panic(fmt.Sprintf("message %T", m))
 }
 
+// sameAsOwn reports whether no operation has made anything of the slave's resources.
+func sameAsOwn(m *wire.ReregisterSlave) bool {
+	now, err := resource.FromProto(m.GetResources())
+	own, err2 := resource.FromProto(m.GetSlave().GetResources())
+	return err == nil && err2 == nil && now.Equal(own)
+}
+
 func showResources(before string, all []*mesos.Resource) string {
 	if len(all) == 0 {
 		return ""
@@ -147,6 +170,14 @@ func showChange(change Change) string {
 		return fmt.Sprintf("update %s/%s %s uuid=%s", ch.FrameworkID, ch.Status.GetTaskId().GetValue(), ch.Status.GetState(), shortUUID(ch.Status.GetUuid()))
 	case UpdateAcknowledged:
 		return fmt.Sprintf("acknowledged %s/%s uuid=%s", ch.FrameworkID, ch.TaskID, shortUUID(ch.UUID))
+	case ResourcesConverted:
+		line := "resources" + showResources(" ", ch.Resources)
+		if ch.Status != nil {
+			line += fmt.Sprintf(" operation %s/%s %s", ch.Operation.FrameworkID, ch.Operation.OperationID, ch.Status.GetState())
+		}
+		return line
+	case OperationForgotten:
+		return fmt.Sprintf("end of operation %s/%s", ch.Operation.FrameworkID, ch.Operation.OperationID)
 	case ExecutorForgotten:
 		return fmt.Sprintf("end of executor %s/%s %s", ch.FrameworkID, ch.ExecutorID, shortID(ch.ContainerID))
 	case FrameworkForgotten:

@@ -21,10 +21,12 @@ func (c *Core) beginShutdown() {
 	c.shutdown.begun = true
 	for _, id := range sortedKeys(c.containers) {
 		ex := c.containers[id]
+		ex.blame(mesos.KilledBySlave)
 		c.shutdownExecutor(ex, c.grace(ex), &verdict{
 			state:   mesos.TaskState_TASK_KILLED,
 			reason:  mesos.TaskStatus_REASON_EXECUTOR_TERMINATED,
 			message: "the slave was shut down",
+			cause:   mesos.CauseKilled,
 		})
 	}
 }
@@ -38,10 +40,12 @@ func (c *Core) maybeFinishShutdown() {
 	if !c.shutdown.goodbye {
 		c.shutdown.goodbye = true
 		if c.slaveID != "" {
-			// An end may wait behind updates that were not acknowledged yet. With these the master hears of it in time.
+			// An end may wait behind updates that were not acknowledged yet. Nobody will acknowledge them now, and
+			// whoever wants to know how a task ended hears it while there is somebody to tell it.
 			c.eachTask(func(t *task) {
 				if len(t.updates) > 1 {
 					c.forward(t)
+					c.forwardRest(t)
 				}
 			})
 			c.toMaster(&wire.UnregisterSlave{SlaveId: c.agentID()})

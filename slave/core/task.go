@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -32,6 +33,7 @@ type task struct {
 	phase      taskPhase
 	stored     bool           // its record is on the disk
 	kill       *wire.KillTask // that waits for the executor to subscribe again
+	killedBy   string         // who wanted its end first; empty: nobody
 	latest     *mesos.TaskStatus
 	updates    []*update // unacknowledged, oldest first
 	seen       [][]byte  // uuids of the last updates of the executor
@@ -120,6 +122,10 @@ func (c *Core) runTask(m *wire.RunTask) {
 
 func (c *Core) runTaskPersisted(t *task, isFirst bool) {
 	t.stored = true
+	if t.phase != ended {
+		c.makeVolumes(t.info.GetResources(), c.user(t.executor))
+		c.makeVolumes(t.executor.info.GetResources(), c.user(t.executor))
+	}
 	// The executor may have ended in the meantime, because its task was killed.
 	if isFirst && t.executor != nil && c.containers[t.executor.containerID] == t.executor {
 		c.prepare(t.executor)
@@ -143,10 +149,32 @@ func (c *Core) cannotRun(m *wire.RunTask) (mesos.TaskStatus_Reason, string) {
 	case f.removed:
 		return mesos.TaskStatus_REASON_FRAMEWORK_REMOVED, "the framework was removed from this slave"
 	}
-	if ex := f.executors[m.GetTask().GetExecutor().GetExecutorId().GetValue()]; ex != nil && ex.state == terminating {
-		return mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, fmt.Sprintf("executor %q is being ended", ex.id)
+	if m.GetTask().GetExecutor() == nil {
+		return f.cannotCommand(m.GetTask().GetTaskId().GetValue())
 	}
-	return 0, ""
+	switch ex := f.executors[m.GetTask().GetExecutor().GetExecutorId().GetValue()]; {
+	case ex == nil:
+		return 0, ""
+	case ex.state == terminating:
+		return mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, fmt.Sprintf("executor %q is being ended", ex.id)
+	case ex.command:
+		return mesos.TaskStatus_REASON_TASK_INVALID, fmt.Sprintf("executor %q is that of the task with this id, which has a command", ex.id)
+	default:
+		return mesos.TaskStatus_REASON_TASK_INVALID, ex.cannotShow(m.GetTask())
+	}
+}
+
+// cannotCommand returns why a task with a command can't be accepted: an executor has its id, be it that of a task of this id
+// before it.
+func (f *framework) cannotCommand(id string) (mesos.TaskStatus_Reason, string) {
+	switch ex := f.executors[id]; {
+	case ex == nil || f.tasks[id] != nil:
+		return 0, ""
+	case ex.command:
+		return mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, fmt.Sprintf("the container of a task before it, with the id %q too, has not ended yet", id)
+	default:
+		return mesos.TaskStatus_REASON_TASK_INVALID, fmt.Sprintf("executor %q runs here, and a task with a command needs one of its own with this id", id)
+	}
 }
 
 // executorFor returns the executor that a task wants, or the description of the command executor that it gets.
@@ -200,7 +228,9 @@ func (c *Core) killTask(m *wire.KillTask) {
 			"the task is not known to slave "+c.slaveID)
 		return
 	}
-	switch t := f.tasks[m.GetTaskId().GetValue()]; t.phase {
+	t := f.tasks[m.GetTaskId().GetValue()]
+	t.blame(cmp.Or(m.GetKilledBy(), mesos.KilledByScheduler))
+	switch t.phase {
 	case queued:
 		c.killQueued(t)
 	case delivered:
@@ -209,6 +239,9 @@ func (c *Core) killTask(m *wire.KillTask) {
 	case ended:
 	}
 }
+
+// blame remembers who wanted a task's end. Only the first one counts.
+func (t *task) blame(by string) { t.killedBy = cmp.Or(t.killedBy, by) }
 
 // killQueued ends a task that its executor has never seen, and an executor that was started for it alone.
 func (c *Core) killQueued(t *task) {
@@ -220,6 +253,7 @@ func (c *Core) killQueued(t *task) {
 		state:   mesos.TaskState_TASK_KILLED,
 		reason:  mesos.TaskStatus_REASON_TASK_KILLED_DURING_LAUNCH,
 		message: "the task was killed before it was started",
+		cause:   mesos.CauseKilled,
 	})
 	hasOther := slices.ContainsFunc(ex.tasks, func(t *task) bool { return t.phase != ended })
 	if !hasOther && (ex.command || ex.state != running) {

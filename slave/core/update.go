@@ -2,6 +2,7 @@ package core
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"time"
 
@@ -34,7 +35,10 @@ func (c *Core) updateFromExecutor(ex *executor, status *mesos.TaskStatus) {
 	if len(t.updates) >= MaxUnacknowledgedUpdates {
 		c.note(Warn, "executor %s of framework %s is killed: %d updates of task %s wait for acknowledgement",
 			ex.id, ex.framework.id, len(t.updates), t.id)
-		c.killOrEnd(ex, nil)
+		c.killOrEnd(ex, &verdict{
+			state: mesos.TaskState_TASK_FAILED, reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, cause: mesos.CauseExecutorLost,
+			message: fmt.Sprintf("the executor was killed: %d updates of task %s waited for acknowledgement", len(t.updates), t.id),
+		})
 		return
 	}
 	c.addUpdate(t, status)
@@ -93,6 +97,12 @@ func (c *Core) complete(t *task, status *mesos.TaskStatus) *mesos.TaskStatus {
 	if status.Timestamp == nil {
 		status.Timestamp = proto.Float64(seconds(c.now))
 	}
+	if status.GetState() == mesos.TaskState_TASK_KILLED && t.killedBy != "" {
+		if status.Labels == nil {
+			status.Labels = &mesos.Labels{}
+		}
+		status.Labels.Labels = append(status.Labels.Labels, mesos.MakeLabels(mesos.LabelKilledBy, t.killedBy).Labels...)
+	}
 	if ex := t.executor; ex != nil {
 		if status.ContainerStatus == nil {
 			status.ContainerStatus = &mesos.ContainerStatus{}
@@ -112,7 +122,7 @@ func (c *Core) complete(t *task, status *mesos.TaskStatus) *mesos.TaskStatus {
 
 // endTask makes the terminal update of a task that nobody else will report.
 func (c *Core) endTask(t *task, v verdict) {
-	c.addUpdate(t, c.complete(t, &mesos.TaskStatus{
+	status := &mesos.TaskStatus{
 		TaskId:     t.info.GetTaskId(),
 		State:      v.state.Enum(),
 		Source:     mesos.TaskStatus_SOURCE_AGENT.Enum(),
@@ -120,7 +130,11 @@ func (c *Core) endTask(t *task, v verdict) {
 		Message:    &v.message,
 		Uuid:       c.nextUUID(),
 		Limitation: v.limitation,
-	}))
+	}
+	if v.cause != "" {
+		status.Labels = mesos.MakeLabels(append([]string{mesos.LabelCause, v.cause}, v.labels...)...)
+	}
+	c.addUpdate(t, c.complete(t, status))
 }
 
 // addUpdate appends an update to its task's stream.
@@ -188,6 +202,17 @@ func (c *Core) forward(t *task) {
 	t.interval = min(2*t.interval, UpdateRetryMost)
 }
 
+// forwardRest tells the master what waits behind the oldest update of a task, without waiting for acknowledgements.
+func (c *Core) forwardRest(t *task) {
+	for _, u := range t.updates[1:] {
+		if u.stored && !u.acknowledged && c.toMaster(&wire.TaskUpdate{
+			FrameworkId: t.framework.info.GetId(), Status: u.status, Latest: withoutData(t.latestStored()),
+		}) {
+			c.counters.UpdatesForwarded++
+		}
+	}
+}
+
 // latestStored is the newest update that a restart of the slave would not lose.
 func (t *task) latestStored() *mesos.TaskStatus {
 	for _, u := range slices.Backward(t.updates) {
@@ -204,10 +229,17 @@ func (c *Core) forwardAll() {
 		t.interval = 0
 		c.forward(t)
 	})
+	for _, op := range c.sortedOperations() {
+		op.interval = 0
+		c.tellOperation(op)
+	}
 }
 
 func (c *Core) stopForwarding() {
 	c.eachTask(func(t *task) { c.timers.stop(t.retry) })
+	for _, op := range c.operations {
+		c.timers.stop(op.retry)
+	}
 }
 
 // eachTask visits all tasks that are not forgotten, in order.

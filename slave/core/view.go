@@ -17,6 +17,7 @@ type Counters struct {
 	UpdatesRepeated     uint64
 	UpdatesAcknowledged uint64 // by schedulers
 	Refused             uint64 // messages of hosts and executors
+	Operations          uint64 // on resources, that were carried out
 }
 
 // View is a picture of a slave for readers. What it points to is never changed.
@@ -26,8 +27,8 @@ type View struct {
 	Registered bool // with a master, now
 	HasHost    bool // a host has registered and is there
 	Counters   Counters
-	Updates    int // unacknowledged
-	Sandboxes  int // that wait for their removal
+	Updates    int        // unacknowledged
+	GC         Collection // sandboxes that wait for their removal
 
 	Slave      *mesos.AgentInfo
 	Frameworks []FrameworkView // by id
@@ -65,7 +66,7 @@ func (c *Core) View() *View {
 	v := &View{
 		SlaveID: c.slaveID, ClusterID: c.clusterID,
 		Registered: c.master.registered, HasHost: c.host.session != 0,
-		Counters: c.counters, Sandboxes: len(c.gc),
+		Counters: c.counters, GC: c.gc,
 		Slave:               c.slaveInfo(),
 		CompletedFrameworks: slices.Clone(c.completed.frameworks.entries),
 		CompletedExecutors:  slices.Clone(c.completed.executors.entries),

@@ -11,12 +11,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
+	"github.com/therootcompany/xz"
 )
 
 // format is how an archive is written. Its name says it, as with Mesos.
@@ -36,8 +37,14 @@ const (
 // maxLinkBytes bounds the target of a link in a zip file: PATH_MAX of Linux.
 const maxLinkBytes = 4096
 
-// maxZstdMemory bounds what a zstd stream may have a reader keep: what its own program allows, 128 MiB.
-const maxZstdMemory = 128 << 20
+const (
+	// MaxZstdMemory bounds what a zstd stream may have a reader keep: what its own program allows, 128 MiB.
+	MaxZstdMemory = 128 << 20
+	// MaxXzDictionary is the same for xz: what its own program uses at most unless it is told to, 64 MiB (xz -9).
+	MaxXzDictionary = 64 << 20
+	// MaxZipDirectory bounds the list of the entries of a zip file, which is read as a whole.
+	MaxZipDirectory = 64 << 20
+)
 
 func formatOf(name string) format {
 	name = strings.ToLower(name)
@@ -118,13 +125,16 @@ func (u *unpacker) compressedTar(source io.Reader, as format) error {
 	case tarBzip2:
 		return u.tar(bzip2.NewReader(buffered))
 	case tarXz:
-		r, err := xz.NewReader(buffered)
-		if err != nil {
-			return err
+		r, err := xz.NewReader(buffered, MaxXzDictionary)
+		if err == nil {
+			err = u.tar(r)
 		}
-		return u.tar(r)
+		if errors.Is(err, xz.ErrMemlimit) {
+			return fmt.Errorf("it wants a dictionary of more than the allowed %d bytes", MaxXzDictionary)
+		}
+		return err
 	case tarZstd:
-		r, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxZstdMemory))
+		r, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(MaxZstdMemory))
 		if err != nil {
 			return err
 		}
@@ -177,16 +187,31 @@ func (u *unpacker) zip(source *os.File) error {
 	if err != nil {
 		return err
 	}
-	reader, err := zip.NewReader(source, info.Size())
+	bounded := &boundedReader{source: source, left: MaxZipDirectory}
+	reader, err := zip.NewReader(bounded, info.Size())
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // each name is looked at here
 		return err
 	}
+	bounded.left = math.MaxInt64
 	for _, entry := range reader.File {
 		if err := u.zipEntry(entry); err != nil {
 			return fmt.Errorf("entry %.256q: %w", entry.Name, err)
 		}
 	}
 	return nil
+}
+
+// boundedReader reads only so much.
+type boundedReader struct {
+	source io.ReaderAt
+	left   int64
+}
+
+func (r *boundedReader) ReadAt(p []byte, at int64) (int, error) {
+	if r.left -= int64(len(p)); r.left < 0 {
+		return 0, fmt.Errorf("the list of its entries has more than the allowed %d bytes", MaxZipDirectory)
+	}
+	return r.source.ReadAt(p, at)
 }
 
 func (u *unpacker) zipEntry(entry *zip.File) error {

@@ -284,3 +284,40 @@ func TestABrokenArchiveSaysSo(t *testing.T) {
 	half := gz(t, tarOf(t, tar.Header{Name: "a"}, tar.Header{Name: "b"}))
 	r.refused(archiveURI(tempFile(t, "half.tgz", half[:len(half)-20])), "unexpected EOF")
 }
+
+func TestWhatWouldTakeTooMuchMemoryIsRefused(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	large := func(open func(io.Writer) (io.WriteCloser, error)) string {
+		return compress(t, open, tarOf(t, tar.Header{Name: "x"}))
+	}
+	r.refused(archiveURI(tempFile(t, "a.tar.xz", large(func(w io.Writer) (io.WriteCloser, error) {
+		return xz.WriterConfig{DictCap: 2 * MaxXzDictionary}.NewWriter(w)
+	}))), fmt.Sprintf("it wants a dictionary of more than the allowed %d bytes", MaxXzDictionary))
+	r.must(archiveURI(tempFile(t, "b.tar.xz", large(func(w io.Writer) (io.WriteCloser, error) {
+		return xz.WriterConfig{DictCap: MaxXzDictionary}.NewWriter(w) // as xz -9 does
+	}))))
+	r.must(archiveURI(tempFile(t, "c.tar.zst", zstdFrame(tarOf(t, tar.Header{Name: "y"}), 27)))) // 128 MiB
+	r.refused(archiveURI(tempFile(t, "d.tar.zst", zstdFrame(tarOf(t, tar.Header{Name: "y"}), 28))), "unpack: window size exceeded")
+	var entries []zip.FileHeader
+	for i := range MaxZipDirectory/60_000 + 1 { // names are as long as they can be
+		entries = append(entries, zip.FileHeader{Name: fmt.Sprintf("%060000d", i)})
+	}
+	r.refused(archiveURI(tempFile(t, "e.zip", zipOf(t, entries...))), fmt.Sprintf("the list of its entries has more than the allowed %d bytes", MaxZipDirectory))
+}
+
+// zstdFrame is a frame of one block, as it is, that asks for a window of 2^log bytes (RFC 8878, 3.1.1).
+func zstdFrame(content string, log int) string {
+	frame := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, byte(log-10) << 3}
+	head := uint32(len(content))<<3 | 1
+	return string(append(frame, byte(head), byte(head>>8), byte(head>>16))) + content
+}
+
+// Two streams, one behind the other, are what some programs write; a reader that stops after the first loses files.
+func TestAnXzFileOfSeveralStreamsIsUnpackedWhole(t *testing.T) {
+	whole := tarOf(t, tar.Header{Name: "a"}, tar.Header{Name: "b"})
+	half := len(whole) / 2
+	r := newRig(t, Options{}, nil)
+	r.must(archiveURI(tempFile(t, "a.tar.xz", compress(t, xz.NewWriter, whole[:half])+compress(t, xz.NewWriter, whole[half:]))))
+	r.has("a", "x")
+	r.has("b", "x")
+}

@@ -8,6 +8,7 @@
 // # What may be asked for
 //
 //	file:///path, /path       a file that the task's user may read; nothing of the slave's own
+//	stoa-file:///NAME#sha256= a file that the framework's scheduler offers: kept by its checksum, once for all
 //	http://…, https://…       up to MaxRedirects redirects, never from https to http
 //	…#sha256=HEX              of either: what comes must have this checksum. A server never sees that part.
 //
@@ -35,6 +36,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/stoa-project/stoa/proto/mesos"
@@ -84,7 +86,7 @@ func New(o Options) *Fetcher {
 	o.MaxBytes = cmp.Or(o.MaxBytes, DefaultMaxBytes)
 	o.MaxEntries = cmp.Or(o.MaxEntries, DefaultMaxEntries)
 	f := &Fetcher{options: o, client: newClient(o.Roots, o.StallTimeout)}
-	f.store = &store{directory: o.Directory, capacity: o.CacheBytes, download: f.download}
+	f.store = &store{directory: o.Directory, capacity: o.CacheBytes}
 	return f
 }
 
@@ -95,6 +97,9 @@ type Request struct {
 	// User is who reads files of the machine and owns what is fetched; "" is the slave's own.
 	User string
 	URIs []*mesos.CommandInfo_URI
+	// Files gets what the framework's scheduler offers: the content with a checksum, of at most so many bytes. nil: it
+	// offers nothing.
+	Files func(ctx context.Context, sha256 string, most int64, to *os.File) error
 }
 
 // Error says which URI could not be fetched, and why.
@@ -129,7 +134,7 @@ func (f *Fetcher) Fetch(ctx context.Context, r Request) error {
 	for _, uri := range r.URIs {
 		wanted, err := understand(uri)
 		if err == nil {
-			err = f.fetch(ctx, target{root: root, owner: owner, options: &f.options}, wanted)
+			err = f.fetch(ctx, r, target{root: root, owner: owner, options: &f.options}, wanted)
 		}
 		if err != nil {
 			return &Error{URI: presentable(uri.GetValue()), Err: err}
@@ -171,8 +176,12 @@ func understand(uri *mesos.CommandInfo_URI) (wanted, error) {
 		if !path.IsAbs(parsed.Path) {
 			return wanted{}, errors.New("the path of a file must be absolute")
 		}
+	case parsed.Scheme == mesos.FrameworkFileScheme && parsed.Host == "":
+		if w.sha256 == "" {
+			return wanted{}, errors.New("a file of the framework's scheduler must have its checksum: #sha256=HEX")
+		}
 	default:
-		return wanted{}, fmt.Errorf("scheme %q: allowed are file, http and https", parsed.Scheme)
+		return wanted{}, fmt.Errorf("scheme %q: allowed are file, http, https and %s", parsed.Scheme, mesos.FrameworkFileScheme)
 	}
 	name := path.Base(parsed.Path)
 	if w.output = cmp.Or(uri.GetOutputFile(), name); !filepath.IsLocal(w.output) || filepath.Clean(w.output) == "." {
@@ -207,28 +216,51 @@ func presentable(text string) string {
 }
 
 // fetch gets one file and puts it where it belongs.
-func (f *Fetcher) fetch(ctx context.Context, to target, w wanted) error {
-	var source *os.File
-	var err error
-	if w.url.Scheme == "http" || w.url.Scheme == "https" {
-		var done func()
-		if source, done, err = f.store.get(ctx, w.url.String(), w.cache, w.sha256); err == nil {
-			defer done()
-		}
-	} else {
-		source, err = f.openLocal(to.owner, w.url.Path)
-		if err == nil && w.sha256 != "" {
-			err = verify(source, w.sha256)
-		}
-	}
-	if source != nil {
-		defer source.Close()
-	}
+func (f *Fetcher) fetch(ctx context.Context, r Request, to target, w wanted) error {
+	source, done, err := f.source(ctx, r, to.owner, w)
 	if err != nil {
 		return err
 	}
+	defer done()
+	defer source.Close()
 	if w.format == plain {
 		return to.place(ctx, source, w)
 	}
 	return to.unpack(ctx, source, w)
+}
+
+// source opens what a URI means. The caller closes it and calls done.
+func (f *Fetcher) source(ctx context.Context, r Request, owner identity, w wanted) (source *os.File, done func(), err error) {
+	switch w.url.Scheme {
+	case "http", "https":
+		uri := w.url.String()
+		return f.store.get(ctx, uri, w.cache, w.sha256, func(ctx context.Context, to *os.File) error { return f.download(ctx, uri, to) })
+	case mesos.FrameworkFileScheme:
+		if r.Files == nil {
+			return nil, nil, errors.New("there is no scheduler that offers files")
+		}
+		return f.offered(ctx, r, w.sha256)
+	}
+	source, err = f.openLocal(owner, w.url.Path)
+	if err == nil && w.sha256 != "" {
+		if err = verify(source, w.sha256); err != nil {
+			source.Close()
+		}
+	}
+	return source, func() {}, err
+}
+
+// offered opens what a framework's scheduler offers. Its content is its name, whoever offers it: but what another framework
+// fails to send, this one may.
+func (f *Fetcher) offered(ctx context.Context, r Request, sum string) (*os.File, func(), error) {
+	for {
+		var own atomic.Bool
+		source, done, err := f.store.get(ctx, mesos.FrameworkFileScheme+":"+sum, true, sum, func(ctx context.Context, to *os.File) error {
+			own.Store(true)
+			return r.Files(ctx, sum, f.options.MaxBytes, to)
+		})
+		if err == nil || own.Load() || ctx.Err() != nil {
+			return source, done, err
+		}
+	}
 }

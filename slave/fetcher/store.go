@@ -18,7 +18,6 @@ import (
 type store struct {
 	directory string
 	capacity  int64 // of what is kept, in bytes
-	download  func(ctx context.Context, uri string, to *os.File) error
 
 	mu      sync.Mutex
 	ready   bool // directory is there, and empty
@@ -39,9 +38,13 @@ type entry struct {
 	err    error
 }
 
-// get opens the content of a URI. The caller calls done when it needs the file no more.
-func (s *store) get(ctx context.Context, uri string, keep bool, sum string) (file *os.File, done func(), err error) {
-	e, err := s.join(uri, keep)
+// download writes the content of a URI into a file.
+type download func(ctx context.Context, to *os.File) error
+
+// get opens the content of a URI, which is downloaded unless it is there. The caller calls done when it needs the file no
+// more.
+func (s *store) get(ctx context.Context, uri string, keep bool, sum string, from download) (file *os.File, done func(), err error) {
+	e, err := s.join(uri, keep, from)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -69,7 +72,7 @@ func (s *store) get(ctx context.Context, uri string, keep bool, sum string) (fil
 }
 
 // join makes the caller a user of a URI's download, and begins it if he is the first.
-func (s *store) join(uri string, keep bool) (*entry, error) {
+func (s *store) join(uri string, keep bool, from download) (*entry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.prepare(); err != nil {
@@ -81,7 +84,7 @@ func (s *store) join(uri string, keep bool) (*entry, error) {
 		ctx, cancel := context.WithCancel(context.Background())
 		e = &entry{uri: uri, path: filepath.Join(s.directory, strconv.FormatUint(s.counter, 10)), cancel: cancel, done: make(chan struct{})}
 		s.entries[uri] = e
-		go s.run(ctx, e)
+		go s.run(ctx, e, from)
 	}
 	e.users++
 	e.keep = e.keep || keep && s.capacity > 0
@@ -104,8 +107,8 @@ func (s *store) prepare() error {
 	return nil
 }
 
-func (s *store) run(ctx context.Context, e *entry) {
-	size, err := s.fill(ctx, e)
+func (s *store) run(ctx context.Context, e *entry, from download) {
+	size, err := s.fill(ctx, e, from)
 	s.mu.Lock()
 	e.size, e.err = size, err
 	if err != nil {
@@ -116,16 +119,16 @@ func (s *store) run(ctx context.Context, e *entry) {
 	e.cancel()
 }
 
-func (s *store) fill(ctx context.Context, e *entry) (int64, error) {
+func (s *store) fill(ctx context.Context, e *entry, from download) (int64, error) {
 	file, err := os.OpenFile(e.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return 0, err
 	}
 	defer file.Close()
-	if err := s.download(ctx, e.uri, file); err != nil {
+	if err := from(ctx, file); err != nil {
 		return 0, err
 	}
-	return file.Seek(0, io.SeekCurrent)
+	return file.Seek(0, io.SeekEnd)
 }
 
 // leave ends a use. Without users a download is given up, and what is complete goes or waits for the next.

@@ -135,6 +135,7 @@ func (h *host) killContainer(ctx actor.Context, e *executor) {
 func (h *host) childExited(ctx actor.Context, exited actor.Exited) {
 	e := h.children[exited.PID]
 	delete(h.children, exited.PID)
+	delete(h.execs, exited.PID)
 	switch {
 	case e == nil || h.executors[e.id] != e:
 	case exited.PID.Is(e.actor):

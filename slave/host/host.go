@@ -74,6 +74,9 @@ type Config struct {
 	CFS bool
 	// Logs bounds the files of commands' output.
 	Logs Rotation
+	// Passed, if there is one, is called at each point of the host's life: before it hears a message about an executor,
+	// before it says one, and before and after an exit record is written. It is for tests, which die there.
+	Passed func(point string)
 }
 
 // Terminate, sent to a host, ends it and everything in it.
@@ -98,9 +101,11 @@ func New(config Config) func() actor.Actor {
 				directOutput:  config.DirectOutput,
 				cfs:           config.CFS,
 				rotation:      config.Logs,
+				passed:        config.Passed,
 			},
 			executors: make(map[string]*executor),
 			children:  make(map[actor.PID]*executor),
+			execs:     make(map[actor.PID]bool),
 		}
 	}
 }
@@ -125,6 +130,7 @@ type host struct {
 	unsent     []proto.Message
 	executors  map[string]*executor // by container id
 	children   map[actor.PID]*executor
+	execs      map[actor.PID]bool // further commands in containers
 
 	ending    bool
 	endReason error // why; nil: as it was told
@@ -144,6 +150,9 @@ type (
 
 // Receive implements actor.Actor.
 func (h *host) Receive(ctx actor.Context) {
+	if m, ok := ctx.Message().(proto.Message); ok {
+		h.means.pass("hears", m)
+	}
 	switch m := ctx.Message().(type) {
 	case actor.Started:
 		ctx.Async(func(life context.Context) any { return swept{h.config.Containerizer.Sweep(life)} })
@@ -165,6 +174,12 @@ func (h *host) Receive(ctx actor.Context) {
 		h.fromSlave(ctx, m)
 	case *wire.StartContainer, *wire.SignalContainer, *wire.KillContainer:
 		h.fromExecutor(ctx, m.(containerMessage))
+	case *wire.StartExec:
+		h.startExec(ctx, m)
+	case *wire.GetStatistics:
+		h.statistics(ctx, m)
+	case measured:
+		ctx.ReplyTo(m.asked, m.answer)
 	case *wire.ContainerStarted:
 		h.containerStarted(ctx, m)
 	case *wire.ContainerExited:
@@ -187,6 +202,7 @@ func (h *host) Receive(ctx actor.Context) {
 func (h *host) slave() actor.PID { return actor.At(h.config.SlaveAddress, "slave") }
 
 func (h *host) register(ctx actor.Context) {
+	h.means.pass("says", &wire.RegisterHost{})
 	ctx.Link(h.slave()) // first: a slave that appears in between would be linked, but not spoken to
 	ctx.Send(h.slave(), &wire.RegisterHost{
 		HostId: h.config.ID, Pid: uint32(os.Getpid()), Isolation: h.config.Containerizer.Name(),
@@ -234,6 +250,7 @@ func (h *host) fromSlave(ctx actor.Context, message any) {
 
 // tell sends m to the slave, now or when it is back.
 func (h *host) tell(ctx actor.Context, m proto.Message) {
+	h.means.pass("says", m)
 	if h.session.IsZero() {
 		h.unsent = append(h.unsent, m) // two for each executor, at most
 		return

@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/wire"
@@ -25,6 +28,18 @@ type means struct {
 	directOutput  bool
 	rotation      Rotation
 	cfs           bool // cpus are a ceiling, too
+	passed        func(point string)
+}
+
+// pass tells whoever wants to know that the host has come to a point: it hears or says m, or has done something.
+func (m *means) pass(what string, message proto.Message) {
+	if m.passed == nil {
+		return
+	}
+	if message != nil {
+		what += " " + string(message.ProtoReflect().Descriptor().Name())
+	}
+	m.passed(what)
 }
 
 // life is one container from the blocking side: begin, then end. The actor that owns it may fail and another take
@@ -36,10 +51,17 @@ type life struct {
 	ctx    context.Context // of begin
 	cancel context.CancelFunc
 
-	mu        sync.Mutex
-	killed    bool
-	resized   *containerizer.Limits   // what was asked for while it was being started
-	container containerizer.Container // nil: it does not run yet, or never did
+	mu                    sync.Mutex
+	killed                bool
+	resized               *containerizer.Limits   // what was asked for while it was being started
+	container             containerizer.Container // nil: it does not run yet, or never did
+	diskUsed, diskAllowed int64                   // bytes, when its sandbox had outgrown its limit; 0: it had not
+
+	watch     context.Context    // of the looks at its sandbox
+	unwatch   context.CancelFunc // ends them
+	watched   bool               // there are any
+	watching  sync.WaitGroup
+	diskLimit atomic.Int64 // of the sandbox, in bytes; 0: none
 
 	begun    chan struct{} // closed when begin has returned
 	command  string        // for messages
@@ -53,7 +75,10 @@ type life struct {
 
 func newLife(m *means, start *wire.StartContainer) *life {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &life{means: m, start: start, ctx: ctx, cancel: cancel, begun: make(chan struct{}), startErr: errors.New("its start failed")}
+	l := &life{means: m, start: start, ctx: ctx, cancel: cancel, begun: make(chan struct{}), startErr: errors.New("its start failed")}
+	l.watch, l.unwatch = context.WithCancel(context.Background())
+	l.diskLimit.Store(diskLimit(start.GetResources()))
+	return l
 }
 
 var errKilled = errors.New("killed while it was being started")
@@ -80,7 +105,8 @@ func (l *life) run() error {
 		return fmt.Errorf("make a folder for the exit record: %w", err)
 	}
 	l.record = record
-	spec, err := specFor(l.start, surroundings{user: l.means.user, binary: l.means.containerizer.Binary(), cfs: l.means.cfs})
+	l.means.pass("made the folder of the exit record", nil)
+	spec, err := specFor(l.start, surroundings{user: l.means.user, work: l.means.workDir, binary: l.means.containerizer.Binary(), cfs: l.means.cfs})
 	if err != nil {
 		return err
 	}
@@ -120,6 +146,7 @@ func (l *life) admit(container containerizer.Container) {
 	} else if l.resized != nil {
 		_ = container.Resize(*l.resized) // or it has ended already
 	}
+	l.maybeWatchDisk()
 }
 
 // kill ends the container by force, however far it is.
@@ -141,6 +168,7 @@ func (l *life) resize(resources []*mesos.Resource) error {
 	if err := setLimits(&spec, wanted, l.means.cfs); err != nil {
 		return err
 	}
+	l.diskLimit.Store(diskLimit(resources))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	limits := containerizer.Limits{MilliCPUs: spec.MilliCPUs, MilliCPULimit: spec.MilliCPULimit, MemoryBytes: spec.MemoryBytes}
@@ -148,6 +176,7 @@ func (l *life) resize(resources []*mesos.Resource) error {
 		l.resized = &limits
 		return nil
 	}
+	l.maybeWatchDisk()
 	if err := l.container.Resize(limits); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
@@ -178,6 +207,7 @@ func (l *life) end() (exit *wire.ContainerExit, err error) {
 func (l *life) conclude() error {
 	// Should what follows fail, this is the truth: nobody knows.
 	l.exit = &wire.ContainerExit{Cause: wire.ContainerExit_KILLED, Message: "its end could not be observed"}
+	defer l.unwatchDisk()
 	e := ending{command: l.command, startErr: l.startErr, now: time.Now()}
 	var failed []error
 	if l.startErr == nil {
@@ -192,11 +222,13 @@ func (l *life) conclude() error {
 		}
 	}
 	l.mu.Lock()
-	e.killed = l.killed
+	e.killed, e.diskUsed, e.diskLimit = l.killed, l.diskUsed, l.diskAllowed
 	l.mu.Unlock()
 	l.exit = exitOf(e)
 	if l.record != "" {
+		l.means.pass("records the exit", nil)
 		failed = append(failed, writeExit(l.record, l.exit))
+		l.means.pass("recorded the exit", nil)
 	}
 	return errors.Join(failed...)
 }

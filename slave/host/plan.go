@@ -15,7 +15,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
+	"github.com/stoa-project/stoa/slave/checkpoint"
 	"github.com/stoa-project/stoa/slave/containerizer"
 )
 
@@ -35,6 +37,7 @@ const DefaultPIDs = 1024
 // surroundings are what commands are told of where they run, and how it is there.
 type surroundings struct {
 	user   string // the name of the user that the host runs as; empty if it has none
+	work   string // the slave's work_dir, where persistent volumes are
 	binary string // where commands see the stoa binary
 	cfs    bool   // cpus are a ceiling, too
 }
@@ -64,6 +67,11 @@ func specFor(start *wire.StartContainer, around surroundings) (containerizer.Spe
 	if spec.Volumes, err = volumes(start.GetContainer(), start.GetDirectory()); err != nil {
 		return spec, err
 	}
+	persistent, err := persistentVolumes(start.GetResources(), start.GetDirectory(), around.work)
+	if err != nil {
+		return spec, err
+	}
+	spec.Volumes = append(spec.Volumes, persistent...)
 	if spec.Rlimits, err = rlimits(start.GetContainer().GetRlimitInfo()); err != nil {
 		return spec, err
 	}
@@ -145,6 +153,23 @@ func unsupported(c *mesos.ContainerInfo) error {
 			return fmt.Errorf("container network %q: containers share the machine's network here", network.GetName())
 		}
 	}
+	return unsupportedLinux(c.GetLinuxInfo())
+}
+
+// unsupportedLinux is unsupported for what a container asks of the kernel.
+func unsupportedLinux(l *mesos.LinuxInfo) error {
+	switch {
+	case l.GetSharePidNamespace():
+		return errors.New("container share_pid_namespace: each container has processes of its own here")
+	case l.GetIpcMode() == mesos.LinuxInfo_SHARE_PARENT:
+		return fmt.Errorf("container ipc_mode %s: it must be PRIVATE", l.GetIpcMode())
+	case l.GetShmSize() != 0:
+		return fmt.Errorf("container shm_size %d: it can't be chosen here", l.GetShmSize())
+	case l.GetCapabilityInfo() != nil || l.GetBoundingCapabilities() != nil || l.GetEffectiveCapabilities() != nil:
+		return errors.New("container capabilities: they can't be chosen here; root has those of Docker but NET_RAW, MKNOD and AUDIT_WRITE, others have none")
+	case l.GetSeccomp().GetProfileName() != "":
+		return fmt.Errorf("container seccomp profile %q: there are none here", l.GetSeccomp().GetProfileName())
+	}
 	return nil
 }
 
@@ -156,14 +181,42 @@ func volumes(c *mesos.ContainerInfo, sandbox string) ([]containerizer.Volume, er
 		if err != nil {
 			return nil, fmt.Errorf("volume %q: %w", v.GetContainerPath(), err)
 		}
-		at := v.GetContainerPath()
-		if !filepath.IsAbs(at) {
-			if !filepath.IsLocal(at) {
-				return nil, fmt.Errorf("volume %q: a relative container_path must stay in the sandbox", at)
-			}
-			at = filepath.Join(sandbox, at)
+		volume, err := volumeAt(path, v, sandbox)
+		if err != nil {
+			return nil, err
 		}
-		all = append(all, containerizer.Volume{HostPath: path, ContainerPath: at, ReadOnly: v.GetMode() == mesos.Volume_RO})
+		all = append(all, volume)
+	}
+	return all, nil
+}
+
+// volumeAt shows a path of the machine where a volume is to be seen.
+func volumeAt(path string, v *mesos.Volume, sandbox string) (containerizer.Volume, error) {
+	at := v.GetContainerPath()
+	if !filepath.IsAbs(at) {
+		if !filepath.IsLocal(at) {
+			return containerizer.Volume{}, fmt.Errorf("volume %q: a relative container_path must stay in the sandbox", at)
+		}
+		at = filepath.Join(sandbox, at)
+	}
+	return containerizer.Volume{HostPath: path, ContainerPath: at, ReadOnly: v.GetMode() == mesos.Volume_RO}, nil
+}
+
+// persistentVolumes are those among the resources of a container, each once: tasks of one executor may share one.
+func persistentVolumes(list []*mesos.Resource, sandbox, workDir string) ([]containerizer.Volume, error) {
+	r, err := resource.FromProto(list)
+	if err != nil {
+		return nil, err
+	}
+	var all []containerizer.Volume
+	for x := range r.Volumes().All() {
+		path := filepath.Join(workDir, checkpoint.VolumePath(x.Role(), x.VolumeID()))
+		volume, err := volumeAt(path, x.Disk().GetVolume(), sandbox)
+		if err != nil {
+			return nil, fmt.Errorf("persistent volume %q: %w", x.VolumeID(), err)
+		}
+		volume.Own = true
+		all = append(all, volume)
 	}
 	return all, nil
 }
@@ -210,12 +263,13 @@ func executorContainer(launch *wire.LaunchExecutor) *wire.StartContainer {
 
 // ending is all that is known about a container that is gone, or never was.
 type ending struct {
-	command  string // Args[0], or the line for the shell
-	killed   bool   // the host was asked to kill it
-	startErr error  // it never ran
-	lost     string // what of its output could not be written, and why; empty: nothing
-	exit     containerizer.Exit
-	now      time.Time
+	command             string // Args[0], or the line for the shell
+	killed              bool   // the host was asked to kill it
+	startErr            error  // it never ran
+	diskUsed, diskLimit int64  // bytes, if its sandbox had outgrown its limit
+	lost                string // what of its output could not be written, and why; empty: nothing
+	exit                containerizer.Exit
+	now                 time.Time
 }
 
 // exitOf says in one word, and one line, how a container ended.
@@ -235,6 +289,8 @@ func exitOf(e ending) *wire.ContainerExit {
 	switch {
 	case e.killed && bySIGKILL:
 		exit.Cause = wire.ContainerExit_KILLED
+	case e.diskUsed > 0 && bySIGKILL:
+		exit.Cause, exit.DiskUsedBytes, exit.DiskLimitBytes = wire.ContainerExit_DISK, uint64(e.diskUsed), uint64(e.diskLimit)
 	case e.exit.OutOfMemory:
 		exit.Cause = wire.ContainerExit_MEMORY
 	case e.exit.Killed && bySIGKILL:

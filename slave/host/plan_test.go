@@ -272,6 +272,42 @@ func TestWhatCanNotBeIsSaidWithItsValue(t *testing.T) {
 	}
 }
 
+// Nobody gets more of the machine than containers have because a master let his wish pass.
+func TestCVE_2026_14891_AndCVE_2019_15928_NamespacesOfTheMachineAndWhatIsNotHereAreRefused(t *testing.T) {
+	for want, change := range map[string]func(c *mesos.ContainerInfo){
+		"share_pid_namespace": func(c *mesos.ContainerInfo) { c.LinuxInfo.SharePidNamespace = proto.Bool(true) },
+		"SHARE_PARENT":        func(c *mesos.ContainerInfo) { c.LinuxInfo.IpcMode = mesos.LinuxInfo_SHARE_PARENT.Enum() },
+		"shm_size 64":         func(c *mesos.ContainerInfo) { c.LinuxInfo.ShmSize = proto.Uint32(64) },
+		"capabilities":        func(c *mesos.ContainerInfo) { c.LinuxInfo.EffectiveCapabilities = &mesos.CapabilityInfo{} },
+		"they can't be":       func(c *mesos.ContainerInfo) { c.LinuxInfo.BoundingCapabilities = &mesos.CapabilityInfo{} },
+		"root has those":      func(c *mesos.ContainerInfo) { c.LinuxInfo.CapabilityInfo = &mesos.CapabilityInfo{} },
+		`profile "mine"`: func(c *mesos.ContainerInfo) {
+			c.LinuxInfo.Seccomp = &mesos.SeccompInfo{ProfileName: proto.String("mine")}
+		},
+		"DOCKER":         func(c *mesos.ContainerInfo) { c.Type = mesos.ContainerInfo_DOCKER.Enum() },
+		`network "host"`: func(c *mesos.ContainerInfo) { c.NetworkInfos = []*mesos.NetworkInfo{{Name: proto.String("host")}} },
+	} {
+		ask := func(change func(c *mesos.ContainerInfo)) error {
+			_, err := specFor(request(func(s *wire.StartContainer) {
+				s.Container = mesosContainer()
+				s.Container.LinuxInfo = &mesos.LinuxInfo{}
+				change(s.Container)
+			}), surroundings{user: "daemon", binary: "/run/stoa"})
+			return err
+		}
+		if err := ask(change); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want one that says %q", err, want)
+		}
+		// What every container has anyway may be asked for.
+		if err := ask(func(c *mesos.ContainerInfo) {
+			c.LinuxInfo.SharePidNamespace, c.LinuxInfo.IpcMode = proto.Bool(false), mesos.LinuxInfo_PRIVATE.Enum()
+			c.LinuxInfo.Seccomp = &mesos.SeccompInfo{Unconfined: proto.Bool(true)}
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestTheContainerOfACustomExecutorHasItsSecretAndAllItsTasksResources(t *testing.T) {
 	start := executorContainer(&wire.LaunchExecutor{
 		Resources:   resource.MustParse("cpus:1;mem:96").ToProto(), // and not the executor's own alone
@@ -301,11 +337,13 @@ func TestHowAContainerEndedIsSaidInOneWord(t *testing.T) {
 		"it was refused a process": {
 			ending{exit: containerizer.Exit{Status: exited(2), OutOfPIDs: true, PIDsLimit: 9}}, wire.ContainerExit_PIDS, "",
 		},
-		"it outgrew":         {ending{exit: containerizer.Exit{Status: signaled(syscall.SIGKILL), OutOfMemory: true}}, wire.ContainerExit_MEMORY, ""},
-		"a child outgrew":    {ending{exit: containerizer.Exit{Status: exited(1), OutOfMemory: true}}, wire.ContainerExit_MEMORY, ""},
-		"it was killed":      {ending{killed: true, exit: containerizer.Exit{Status: signaled(syscall.SIGKILL), Killed: true}}, wire.ContainerExit_KILLED, ""},
-		"it beat the kill":   {ending{killed: true, exit: containerizer.Exit{Status: exited(0), Killed: true}}, wire.ContainerExit_EXITED, ""},
-		"killed and outgrew": {ending{killed: true, exit: containerizer.Exit{Status: signaled(syscall.SIGKILL), OutOfMemory: true}}, wire.ContainerExit_KILLED, ""},
+		"it outgrew":                   {ending{exit: containerizer.Exit{Status: signaled(syscall.SIGKILL), OutOfMemory: true}}, wire.ContainerExit_MEMORY, ""},
+		"a child outgrew":              {ending{exit: containerizer.Exit{Status: exited(1), OutOfMemory: true}}, wire.ContainerExit_MEMORY, ""},
+		"it was killed":                {ending{killed: true, exit: containerizer.Exit{Status: signaled(syscall.SIGKILL), Killed: true}}, wire.ContainerExit_KILLED, ""},
+		"it beat the kill":             {ending{killed: true, exit: containerizer.Exit{Status: exited(0), Killed: true}}, wire.ContainerExit_EXITED, ""},
+		"it filled the disk":           {ending{diskUsed: 9, diskLimit: 8, exit: containerizer.Exit{Status: signaled(syscall.SIGKILL), Killed: true}}, wire.ContainerExit_DISK, ""},
+		"it beat the look at its disk": {ending{diskUsed: 9, diskLimit: 8, exit: containerizer.Exit{Status: exited(0)}}, wire.ContainerExit_EXITED, ""},
+		"killed and outgrew":           {ending{killed: true, exit: containerizer.Exit{Status: signaled(syscall.SIGKILL), OutOfMemory: true}}, wire.ContainerExit_KILLED, ""},
 		"the kill came while its child had outgrown": {
 			ending{killed: true, exit: containerizer.Exit{Status: exited(1), OutOfMemory: true}}, wire.ContainerExit_MEMORY, "",
 		},

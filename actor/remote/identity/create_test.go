@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/actor/remote/identity"
@@ -99,5 +100,41 @@ func TestWhatCanNotBeReadIsNamed(t *testing.T) {
 		if err := c.err(); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, expected %q", c.name, err, c.want)
 		}
+	}
+}
+
+// As a copy that keeps times makes it, with keys that have the same length by chance.
+func TestAFileThatIsReplacedByOneOfTheSameSizeAndTimeIsReadAgain(t *testing.T) {
+	dir, own := t.TempDir(), t.TempDir()
+	authority := newAuthority(t, dir, "ours")
+	ann := identity.Node{Name: "ann", Roles: []actor.Role{"worker"}}
+	then := time.Now().Add(-time.Hour)
+	const size = 4096
+	replace := func() identity.Pair {
+		t.Helper()
+		pair, err := authority.Create(own, ann, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{pair.Cert, pair.Key} {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = append(text, strings.Repeat("\n", size-len(text))...)
+			if err := errors.Join(os.WriteFile(path, text, 0o600), os.Chtimes(path, then, then)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return pair
+	}
+	files, err := identity.Open(filepath.Join(dir, "ca.pem"), replace(), func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := files.Certificate().SerialNumber
+	replace()
+	if after := files.Certificate().SerialNumber; after.Cmp(before) == 0 {
+		t.Error("the former certificate is still used")
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"time"
 
 	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/actor/remote"
@@ -36,14 +35,22 @@ type Files struct {
 	warn func(error)
 
 	mu     sync.Mutex
-	stamps [3]stamp
+	stamps stamps
 	config *tls.Config
 }
 
-// stamp tells whether a file has changed.
-type stamp struct {
-	size    int64
-	changed time.Time
+// stamps tell whether the files have changed: authority, certificate, key; nil for one that is not given.
+type stamps [3]os.FileInfo
+
+// same tells whether no file has been replaced or written since.
+func (s stamps) same(as stamps) bool {
+	for i, info := range s {
+		other := as[i]
+		if info != nil && (!os.SameFile(info, other) || info.Size() != other.Size() || !info.ModTime().Equal(other.ModTime())) {
+			return false
+		}
+	}
+	return true
 }
 
 // Open reads the certificates of the authorities that a node accepts, and its own with its key; without the latter two it has none.
@@ -67,7 +74,7 @@ func (f *Files) Config() (*tls.Config, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	stamps, err := f.look()
-	if err == nil && stamps == f.stamps {
+	if err == nil && stamps.same(f.stamps) {
 		return f.config, nil
 	}
 	var config *tls.Config
@@ -84,18 +91,16 @@ func (f *Files) Config() (*tls.Config, error) {
 	return config, nil
 }
 
-func (f *Files) look() (stamps [3]stamp, err error) {
+func (f *Files) look() (found stamps, err error) {
 	for i, path := range []string{f.ca, f.pair.Cert, f.pair.Key} {
 		if path == "" {
 			continue
 		}
-		info, err := os.Stat(path)
-		if err != nil {
-			return stamps, err
+		if found[i], err = os.Stat(path); err != nil {
+			return stamps{}, err
 		}
-		stamps[i] = stamp{size: info.Size(), changed: info.ModTime()}
 	}
-	return stamps, nil
+	return found, nil
 }
 
 func (f *Files) read() (*tls.Config, error) {

@@ -3,11 +3,20 @@ package identity_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -162,7 +171,7 @@ func TestCertificatesAreJudgedAtTheHandshakeAndBothSidesAreToldWhy(t *testing.T)
 		{name: "a certificate has several roles", role: "clerk"},
 		{
 			name: "a role that the certificate is not for", role: "boss",
-			refused: `it says that it is a boss, and the certificate of \"ann\" is for [worker clerk]`,
+			refused: `it says that its role is boss, and the certificate of \"ann\" is for [worker clerk]`,
 		},
 		{
 			name: "a certificate of another authority", role: "worker",
@@ -177,9 +186,29 @@ func TestCertificatesAreJudgedAtTheHandshakeAndBothSidesAreToldWhy(t *testing.T)
 			refused: `the certificate of \"ann\", by \"ours\": x509: certificate has expired`,
 		},
 		{
+			name: "a certificate that is not good yet", role: "worker",
+			client:  func(t *testing.T) *remote.TLS { return early(t, ours, "ann", "worker") },
+			refused: `the certificate of \"ann\", by \"ours\": x509: certificate has expired or is not yet valid: current time`,
+		},
+		{
+			name: "a certificate whose key is another's", role: "worker",
+			client:     func(t *testing.T) *remote.TLS { return withoutItsKey(good(t, client)) },
+			clientOnly: "remote error: tls: error decrypting message", refused: "tls: invalid signature by the client certificate",
+		},
+		{
+			name: "a server whose certificate is not good yet", role: "worker",
+			server:  func(t *testing.T) *remote.TLS { return early(t, ours, "server", "boss") },
+			refused: `the certificate of \"server\", by \"ours\": x509: certificate has expired or is not yet valid: current time`,
+		},
+		{
+			name: "a server whose certificate's key is another's", role: "worker",
+			server:     func(t *testing.T) *remote.TLS { return withoutItsKey(good(t, server)) },
+			clientOnly: "tls: invalid signature by the server certificate", refused: "tls: error decrypting message",
+		},
+		{
 			name: "no certificate", role: "worker",
 			client:  func(t *testing.T) *remote.TLS { return open(t, ours, identity.Pair{}) },
-			refused: "it says that it is a worker, and shows no certificate of one",
+			refused: "it says that its role is worker, and shows no certificate of one",
 		},
 		{
 			name: "no certificate of a role that is exempt", role: "guest",
@@ -187,7 +216,7 @@ func TestCertificatesAreJudgedAtTheHandshakeAndBothSidesAreToldWhy(t *testing.T)
 		},
 		{
 			name: "a certificate for others in a role that is exempt", role: "guest",
-			refused: `it says that it is a guest, and the certificate of \"ann\" is for [worker clerk]`,
+			refused: `it says that its role is guest, and the certificate of \"ann\" is for [worker clerk]`,
 		},
 		{
 			name: "a server of another authority", role: "worker",
@@ -208,7 +237,7 @@ func TestCertificatesAreJudgedAtTheHandshakeAndBothSidesAreToldWhy(t *testing.T)
 		},
 		{
 			name: "a server in a role that its certificate is not for", role: "worker", wantServer: "worker",
-			refused: `it says that it is a worker, and the certificate of \"server\" is for [boss]`,
+			refused: `it says that its role is worker, and the certificate of \"server\" is for [boss]`,
 		},
 		{
 			name: "a server that speaks no TLS", role: "worker",
@@ -246,8 +275,9 @@ func TestCertificatesAreJudgedAtTheHandshakeAndBothSidesAreToldWhy(t *testing.T)
 			if c.clientOnly != "" {
 				told = c.clientOnly
 			}
-			if err == nil || !strings.Contains(err.Error(), strings.ReplaceAll(told, `\"`, `"`)) {
-				t.Errorf("the dialler got %v, expected %q", err, told)
+			var exit *actor.ExitError
+			if !errors.As(err, &exit) || exit.Reason != actor.Refused || !strings.Contains(err.Error(), strings.ReplaceAll(told, `\"`, `"`)) {
+				t.Errorf("the dialler got %v, expected that it is refused: %q", err, told)
 			}
 			await(t, fmt.Sprintf("the server logs %q", c.refused), func() bool { return strings.Contains(s.log.String(), c.refused) })
 			if len(s.remote.Peers())+len(d.remote.Peers()) != 0 {
@@ -255,6 +285,57 @@ func TestCertificatesAreJudgedAtTheHandshakeAndBothSidesAreToldWhy(t *testing.T)
 			}
 		})
 	}
+}
+
+// early makes a certificate that is good from tomorrow on, as somebody's program would that has the authority's key.
+func early(t *testing.T, authority, name, role string) *remote.TLS {
+	t.Helper()
+	signer, err := tls.LoadX509KeyPair(filepath.Join(authority, "ca.pem"), filepath.Join(authority, "ca-key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, secret, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tomorrow := time.Now().Add(24 * time.Hour)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: tomorrow, NotAfter: tomorrow.Add(time.Hour),
+		URIs: []*url.URL{{Scheme: "role", Opaque: role}}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, signer.Leaf, public, signer.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return changed(open(t, authority, identity.Pair{}), func(config *tls.Config) {
+		config.Certificates = []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: secret}}
+	})
+}
+
+// withoutItsKey is who shows a certificate without having its key.
+func withoutItsKey(o *remote.TLS) *remote.TLS {
+	return changed(o, func(config *tls.Config) {
+		other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			panic(err)
+		}
+		config.Certificates = []tls.Certificate{{Certificate: config.Certificates[0].Certificate, PrivateKey: other}}
+	})
+}
+
+// changed is security with another configuration.
+func changed(o *remote.TLS, change func(*tls.Config)) *remote.TLS {
+	made := *o
+	made.Config = func() (*tls.Config, error) {
+		config, err := o.Config()
+		if err == nil {
+			config = config.Clone()
+			change(config)
+		}
+		return config, err
+	}
+	return &made
 }
 
 func TestACertificateIsGoodForTheAddressesThatItNames(t *testing.T) {

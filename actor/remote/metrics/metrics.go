@@ -2,12 +2,15 @@
 //
 //	PREFIXpeers{role}                              connections
 //	PREFIXpeer_…{peer,role,address}                of each connection, as long as there is it
+//	PREFIXpeer_info{…,incarnation,last_error}      the rest of it, in labels: always 1
+//	PREFIXlinks_ended_total{role,reason}           of the node's actors to those of others: one for each Exited
 //	PREFIXhandshakes_closed_total, …               of the node
 package metrics
 
 import (
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -38,6 +41,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for _, role := range slices.Sorted(maps.Keys(roles)) {
 		c.write(out, prometheus.GaugeValue, "peers", "Connections, by the role of the peer.", float64(roles[role]), []string{"role"}, role)
 	}
+	for _, n := range node.System().LinksEnded() {
+		c.write(out, prometheus.CounterValue, "links_ended_total", "Links of actors here to actors of other nodes that have ended.",
+			float64(n.Count), []string{"role", "reason"}, string(n.Role), n.Reason.String())
+	}
 	stats := node.Stats()
 	for _, x := range []struct {
 		name, help string
@@ -53,6 +60,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 
 func (c *collector) peer(out chan<- prometheus.Metric, p remote.Peer) {
 	labels := []string{"peer", "role", "address"}
+	values := []string{p.Node, string(p.Role), p.Remote.String()}
 	for _, x := range []struct {
 		kind       prometheus.ValueType
 		name, help string
@@ -67,8 +75,10 @@ func (c *collector) peer(out chan<- prometheus.Metric, p remote.Peer) {
 		{prometheus.GaugeValue, "peer_queued_bytes", "Bytes that wait to be sent.", float64(p.QueuedBytes)},
 		{prometheus.GaugeValue, "peer_round_trip_seconds", "Time of the last heartbeat and its echo; 0 before the first.", p.RoundTrip.Seconds()},
 	} {
-		c.write(out, x.kind, x.name, x.help, x.value, labels, p.Node, string(p.Role), p.Remote.String())
+		c.write(out, x.kind, x.name, x.help, x.value, labels, values...)
 	}
+	c.write(out, prometheus.GaugeValue, "peer_info", "Always 1: which life of the peer it is, and how the connection before this one ended.", 1,
+		append(labels, "incarnation", "last_error"), append(values, strconv.FormatUint(p.Incarnation, 10), p.LastError)...)
 }
 
 func (c *collector) write(out chan<- prometheus.Metric, kind prometheus.ValueType, name, help string, value float64, labels []string, values ...string) {

@@ -2,13 +2,14 @@ package mr
 
 import (
 	"bytes"
-	"io"
 	"iter"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"testing"
 	"time"
+
+	"github.com/stoa-project/stoa/frameworks/hadoop/task"
 )
 
 // benchBytes is how much text is counted.
@@ -67,7 +68,7 @@ func BenchmarkMapper(b *testing.B) {
 	}
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		if err := job.Mapper(bytes.NewReader(text), io.Discard); err != nil {
+		if err := task.MapLines(job.functions(), Split{}, bytes.NewReader(text), func(_, _ []byte) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
 	}

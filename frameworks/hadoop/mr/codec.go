@@ -1,6 +1,7 @@
 package mr
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -11,8 +12,14 @@ import (
 type Codec[T any] interface {
 	// Append adds a value's bytes to b.
 	Append(b []byte, value T) []byte
-	// Parse reads what Append wrote; it may keep b.
+	// Parse reads what Append wrote. b is valid until the next value is read.
 	Parse(b []byte) (T, error)
+}
+
+// keeper is a codec whose values share the memory of what they were read from.
+type keeper[T any] interface {
+	// Keep gives an equal value that lasts.
+	Keep(value T) T
 }
 
 // String is the codec of texts, in the order of their bytes.
@@ -24,7 +31,7 @@ func (String) Append(b []byte, value string) []byte { return append(b, value...)
 // Parse takes any bytes.
 func (String) Parse(b []byte) (string, error) { return string(b), nil }
 
-// Bytes is the codec of bytes, in their order.
+// Bytes is the codec of bytes, in their order. It copies nothing: a function that keeps bytes copies them.
 type Bytes struct{}
 
 // Append adds the bytes.
@@ -32,6 +39,9 @@ func (Bytes) Append(b, value []byte) []byte { return append(b, value...) }
 
 // Parse takes any bytes.
 func (Bytes) Parse(b []byte) ([]byte, error) { return b, nil }
+
+// Keep copies the bytes.
+func (Bytes) Keep(value []byte) []byte { return bytes.Clone(value) }
 
 // Int is the codec of whole numbers, in the order of numbers: 8 bytes, the highest first.
 type Int struct{}
@@ -80,36 +90,3 @@ func (JSON[T]) Append(b []byte, value T) []byte {
 
 // Parse reads one JSON text.
 func (JSON[T]) Parse(b []byte) (value T, err error) { return value, json.Unmarshal(b, &value) }
-
-// A line has no \n and a key no \t. These two and the escape itself are written as the escape and a digit, in their order;
-// every other byte stands for itself, so that the order of texts is that of the escaped ones.
-const (
-	escapeByte  = 0x08 // just before \t and \n, so that nothing lies between
-	firstDigit  = 1
-	lastEscaped = '\n'
-)
-
-func escape(b, text []byte) []byte {
-	for _, c := range text {
-		if c >= escapeByte && c <= lastEscaped {
-			b = append(b, escapeByte, c-escapeByte+firstDigit)
-			continue
-		}
-		b = append(b, c)
-	}
-	return b
-}
-
-func unescape(b, text []byte) ([]byte, error) {
-	for i := 0; i < len(text); i++ {
-		c := text[i]
-		if c == escapeByte {
-			if i++; i == len(text) || text[i] < firstDigit || text[i] > lastEscaped-escapeByte+firstDigit {
-				return nil, fmt.Errorf("%.80q is no record of this job", text)
-			}
-			c = text[i] - firstDigit + escapeByte
-		}
-		b = append(b, c)
-	}
-	return b, nil
-}

@@ -7,15 +7,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/stoa-project/stoa/frameworks/hadoop"
+	"github.com/stoa-project/stoa/frameworks/hadoop/task"
 )
-
-// functionVariable tells a program in a task's container which of the job's functions to run.
-const functionVariable = "STOA_MAPREDUCE_FUNCTION"
 
 // Exit statuses of Main.
 const (
@@ -27,14 +25,14 @@ const (
 // Main is a program's main function: it gives the exit status. args are the flags of `stoa hadoop`, and the last of
 // os.Args: what comes before them is given to the program again in the containers, so that it comes to this job there too.
 func (j Job[K, V]) Main(args []string) int {
-	if function := os.Getenv(functionVariable); function != "" {
-		if err := j.function(function, os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", function, err)
-			return exitFailed
-		}
-		return 0
+	if kind := os.Getenv(task.ProgramVariable); kind != "" {
+		return task.RunProgram(context.Background(), kind, os.Stdin, j.functions())
 	}
-	options, err := j.Options(args, os.Args[1:len(os.Args)-len(args)]...)
+	flags, tracker, err := hadoop.TakeTracker(args)
+	var options hadoop.Options
+	if err == nil {
+		options, err = j.Options(flags, os.Args[1:len(os.Args)-len(args)]...)
+	}
 	if errors.Is(err, hadoop.ErrHelp) {
 		fmt.Print(hadoop.HelpText())
 		return 0
@@ -45,18 +43,58 @@ func (j Job[K, V]) Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	options.Tell = func(line string) { fmt.Fprintln(os.Stderr, line) }
-	result, err := hadoop.Run(ctx, options)
+	var result hadoop.Result
+	left := "nothing of the job's output is left"
+	if tracker != "" {
+		left = "a job that the JobTracker has goes on"
+		result, err = j.submit(ctx, tracker, options, flags)
+	} else {
+		result, err = hadoop.Run(ctx, options)
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "interrupted; nothing of the job's output is left")
+		fmt.Fprintf(os.Stderr, "interrupted; %s\n", left)
 		return exitInterrupted
 	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailed
 	}
-	fmt.Printf("%d maps and %d reduces in %v: %s\n", result.Maps, result.Reduces, result.Total.Round(time.Millisecond), result.Output)
+	fmt.Printf("%d maps and %d reduces in %v (%v to map, %v to reduce, %v to fetch the output): %s\n", result.Maps, result.Reduces,
+		short(result.Total), short(result.Planning+result.Placing+result.Mapping), short(result.Reducing), short(result.Commit), result.Output)
 	return 0
 }
+
+// submit has a JobTracker run the job, and waits for its end.
+func (j Job[K, V]) submit(ctx context.Context, tracker string, options hadoop.Options, flags []string) (hadoop.Result, error) {
+	client, err := hadoop.NewClient(tracker, nil)
+	if err != nil {
+		return hadoop.Result{}, err
+	}
+	defer client.Close()
+	directory, err := os.Getwd()
+	if err != nil {
+		return hadoop.Result{}, err
+	}
+	var args []string
+	if j.Name != "" {
+		args = append(args, "-name", j.Name)
+	}
+	if j.Reduce == nil {
+		args = append(args, "-numReduceTasks", "0")
+	}
+	id, err := client.SubmitProgram(ctx, options, slices.Concat(args, j.Flags, flags), directory)
+	if err != nil {
+		return hadoop.Result{}, err
+	}
+	fmt.Fprintf(os.Stderr, "%s is with the JobTracker at %s, whose page shows it: http://%[2]s/#%[1]s\n", id, tracker)
+	if options.Verbose {
+		return client.WatchAttempts(ctx, id, nil, options.Tell)
+	}
+	return client.Watch(ctx, id, nil)
+}
+
+// short leaves out what nobody reads of a duration.
+func short(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 // Options are the job's for hadoop.Run, with flags as of `stoa hadoop`. before is what the program is given in the
 // containers. The error is as hadoop.ParseArgs has it.
@@ -65,34 +103,26 @@ func (j Job[K, V]) Options(flags []string, before ...string) (hadoop.Options, er
 	if err != nil {
 		return hadoop.Options{}, fmt.Errorf("find this program: %w", err)
 	}
-	command := func(function string) string {
-		text := functionVariable + "=" + function + " exec " + quote(program)
-		for _, arg := range before {
-			text += " " + quote(arg)
-		}
-		return text
+	options := hadoop.Options{Name: j.Name, Program: append([]string{program}, before...)}
+	if j.Reduce == nil {
+		options.Reduces = hadoop.NoReduces
 	}
-	var all []string
-	if j.Name != "" {
-		all = append(all, "-name", j.Name)
+	if j.TotalOrder {
+		options.Sample = j.sample
 	}
-	all = append(all, j.Flags...)
-	all = append(append(all, flags...), "-mapper", command("map"), "-reducer", command("reduce"))
-	options, err := hadoop.ParseArgs(all)
-	options.Programs = append(options.Programs, program)
+	options, err = options.ParseArgs(append(slices.Clone(j.Flags), flags...))
+	if err == nil && j.Reduce == nil && options.Reduces != hadoop.NoReduces {
+		err = &hadoop.UsageError{Text: "this job has no reduces: -numReduceTasks is not allowed"}
+	}
 	return options, err
 }
 
-// quote writes a word so that a shell reads it as one.
-func quote(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
-
-// function runs one of the job's functions.
-func (j Job[K, V]) function(name string, in io.Reader, out io.Writer) error {
-	switch name {
-	case "map":
-		return j.Mapper(in, out)
-	case "reduce":
-		return j.Reducer(in, out)
+// sample gives the keys of some lines.
+func (j Job[K, V]) sample(lines io.Reader) ([][]byte, error) {
+	records, err := j.mapped(lines)
+	keys := make([][]byte, len(records))
+	for i, r := range records {
+		keys[i] = r.key
 	}
-	return fmt.Errorf("%s=%s: allowed are map and reduce", functionVariable, name)
+	return keys, err
 }

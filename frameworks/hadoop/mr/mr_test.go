@@ -18,12 +18,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/stoa-project/stoa/frameworks/hadoop/task"
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
-	"pgregory.net/rapid"
 )
 
 // TestMain lets the test binary be the program that runs in the containers.
 func TestMain(m *testing.M) {
-	if os.Getenv(functionVariable) != "" {
+	if os.Getenv(task.ProgramVariable) != "" {
 		os.Exit(letters().Main(os.Args[1:]))
 	}
 	os.Exit(m.Run())
@@ -39,7 +38,17 @@ func letters() Job[[]byte, int64] {
 	}
 	return Job[[]byte, int64]{
 		Name: "letters", Key: Bytes{}, Value: Int{},
+		Begin: func(Split) error {
+			fmt.Fprintln(os.Stderr, "reporter:counter:letters,maps,1")
+			return nil
+		},
 		Map: func(line []byte, emit func([]byte, int64)) error {
+			switch string(line) {
+			case "fail":
+				return errors.New("a line says so")
+			case "panic":
+				panic("a line says so")
+			}
 			if len(line) == 0 {
 				emit([]byte("\n"), 1)
 				return nil
@@ -59,26 +68,6 @@ func letters() Job[[]byte, int64] {
 }
 
 const lettersIn, lettersOut = "b\n\tx\n\n\x08\nbb\n\nno", "\"\\b\" 1\n\"\\t\" 1\n\"\\n\" 2\n\"b\" 2\n\"n\" 1\n"
-
-func TestTheOrderOfKeysSurvivesTheirEscape(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		some := rapid.SliceOfN(rapid.ByteRange(0, 14), 0, 6)
-		a, b := some.Draw(t, "a"), some.Draw(t, "b")
-		x, y := escape(nil, a), escape(nil, b)
-		if bytes.ContainsAny(x, "\t\n") || bytes.Compare(a, b) != bytes.Compare(x, y) {
-			t.Fatalf("%q and %q are written %q and %q", a, b, x, y)
-		}
-		back, err := unescape(nil, x)
-		if err != nil || !bytes.Equal(back, a) {
-			t.Fatalf("%q comes back as %q, %v", a, back, err)
-		}
-	})
-	for _, torn := range []string{"a\x08", "\x08\x00", "\x08\x04"} {
-		if _, err := unescape(nil, []byte(torn)); err == nil {
-			t.Errorf("%q was not refused", torn)
-		}
-	}
-}
 
 func TestNumbersComeInTheirOrder(t *testing.T) {
 	numbers := []int64{math.MinInt64, -256, -255, -1, 0, 1, 9, 10, 255, 256, math.MaxInt64}
@@ -144,15 +133,15 @@ func TestCombiningChangesNothingButTheNumberOfRecords(t *testing.T) {
 				return err
 			},
 		}
-		var mapped bytes.Buffer
-		if err := job.Mapper(strings.NewReader(in.String()), &mapped); err != nil {
+		mapped, err := job.mapped(strings.NewReader(in.String()))
+		if err != nil {
 			t.Fatal(err)
 		}
 		out, err := job.Local(strings.NewReader(in.String()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return out, bytes.Count(mapped.Bytes(), []byte("\n"))
+		return out, len(mapped)
 	}
 	plain, all := count(nil)
 	if !strings.HasSuffix(plain, "all 200000\n") || all != 400_000 {
@@ -203,12 +192,6 @@ func TestErrorsOfFunctionsComeBack(t *testing.T) {
 			}
 		})
 	}
-	if err := letters().Reducer(strings.NewReader("key\tno number\n"), io.Discard); err == nil || err.Error() != "read a value: 9 bytes are no number: wanted are 8" {
-		t.Errorf("a line of another job: %v", err)
-	}
-	if err := letters().function("shuffle", nil, nil); err == nil || !strings.Contains(err.Error(), "allowed are map and reduce") {
-		t.Errorf("a function that is none: %v", err)
-	}
 }
 
 // The program itself is mapper and reducer of real tasks.
@@ -221,34 +204,101 @@ func TestAJobAsTasks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{program}, options.Programs); diff != "" || options.Name != "letters" || !strings.HasSuffix(options.Mapper, ` 'it'\''s' 'here'`) {
-		t.Errorf("programs (-want +got):\n%s, options %+v", diff, options)
+	if diff := cmp.Diff([]string{program, "it's", "here"}, options.Program); diff != "" || options.Name != "letters" {
+		t.Errorf("program (-want +got):\n%s, options %+v", diff, options)
 	}
+	if diff := cmp.Diff(lettersOut, asTasks(t, lettersIn)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// asTasks runs letters in a map and a reduce.
+func asTasks(t *testing.T, text string) string {
+	t.Helper()
 	in := filepath.Join(t.TempDir(), "in")
-	if err := os.WriteFile(in, []byte(lettersIn), 0o600); err != nil {
+	if err := os.WriteFile(in, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	size := int64(len(lettersIn))
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, size := &taskpb.Program{Path: []byte(binary)}, int64(len(text))
 	env := task.Env{Sandbox: t.TempDir(), Environ: os.Environ(), Stderr: os.Stderr}
 	summary, err := task.Map(context.Background(), &taskpb.MapTask{
-		Attempt: &taskpb.Attempt{TaskId: "map"}, Mapper: options.Mapper, Partitions: 1,
+		Attempt: &taskpb.Attempt{TaskId: "map"}, Program: program, Partitions: 1,
 		Chunks: []*taskpb.Chunk{{Path: []byte(in), Length: size, FileSize: size}},
 	}, env)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n := summary.GetReports().GetCounters(); len(n) != 1 || n[0].GetName() != "maps" || n[0].GetValue() != 1 {
+		t.Errorf("the map reported %v", n)
+	}
 	server := httptest.NewServer(http.FileServer(http.Dir(env.Sandbox)))
 	defer server.Close()
-	reduced := task.Env{Sandbox: t.TempDir(), Environ: os.Environ(), Stderr: os.Stderr}
-	_, err = task.Reduce(context.Background(), &taskpb.ReduceTask{
-		Attempt: &taskpb.Attempt{TaskId: "reduce"}, Reducer: options.Reducer,
-		Inputs: []*taskpb.MapOutput{{Url: server.URL + "/" + task.MapPartFile(0), Part: summary.GetParts()[0]}},
-	}, reduced)
+	output := &taskpb.MapOutput{Url: server.URL + "/" + task.MapPartFile(0), Part: summary.GetParts()[0]}
+	reduce := func(order *taskpb.ReduceTask) string {
+		reduced := task.Env{Sandbox: t.TempDir(), Environ: os.Environ(), Stderr: os.Stderr, Inputs: task.NewInputs()}
+		order.Attempt, order.Program = &taskpb.Attempt{TaskId: "reduce"}, program
+		if order.GetMaps() > 0 {
+			reduced.Inputs.Add(output)
+		}
+		if _, err = task.Reduce(context.Background(), order, reduced); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join(reduced.Sandbox, task.ReducePartFile(0)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(got)
+	}
+	got := reduce(&taskpb.ReduceTask{Inputs: []*taskpb.MapOutput{output}})
+	if early := reduce(&taskpb.ReduceTask{Maps: 1}); early != got {
+		t.Errorf("a reduce that starts before it has its input gives %q, want %q", early, got)
+	}
+	return got
+}
+
+func TestAProgramsFailuresComeBack(t *testing.T) {
+	in := filepath.Join(t.TempDir(), "in")
+	if err := os.WriteFile(in, []byte("fail\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile(filepath.Join(reduced.Sandbox, task.ReducePartFile(0)))
-	if diff := cmp.Diff(lettersOut, string(got)); diff != "" || err != nil {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
+	one := func(program, path string) error {
+		_, err := task.Map(context.Background(), &taskpb.MapTask{
+			Attempt: &taskpb.Attempt{TaskId: "map"}, Program: &taskpb.Program{Path: []byte(program)}, Partitions: 1,
+			Chunks: []*taskpb.Chunk{{Path: []byte(path), Length: 5, FileSize: 5}},
+		}, task.Env{Sandbox: t.TempDir(), Environ: os.Environ()})
+		return err
+	}
+	if err := one(binary, in); err == nil || err.Error() != "map: a line says so" {
+		t.Errorf("a function's error: %v", err)
+	}
+	if err := os.WriteFile(in, []byte("panic"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := one(binary, in); err == nil || err.Error() != "program "+binary+" exited with status 2" {
+		t.Errorf("a panic: %v", err)
+	}
+	if err := one(binary, in+"-none"); err == nil || !strings.HasPrefix(err.Error(), "input file: open ") {
+		t.Errorf("no input: %v", err)
+	}
+	if err := one("/bin/false", in); err == nil || err.Error() != "program /bin/false exited with status 1" {
+		t.Errorf("a program that is none: %v", err)
+	}
+	if err := one("/nowhere", in); err == nil || !strings.Contains(err.Error(), "start the program: ") {
+		t.Errorf("no program: %v", err)
+	}
+	_, err = task.Reduce(context.Background(), &taskpb.ReduceTask{
+		Attempt: &taskpb.Attempt{TaskId: "reduce"}, Program: &taskpb.Program{Path: []byte(binary)},
+		Inputs: []*taskpb.MapOutput{{Map: 7, Url: "http://127.0.0.1:1/part", Part: &taskpb.Part{Bytes: 5, Records: 1}}},
+	}, task.Env{Sandbox: t.TempDir(), Environ: os.Environ()})
+	if lost := (*task.LostError)(nil); !errors.As(err, &lost) || lost.Lost[0].GetMap() != 7 {
+		t.Errorf("lost output: %v", err)
 	}
 }

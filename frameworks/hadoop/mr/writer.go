@@ -1,9 +1,7 @@
 package mr
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"slices"
 )
 
@@ -16,27 +14,46 @@ const (
 	combineAt = 64
 )
 
-// recordWriter writes records as lines, combined if the job combines, and keeps its first error.
+// recordWriter is a map under way: it calls Map, writes records as bytes, combined if the job combines, and keeps its
+// first error.
 type recordWriter[K, V any] struct {
 	job        Job[K, V]
-	out        *bufio.Writer
+	out        func(key, value []byte) error
 	part, text []byte // of the record that is written
 	err        error
 
 	held       map[string]*heldKey[V] // by the key's bytes; nil: the job does not combine
 	heldBytes  int
 	heldValues int
+	keep       func(V) V // makes a value last; nil: it does
 }
 
 // heldKey is a key's values that have not been written yet.
 type heldKey[V any] struct{ values, combined []V }
 
-func (j Job[K, V]) writer(out io.Writer) *recordWriter[K, V] {
-	w := &recordWriter[K, V]{job: j, out: bufio.NewWriterSize(out, bufferBytes)}
+func (j Job[K, V]) writer(out func(key, value []byte) error) *recordWriter[K, V] {
+	w := &recordWriter[K, V]{job: j, out: out}
 	if j.Combine != nil {
 		w.held = map[string]*heldKey[V]{}
 	}
+	if k, ok := j.Value.(keeper[V]); ok {
+		w.keep = k.Keep
+	}
 	return w
+}
+
+// Line maps a line.
+func (w *recordWriter[K, V]) Line(line []byte) error {
+	if err := w.job.Map(line, w.emit); err != nil {
+		return fmt.Errorf("map: %w", err)
+	}
+	return w.err
+}
+
+// End writes what is held.
+func (w *recordWriter[K, V]) End() error {
+	w.release()
+	return w.err
 }
 
 // emit takes a record of Map.
@@ -55,25 +72,34 @@ func (w *recordWriter[K, V]) emit(key K, value V) {
 		w.held[string(w.part)] = h
 		w.heldBytes += len(w.part)
 	}
+	if w.keep != nil {
+		value = w.keep(value)
+	}
 	h.values = append(h.values, value)
 	w.heldValues++
 	if len(h.values) >= combineAt {
-		w.combine(string(w.part), h)
+		w.combine(w.part, h)
 		if len(h.values) > combineAt/2 { // they do not become fewer
-			w.writeAll(string(w.part), h)
+			w.writeAll(w.part, h)
 		}
 	}
 }
 
 // combine replaces a key's values by what Combine makes of them.
-func (w *recordWriter[K, V]) combine(part string, h *heldKey[V]) {
-	key, err := w.job.Key.Parse([]byte(part))
+func (w *recordWriter[K, V]) combine(part []byte, h *heldKey[V]) {
+	key, err := w.job.Key.Parse(part)
 	if err != nil {
 		w.fail(fmt.Errorf("read a key: %w", err))
 		return
 	}
 	h.combined = h.combined[:0]
-	if err := w.job.Combine(key, slices.Values(h.values), func(v V) { h.combined = append(h.combined, v) }); err != nil {
+	err = w.job.Combine(key, slices.Values(h.values), func(v V) {
+		if w.keep != nil {
+			v = w.keep(v)
+		}
+		h.combined = append(h.combined, v)
+	})
+	if err != nil {
 		w.fail(fmt.Errorf("combine: %w", err))
 		return
 	}
@@ -83,19 +109,20 @@ func (w *recordWriter[K, V]) combine(part string, h *heldKey[V]) {
 
 // release writes all that is held. Records of a key stay in their order, that of keys does not matter.
 func (w *recordWriter[K, V]) release() {
-	for part, h := range w.held {
+	for text, h := range w.held {
+		w.part = append(w.part[:0], text...)
 		if len(h.values) > 1 {
-			w.combine(part, h)
+			w.combine(w.part, h)
 		}
-		w.writeAll(part, h)
+		w.writeAll(w.part, h)
 	}
 	clear(w.held)
 	w.heldBytes = 0
 }
 
-func (w *recordWriter[K, V]) writeAll(part string, h *heldKey[V]) {
+func (w *recordWriter[K, V]) writeAll(part []byte, h *heldKey[V]) {
 	for _, value := range h.values {
-		w.write([]byte(part), value)
+		w.write(part, value)
 	}
 	w.heldValues -= len(h.values)
 	h.values = h.values[:0]
@@ -103,11 +130,9 @@ func (w *recordWriter[K, V]) writeAll(part string, h *heldKey[V]) {
 
 // write writes a record whose key's bytes are given.
 func (w *recordWriter[K, V]) write(part []byte, value V) {
-	line := append(escape(w.out.AvailableBuffer(), part), '\t')
 	w.text = w.job.Value.Append(w.text[:0], value)
-	line = append(escape(line, w.text), '\n')
-	if _, err := w.out.Write(line); err != nil {
-		w.fail(fmt.Errorf("write a record: %w", err))
+	if err := w.out(part, w.text); err != nil {
+		w.fail(err)
 	}
 }
 
@@ -115,12 +140,4 @@ func (w *recordWriter[K, V]) fail(err error) {
 	if w.err == nil {
 		w.err = err
 	}
-}
-
-func (w *recordWriter[K, V]) flush() error {
-	w.release()
-	if err := w.out.Flush(); err != nil {
-		w.fail(fmt.Errorf("write a record: %w", err))
-	}
-	return w.err
 }

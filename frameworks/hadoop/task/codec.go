@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 
 	"github.com/klauspost/compress/gzip"
@@ -28,6 +27,11 @@ func CodecOf(name string) taskpb.Codec {
 		return taskpb.Codec_CODEC_XZ
 	}
 	return taskpb.Codec_CODEC_NONE
+}
+
+// CanBeCut says whether several maps can read a file so compressed, each a piece.
+func CanBeCut(codec taskpb.Codec) bool {
+	return codec == taskpb.Codec_CODEC_NONE || codec == taskpb.Codec_CODEC_BZIP2
 }
 
 // maxZstdWindow bounds, in bytes, what unpacking may take of a task's memory, whatever the file asks for.
@@ -55,7 +59,7 @@ func unpacker(codec taskpb.Codec, r io.Reader) (unpacked io.Reader, closeIt func
 }
 
 // unpacked is chunk for a compressed file: it is one chunk.
-func (s *splitWriter) unpacked(f *os.File, c *taskpb.Chunk) error {
+func (s *splitWriter) unpacked(f inputFile, c *taskpb.Chunk) error {
 	packed := io.LimitReader(f, c.GetFileSize())
 	r, closeIt, err := unpacker(c.GetCodec(), packed)
 	if err != nil {

@@ -2,6 +2,7 @@ package task
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,11 @@ func (m *mapRun) combineParts(ctx context.Context, sorted *sorter) ([]*taskpb.Pa
 	if err != nil {
 		return nil, err
 	}
-	combined := newSorter(dir, 1, m.bufferBytes, m.keys)
+	combined, err := newSorter(dir, 1, m.bufferBytes, m.keys)
+	if err != nil {
+		return nil, err
+	}
+	defer combined.close()
 	parts := make([]*taskpb.Part, sorted.partitions)
 	for p := range parts {
 		combined.reset()
@@ -81,6 +86,16 @@ func createLines(path string) (*lineFile, error) {
 		return nil, fmt.Errorf("keep a command's output: %w", err)
 	}
 	return &lineFile{file: f, sums: checksumWriter{w: f}}, nil
+}
+
+// Write takes some of the output; whoever writes ends the lines.
+func (l *lineFile) Write(b []byte) (int, error) {
+	l.lines += int64(bytes.Count(b, newline))
+	n, err := l.sums.Write(b)
+	if err != nil {
+		return n, fmt.Errorf("keep a function's output: %w", err)
+	}
+	return n, nil
 }
 
 func (l *lineFile) readFrom(r io.Reader) error {

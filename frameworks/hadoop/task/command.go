@@ -75,6 +75,7 @@ type command struct {
 	cmd        *exec.Cmd
 	stderr     *reportWriter
 	cancel     context.CancelFunc
+	kill       func() error // ends the command and what it has started
 	stdin      *os.File
 	stdout     *os.File
 }
@@ -98,6 +99,7 @@ func startCommand(ctx context.Context, what, text string, env Env, variables []s
 	c.cmd.Env = withBinary(append(append([]string{}, env.Environ...), variables...))
 	c.cmd.Stdin, c.cmd.Stdout, c.cmd.Stderr = childIn, childOut, c.stderr
 	c.cmd.WaitDelay = stderrPatience
+	c.kill = ownGroup(c.cmd)
 	err = c.cmd.Start()
 	closeAll(childIn, childOut)
 	if err != nil {
@@ -105,7 +107,18 @@ func startCommand(ctx context.Context, what, text string, env Env, variables []s
 		closeAll(in, out)
 		return nil, fmt.Errorf("start the %s: %w", what, err)
 	}
+	if env.Started != nil {
+		env.Started(c.cmd.Process.Pid)
+	}
 	return c, nil
+}
+
+// ownGroup makes a process, before it starts, the leader of a group of its own, which ends with its context. kill ends the
+// group: the process and what it has started.
+func ownGroup(cmd *exec.Cmd) (kill func() error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	return cmd.Cancel
 }
 
 func closeAll(files ...*os.File) {
@@ -142,6 +155,7 @@ func (c *command) run(feed func(io.Writer) error, read func(io.Reader) error) er
 	}
 	feedErr := <-fed
 	waitErr := c.cmd.Wait()
+	_ = c.kill() // whatever the command has left running
 	if errors.Is(waitErr, exec.ErrWaitDelay) {
 		waitErr = nil // the command is well, only its child goes on
 	}

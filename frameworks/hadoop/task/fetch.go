@@ -57,10 +57,10 @@ var fetchClient = &http.Client{Transport: &http.Transport{
 	DisableCompression:  true,
 }}
 
-// ToMemory fetches a whole file whose length and checksum are known. The error is a *FetchError, or the context's.
-func (f Fetcher) ToMemory(ctx context.Context, url string, part *taskpb.Part) ([]byte, error) {
-	b := make([]byte, part.GetBytes())
-	return b, f.retried(ctx, url, func(body io.Reader) error {
+// ToMemory fetches a whole file whose length and checksum are known into b, which has that length. The error is a
+// *FetchError, or the context's.
+func (f Fetcher) ToMemory(ctx context.Context, url string, part *taskpb.Part, b []byte) error {
+	return f.retried(ctx, url, func(body io.Reader) error {
 		if _, err := io.ReadFull(body, b); err != nil {
 			return fmt.Errorf("want %d bytes: %w", len(b), err)
 		}
@@ -71,19 +71,23 @@ func (f Fetcher) ToMemory(ctx context.Context, url string, part *taskpb.Part) ([
 // ToFile fetches a whole file whose length and checksum are known. The error is a *FetchError when the network or the
 // slave is at fault, else it names the file that could not be written.
 func (f Fetcher) ToFile(ctx context.Context, url string, part *taskpb.Part, path string) error {
+	return f.To(ctx, url, part, func() (io.WriteCloser, error) { return os.Create(path) })
+}
+
+// To is ToFile for a file that create makes anew, for each try.
+func (f Fetcher) To(ctx context.Context, url string, part *taskpb.Part, create func() (io.WriteCloser, error)) error {
 	var local error
 	err := f.retried(ctx, url, func(body io.Reader) error {
-		file, err := os.Create(path)
+		file, err := create()
 		if err != nil {
 			local = err
 			return err
 		}
-		defer file.Close()
 		sums := checksumWriter{w: file}
 		watched := &remoteReader{r: body}
 		_, err = io.CopyBuffer(&sums, io.LimitReader(watched, part.GetBytes()), make([]byte, blockBytes))
-		if err == nil {
-			err = file.Close()
+		if closeErr := file.Close(); err == nil {
+			err = closeErr
 		}
 		if err != nil && watched.err == nil {
 			local = err // writing failed, not reading

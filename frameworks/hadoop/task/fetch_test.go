@@ -75,7 +75,8 @@ func TestFetchingEndsWithTheRightBytesOrAnError(t *testing.T) {
 				var got []byte
 				var err error
 				if how == "memory" {
-					got, err = testFetcher(t).ToMemory(context.Background(), server.URL, part(body))
+					got = make([]byte, len(body))
+					err = testFetcher(t).ToMemory(context.Background(), server.URL, part(body), got)
 				} else {
 					path := filepath.Join(t.TempDir(), "out")
 					err = testFetcher(t).ToFile(context.Background(), server.URL, part(body), path)
@@ -107,7 +108,7 @@ func TestASlaveThatFallsSilentIsNotWaitedFor(t *testing.T) {
 	defer close(release)
 	fetcher := testFetcher(t)
 	fetcher.Tries = 1
-	if _, err := fetcher.ToMemory(context.Background(), server.URL, part("abc")); err == nil || !strings.Contains(err.Error(), "no byte came for 200ms") {
+	if err := fetcher.ToMemory(context.Background(), server.URL, part("abc"), make([]byte, 3)); err == nil || !strings.Contains(err.Error(), "no byte came for 200ms") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package task
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,7 @@ type keyRules struct {
 	compare      func(a, b []byte) int
 	bytewise     bool     // compare is that of the bytes
 	spread       keySpecs // nil: by the whole key
+	cuts         [][]byte // ascending; nil: a hash says which reduce gets a key
 }
 
 var tab = []byte{'\t'}
@@ -33,7 +35,7 @@ func newKeyRules(k *taskpb.Keys) (*keyRules, error) {
 	r := &keyRules{
 		separator: separatorOr(k.GetSeparator()), fields: max(1, int(k.GetFields())),
 		keySeparator: separatorOr(k.GetKeySeparator()), reducer: separatorOr(k.GetReducerSeparator()),
-		compare: bytes.Compare, bytewise: true,
+		compare: bytes.Compare, bytewise: true, cuts: k.GetCuts(),
 	}
 	if k != nil && k.Compare != nil {
 		specs, err := parseKeySpecs(k.GetCompare())
@@ -76,6 +78,15 @@ func (r *keyRules) keyEnd(line []byte) int {
 
 // partition says which of n reduces gets the records of a key.
 func (r *keyRules) partition(key []byte, n int) int {
+	if r.cuts != nil {
+		at, _ := slices.BinarySearchFunc(r.cuts, key, func(cut, key []byte) int {
+			if r.compare(cut, key) <= 0 { // a key that equals the cut comes after it
+				return -1
+			}
+			return 1
+		})
+		return min(at, n-1)
+	}
 	if r.spread == nil || n == 1 {
 		return Partition(key, n)
 	}

@@ -122,7 +122,11 @@ func TestKeysOfSeveralFields(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := newSorter(t.TempDir(), 1, minSortBufferBytes, rules)
+			s, err := newSorter(t.TempDir(), 1, minSortBufferBytes, rules)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.close()
 			if err := s.readFrom(strings.NewReader(test.line)); err != nil {
 				t.Fatal(err)
 			}

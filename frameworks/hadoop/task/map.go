@@ -1,12 +1,14 @@
 package task
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"path/filepath"
 	"strconv"
 
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
+	"google.golang.org/protobuf/proto"
 )
 
 // Map streams the order's chunks to its mapper and keeps what the mapper prints as one sorted file of records for each
@@ -14,6 +16,9 @@ import (
 // mapper or the combiner fails; else what names the input file or the sandbox's file that could not be read or written.
 // A mapper that ends with status 0 before it has read all its input is no error.
 func Map(ctx context.Context, order *taskpb.MapTask, env Env) (*taskpb.MapSummary, error) {
+	if order.GetProgram() != nil && env.Functions == nil {
+		return mapByProgram(ctx, order, env)
+	}
 	dir, err := env.freshDir("map")
 	if err != nil {
 		return nil, err
@@ -28,6 +33,7 @@ func Map(ctx context.Context, order *taskpb.MapTask, env Env) (*taskpb.MapSummar
 	if m.env, err = env.withKit(order.GetKit()); err != nil {
 		return nil, err
 	}
+	m.input.environ = m.env.Environ
 	var summary *taskpb.MapSummary
 	if order.GetMapOnly() {
 		summary, err = m.only(ctx)
@@ -43,6 +49,26 @@ func Map(ctx context.Context, order *taskpb.MapTask, env Env) (*taskpb.MapSummar
 		return nil, err
 	}
 	return summary, writeMessage(filepath.Join(env.Sandbox, MapSummaryFile), summary)
+}
+
+// mapByProgram has the order's program do the map.
+func mapByProgram(ctx context.Context, order *taskpb.MapTask, env Env) (*taskpb.MapSummary, error) {
+	env, err := env.withKit(order.GetKit())
+	if err != nil {
+		return nil, err
+	}
+	inner := proto.CloneOf(order)
+	inner.Kit = nil
+	reports, err := env.runProgram(ctx, "map", order.GetProgram(), inner, mapVariables(order))
+	if err != nil {
+		return nil, err
+	}
+	summary := &taskpb.MapSummary{}
+	if err := readMessage(env.path(MapSummaryFile), summary); err != nil {
+		return nil, err
+	}
+	summary.Reports = reports
+	return summary, writeMessage(env.path(MapSummaryFile), summary)
 }
 
 // mapRun is a map that runs.
@@ -65,7 +91,15 @@ func (m *mapRun) only(ctx context.Context) (*taskpb.MapSummary, error) {
 		return nil, err
 	}
 	defer out.file.Close()
-	if err := m.mapAll(ctx, out.readFrom); err != nil {
+	if m.env.Functions != nil {
+		w := bufio.NewWriterSize(out, blockBytes)
+		if err = m.callAll(emitLines(w)); err == nil {
+			err = w.Flush()
+		}
+	} else {
+		err = m.mapAll(ctx, out.readFrom)
+	}
+	if err != nil {
 		return nil, err
 	}
 	part, err := out.close()
@@ -81,12 +115,21 @@ func (m *mapRun) sorted(ctx context.Context, dir string) (*taskpb.MapSummary, er
 	if combines {
 		m.bufferBytes /= 2 // the other half is for what the combiner prints
 	}
-	sorted := newSorter(dir, max(1, int(m.order.GetPartitions())), m.bufferBytes, m.keys)
-	if err := m.mapAll(ctx, sorted.readFrom); err != nil {
+	sorted, err := newSorter(dir, max(1, int(m.order.GetPartitions())), m.bufferBytes, m.keys)
+	if err != nil {
+		return nil, err
+	}
+	defer sorted.close()
+	if m.env.Functions != nil {
+		sorted.gap = 0
+		err = m.callAll(sorted.put)
+	} else {
+		err = m.mapAll(ctx, sorted.readFrom)
+	}
+	if err != nil {
 		return nil, err
 	}
 	var parts []*taskpb.Part
-	var err error
 	if combines {
 		parts, err = m.combineParts(ctx, sorted)
 	} else {
@@ -105,6 +148,19 @@ func (m *mapRun) mapAll(ctx context.Context, read func(io.Reader) error) error {
 	for _, c := range m.order.GetChunks() {
 		variables := append(attemptVariables(m.order.GetAttempt(), true), chunkVariables(c)...)
 		if err := m.mapper(ctx, []*taskpb.Chunk{c}, variables, read); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// callAll is mapAll with functions.
+func (m *mapRun) callAll(emit func(key, value []byte) error) error {
+	if m.order.GetInputFormat() != taskpb.InputFormat_INPUT_FORMAT_WHOLE_FILE {
+		return m.mapFunction(m.order.GetChunks(), emit)
+	}
+	for _, c := range m.order.GetChunks() {
+		if err := m.mapFunction([]*taskpb.Chunk{c}, emit); err != nil {
 			return err
 		}
 	}

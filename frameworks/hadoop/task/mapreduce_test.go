@@ -417,7 +417,7 @@ func TestAFailureIsOneClearLine(t *testing.T) {
 		},
 		{
 			"a line that does not fit", "map", &taskpb.MapTask{Attempt: attempt, SortBufferBytes: minSortBufferBytes, Mapper: "exec tr '\\n' ' '", Chunks: file(writeFile(t, "in", big), len(big))},
-			1, "hadoop task map-00003-1: a line of the mapper's output is longer than the 32768 bytes that half of the sort buffer holds\n",
+			1, "hadoop task map-00003-1: a line of the mapper's output is longer than the sort buffer of 65520 bytes: give the task more memory\n",
 		},
 		{
 			"a reducer that fails", "reduce", &taskpb.ReduceTask{Attempt: &taskpb.Attempt{TaskId: "reduce-00000-0"}, Reducer: "false"},

@@ -1,7 +1,6 @@
 package task
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -51,9 +50,9 @@ func (c *checksumWriter) Write(b []byte) (int, error) {
 type runWriter struct {
 	file    *os.File
 	sums    checksumWriter
-	buf     *bufio.Writer
-	head    [maxRecordHeader]byte
+	buf     []byte // not written yet
 	records int64
+	largest int64 // bytes of the largest record
 }
 
 func createRun(path string) (*runWriter, error) {
@@ -61,43 +60,59 @@ func createRun(path string) (*runWriter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keep records: %w", err)
 	}
-	w := &runWriter{file: f}
+	w := &runWriter{file: f, buf: make([]byte, 0, blockBytes)}
 	w.sums.w = f
-	w.buf = bufio.NewWriterSize(&w.sums, blockBytes)
 	return w, nil
 }
 
 func (w *runWriter) write(r record) error {
-	head := binary.AppendUvarint(w.head[:0], uint64(len(r.key)))
+	if len(w.buf)+maxRecordHeader+len(r.key)+len(r.value) > cap(w.buf) {
+		if err := w.flush(); err != nil {
+			return err
+		}
+	}
+	w.buf = binary.AppendUvarint(w.buf, uint64(len(r.key)))
 	if r.hasValue {
-		head = binary.AppendUvarint(head, uint64(len(r.value))+1)
+		w.buf = binary.AppendUvarint(w.buf, uint64(len(r.value))+1)
 	} else {
-		head = append(head, 0)
+		w.buf = append(w.buf, 0)
 	}
 	w.records++
-	_, err := w.buf.Write(head)
-	if err == nil {
-		_, err = w.buf.Write(r.key)
+	w.largest = max(w.largest, int64(len(r.key)+len(r.value)+maxRecordHeader))
+	if len(r.key)+len(r.value) > cap(w.buf)-maxRecordHeader { // it is long: not copied
+		return errors.Join(w.flush(), w.long(r.key), w.long(r.value))
 	}
-	if err == nil {
-		_, err = w.buf.Write(r.value)
-	}
-	if err != nil {
+	w.buf = append(append(w.buf, r.key...), r.value...)
+	return nil
+}
+
+func (w *runWriter) flush() error {
+	err := w.long(w.buf)
+	w.buf = w.buf[:0]
+	return err
+}
+
+// long writes bytes at once.
+func (w *runWriter) long(b []byte) error {
+	if _, err := w.sums.Write(b); err != nil {
 		return fmt.Errorf("keep records: %w", err)
 	}
 	return nil
 }
 
 // offset is where the next record goes.
-func (w *runWriter) offset() int64 { return w.sums.bytes + int64(w.buf.Buffered()) }
+func (w *runWriter) offset() int64 { return w.sums.bytes + int64(len(w.buf)) }
 
 // close ends the run and says what it is.
 func (w *runWriter) close() (*taskpb.Part, error) {
-	err := errors.Join(w.buf.Flush(), w.file.Close())
-	if err != nil {
-		return nil, fmt.Errorf("keep records: %w", err)
+	flushed := w.flush()
+	if err := w.file.Close(); err != nil && flushed == nil {
+		flushed = fmt.Errorf("keep records: %w", err)
 	}
-	return &taskpb.Part{Bytes: w.sums.bytes, Records: w.records, Crc32C: w.sums.sum}, nil
+	if flushed != nil {
+		return nil, flushed
+	}
+	return &taskpb.Part{Bytes: w.sums.bytes, Records: w.records, Crc32C: w.sums.sum, Largest: w.largest}, nil
 }
 
 // runReader reads the records of a run without copying them.
@@ -108,17 +123,20 @@ type runReader struct {
 	end  int
 	rank int    // breaks ties of equal keys: the lower comes first
 	rec  record // the current one
+
+	prefixed bool   // the order is bytewise: prefix is that of the current key
+	prefix   uint64 // else 0
 }
 
 func memoryRun(b []byte, rank int) *runReader {
 	return &runReader{buf: b, end: len(b), rank: rank}
 }
 
-// readBytes is the buffer of a run that is read as a stream; it grows to the run's largest record.
+// readBytes is the least buffer of a run that is read as a stream; it holds the run's largest record.
 const readBytes = 64 << 10
 
-func streamRun(src io.Reader, rank int) *runReader {
-	return &runReader{src: src, buf: make([]byte, readBytes), rank: rank}
+func streamRun(src io.Reader, rank int, largest int64) *runReader {
+	return &runReader{src: src, buf: make([]byte, max(readBytes, largest)), rank: rank}
 }
 
 var errTornRun = errors.New("kept records are damaged: a run ends in the middle of a record")
@@ -164,6 +182,9 @@ func (r *runReader) body(head int, key, value uint64) (bool, error) {
 	}
 	at := r.pos + head
 	r.rec.key = r.buf[at : at+int(key)]
+	if r.prefixed {
+		r.prefix = keyPrefix(r.rec.key)
+	}
 	r.rec.value = r.buf[at+int(key) : r.pos+size]
 	r.pos += size
 	return true, nil

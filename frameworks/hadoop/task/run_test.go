@@ -43,9 +43,9 @@ func TestRecordsAreReadAsTheyWereWritten(t *testing.T) {
 		if part.GetBytes() != int64(len(body)) || part.GetCrc32C() != Checksum(0, body) || part.GetRecords() != int64(len(records)) {
 			t.Fatalf("part %v of %d bytes", part, len(body))
 		}
-		small := streamRun(iotest.OneByteReader(bytes.NewReader(body)), 0)
+		small := streamRun(iotest.OneByteReader(bytes.NewReader(body)), 0, 0)
 		small.buf = make([]byte, 1)
-		for _, reader := range []*runReader{memoryRun(body, 0), streamRun(bytes.NewReader(body), 0), small} {
+		for _, reader := range []*runReader{memoryRun(body, 0), streamRun(bytes.NewReader(body), 0, 0), small} {
 			for _, want := range records {
 				if more, err := reader.next(); err != nil || !more {
 					t.Fatalf("ended early: %v", err)
@@ -60,7 +60,7 @@ func TestRecordsAreReadAsTheyWereWritten(t *testing.T) {
 		}
 		if len(body) > 0 {
 			torn := body[:rapid.IntRange(0, len(body)-1).Draw(t, "torn")]
-			reader, n := streamRun(bytes.NewReader(torn), 0), 0
+			reader, n := streamRun(bytes.NewReader(torn), 0, 0), 0
 			var err error
 			for more := true; more; n++ {
 				more, err = reader.next()
@@ -74,14 +74,14 @@ func TestRecordsAreReadAsTheyWereWritten(t *testing.T) {
 
 func TestADamagedLengthIsAnErrorAndNoAllocation(t *testing.T) {
 	for _, run := range []string{"\xff\xff\xff\xff\xff\xff\xff\x7f\x00", "\xff\xff\xff\xff\x0f\x00abc", "\x01\xff\xff\xff\x0fk", "\x05\x00abc"} {
-		if _, err := streamRun(bytes.NewReader([]byte(run)), 0).next(); !errors.Is(err, errTornRun) {
+		if _, err := streamRun(bytes.NewReader([]byte(run)), 0, 0).next(); !errors.Is(err, errTornRun) {
 			t.Errorf("%q: %v", run, err)
 		}
 		if _, err := memoryRun([]byte(run), 0).next(); !errors.Is(err, errTornRun) {
 			t.Errorf("%q in memory: %v", run, err)
 		}
 	}
-	if _, err := streamRun(iotest.ErrReader(io.ErrClosedPipe), 0).next(); !errors.Is(err, io.ErrClosedPipe) {
+	if _, err := streamRun(iotest.ErrReader(io.ErrClosedPipe), 0, 0).next(); !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -2,26 +2,24 @@ package task
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
 )
 
-// sorter takes what a mapper prints and leaves it as one sorted run per partition.
+// sorter takes what a mapper prints, or the records that a function gives, and leaves them as one sorted run per partition.
 //
-// Lines are read straight into one big buffer and stay where they fell; what is sorted is a small entry per line. Half
-// of the sort buffer holds lines, half entries. When either is full, the lines are written as a sorted run (a spill);
-// at the end the spills and what is still in memory are merged. Memory that is never touched costs nothing, so a small
-// task stays small.
+// Lines are read straight into one big buffer and stay where they fell; what is sorted is a small entry per line. Lines
+// and entries share the sort buffer. When it is full, the lines are written as a sorted run (a spill); at the end the
+// spills and what is still in memory are merged. Memory that is never touched costs nothing, so a small task stays small.
 type sorter struct {
 	dir        string
 	partitions int
 	keys       *keyRules
+	gap        int // bytes between a record's key and its value: the separator's, none if records come from a function
 
 	buf       []byte
 	fill      int // buf[:fill] has been read
@@ -30,6 +28,7 @@ type sorter struct {
 	sorted    []int // where each partition's entries end, once they are sorted
 
 	spills []sortedRun
+	memory *arena // buf and entries
 
 	records, bytes, spilled int64
 }
@@ -47,28 +46,42 @@ type entry struct {
 const entryBytes = 24
 
 // maxSortBufferBytes keeps offsets within 32 bits.
-const maxSortBufferBytes = 4 << 30
+const maxSortBufferBytes = 4<<30 - 1
 
-func newSorter(dir string, partitions int, bufferBytes int64, keys *keyRules) *sorter {
-	half := min(bufferBytes, maxSortBufferBytes) / 2
-	return &sorter{
-		dir:        dir,
-		partitions: partitions,
-		keys:       keys,
-		buf:        make([]byte, half),
-		entries:    make([]entry, 0, half/entryBytes),
+// leastRead is the room below which the buffer counts as full.
+const leastRead = 4 << 10
+
+func newSorter(dir string, partitions int, bufferBytes int64, keys *keyRules) (*sorter, error) {
+	size := min(bufferBytes, maxSortBufferBytes) / entryBytes * entryBytes
+	memory, err := newArena(2 * size) // of which at most half is touched
+	if err != nil {
+		return nil, err
 	}
+	entries, _ := memory.take(size)
+	buf, _ := memory.take(size)
+	return &sorter{
+		dir: dir, partitions: partitions, keys: keys, gap: len(keys.separator), memory: memory, buf: buf, entries: entriesIn(entries),
+	}, nil
 }
 
-// readFrom takes lines until the end of r.
+// close gives the memory back: no record of the sorter is valid any more.
+func (s *sorter) close() { s.memory.close() }
+
+// room is how many bytes of the sort buffer are free.
+func (s *sorter) room() int { return len(s.buf) - s.fill - entryBytes*len(s.entries) }
+
+// readFrom takes lines until the end of r. A read takes at most half of the room, so that there is some for its entries.
 func (s *sorter) readFrom(r io.Reader) error {
 	for {
-		if s.fill == len(s.buf) {
+		if s.room() < leastRead {
 			if err := s.makeRoom(); err != nil {
 				return err
 			}
+			if s.room() < leastRead {
+				return fmt.Errorf("a line of the mapper's output is longer than the sort buffer of %d bytes: give the task more memory", len(s.buf))
+			}
 		}
-		n, err := r.Read(s.buf[s.fill:])
+		n, err := r.Read(s.buf[s.fill : s.fill+min(blockBytes, s.room()/2)])
 		s.bytes += int64(n)
 		if err := s.lines(n); err != nil {
 			return err
@@ -91,9 +104,15 @@ func (s *sorter) lines(n int) error {
 		if i < 0 {
 			return nil
 		}
-		if err := s.add(s.lineStart, at+i); err != nil {
-			return err
+		if s.room() < entryBytes && len(s.entries) > 0 {
+			moved := s.lineStart
+			if err := s.makeRoom(); err != nil {
+				return err
+			}
+			at -= moved
 		}
+		line := s.buf[s.lineStart : at+i]
+		s.add(s.lineStart, len(line), s.keys.keyEnd(line))
 		at += i + 1
 		s.lineStart = at
 	}
@@ -103,32 +122,49 @@ func (s *sorter) lastLine() error {
 	if s.fill == s.lineStart {
 		return nil
 	}
-	err := s.add(s.lineStart, s.fill)
-	s.lineStart = s.fill
-	return err
-}
-
-func (s *sorter) add(start, end int) error {
-	if len(s.entries) == cap(s.entries) {
-		if err := s.spill(); err != nil {
+	if s.room() < entryBytes && len(s.entries) > 0 {
+		if err := s.makeRoom(); err != nil {
 			return err
 		}
 	}
-	line := s.buf[start:end]
-	key := line[:s.keys.keyEnd(line)]
+	line := s.buf[s.lineStart:s.fill]
+	s.add(s.lineStart, len(line), s.keys.keyEnd(line))
+	s.lineStart = s.fill
+	return nil
+}
+
+// put takes a record of a function.
+func (s *sorter) put(key, value []byte) error {
+	size := len(key) + len(value)
+	if s.room() < size+entryBytes {
+		if err := s.makeRoom(); err != nil {
+			return err
+		}
+		if len(s.buf) < size+entryBytes {
+			return fmt.Errorf("a record of %d bytes is longer than the sort buffer of %d bytes: give the task more memory", size, len(s.buf))
+		}
+	}
+	start := s.fill
+	s.fill += copy(s.buf[s.fill:], key)
+	s.fill += copy(s.buf[s.fill:], value)
+	s.lineStart = s.fill
+	s.bytes += int64(size)
+	s.add(start, size, len(key))
+	return nil
+}
+
+// add makes an entry of what lies in the buffer; there is room for it.
+func (s *sorter) add(start, length, keyLength int) {
+	key := s.buf[start : start+keyLength]
 	prefix := uint64(0)
 	if s.keys.bytewise {
 		prefix = keyPrefix(key)
 	}
 	s.records++
 	s.entries = append(s.entries, entry{
-		prefix:    prefix,
-		offset:    uint32(start),
-		length:    uint32(len(line)),
-		keyLength: uint32(len(key)),
+		prefix: prefix, offset: uint32(start), length: uint32(length), keyLength: uint32(keyLength),
 		partition: uint32(s.keys.partition(key, s.partitions)),
 	})
-	return nil
 }
 
 func keyPrefix(key []byte) uint64 {
@@ -142,11 +178,10 @@ func keyPrefix(key []byte) uint64 {
 
 // makeRoom empties the buffer of all but the line that has not ended.
 func (s *sorter) makeRoom() error {
-	if s.lineStart == 0 {
-		return fmt.Errorf("a line of the mapper's output is longer than the %d bytes that half of the sort buffer holds", len(s.buf))
-	}
-	if err := s.spill(); err != nil {
-		return err
+	if len(s.entries) > 0 {
+		if err := s.spill(); err != nil {
+			return err
+		}
 	}
 	s.fill = copy(s.buf, s.buf[s.lineStart:s.fill])
 	s.lineStart = 0
@@ -160,31 +195,7 @@ func (s *sorter) record(e entry) record {
 	if e.keyLength == e.length {
 		return record{key: line}
 	}
-	return record{key: line[:e.keyLength], value: line[int(e.keyLength)+len(s.keys.separator):], hasValue: true}
-}
-
-// sort orders the entries by partition, key and arrival, and notes where each partition ends.
-func (s *sorter) sort() {
-	slices.SortFunc(s.entries, func(a, b entry) int {
-		if a.partition != b.partition {
-			return cmp.Compare(a.partition, b.partition)
-		}
-		if a.prefix != b.prefix {
-			return cmp.Compare(a.prefix, b.prefix)
-		}
-		if c := s.keys.compare(s.key(a), s.key(b)); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.offset, b.offset)
-	})
-	s.sorted = s.sorted[:0]
-	at := 0
-	for p := range uint32(s.partitions) {
-		for at < len(s.entries) && s.entries[at].partition == p {
-			at++
-		}
-		s.sorted = append(s.sorted, at)
-	}
+	return record{key: line[:e.keyLength], value: line[int(e.keyLength)+s.gap:], hasValue: true}
 }
 
 // sortedEntries are those of one partition, after sort.
@@ -216,6 +227,7 @@ func (s *sorter) spill() error {
 	if _, err := w.close(); err != nil {
 		return err
 	}
+	run.largest = w.largest
 	s.spilled += w.records
 	s.spills = append(s.spills, run)
 	s.entries = s.entries[:0]
@@ -253,13 +265,13 @@ func (s *sorter) settle() ([]sortedRun, error) {
 		}
 	}
 	s.sort()
-	return compact(s.spills, s.partitions, s.dir, s.keys.compare)
+	return compact(s.spills, s.partitions, s.dir, s.keys, int64(len(s.buf)))
 }
 
 // eachSorted gives the records of a partition in order, after settle.
 func (s *sorter) eachSorted(runs []sortedRun, partition int, emit func(record) error) error {
 	if len(runs) > 0 {
-		return mergePartition(runs, partition, s.keys.compare, emit)
+		return mergePartition(runs, partition, s.keys, emit)
 	}
 	for _, e := range s.sortedEntries(partition) {
 		if err := emit(s.record(e)); err != nil {

@@ -21,6 +21,7 @@ type splitWriter struct {
 	whole     bool   // files are given as they are, and an unfinished last line stays so
 	separator byte   // the first of a line becomes a tab; a tab changes nothing
 	separated bool   // the line at the end of buf has had its first
+	environ   []string
 
 	files, bytes, lines int64 // what was read
 }
@@ -34,6 +35,14 @@ func newSplitWriter(order *taskpb.MapTask) *splitWriter {
 		s.separator = text[0]
 	}
 	return s
+}
+
+// ReadLines writes the lines of a chunk: those whose first byte lies in it.
+func ReadLines(c *taskpb.Chunk, w io.Writer) error {
+	s := newSplitWriter(&taskpb.MapTask{})
+	s.environ = os.Environ()
+	s.to(w)
+	return s.all([]*taskpb.Chunk{c})
 }
 
 // to makes w the next command's standard input.
@@ -76,19 +85,22 @@ func (s *splitWriter) chunk(c *taskpb.Chunk) error {
 	if c.GetLength() == 0 {
 		return nil
 	}
-	f, err := os.Open(string(c.GetPath()))
+	f, err := openInput(string(c.GetPath()), s.environ)
 	if err != nil {
-		return fmt.Errorf("input file: %w", err)
+		return err
 	}
 	defer f.Close()
-	if c.GetCodec() != taskpb.Codec_CODEC_NONE {
+	switch {
+	case c.GetCodec() == taskpb.Codec_CODEC_BZIP2 && c.GetLength() < c.GetFileSize():
+		return s.bzip2Piece(f, f.Name(), c)
+	case c.GetCodec() != taskpb.Codec_CODEC_NONE:
 		return s.unpacked(f, c)
 	}
 	return s.stream(f, c)
 }
 
 // stream is chunk after the file is open.
-func (s *splitWriter) stream(f *os.File, c *taskpb.Chunk) error {
+func (s *splitWriter) stream(f inputFile, c *taskpb.Chunk) error {
 	pos, end, size := c.GetOffset(), c.GetOffset()+c.GetLength(), c.GetFileSize()
 	skipping := pos > 0
 	if skipping {
@@ -160,7 +172,7 @@ func (s *splitWriter) finishLine(last byte) error {
 	return nil
 }
 
-func readError(f *os.File, c *taskpb.Chunk, pos int64, err error) error {
+func readError(f inputFile, c *taskpb.Chunk, pos int64, err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return fmt.Errorf("input file %s has changed: it ends after %d bytes and had %d when the job was planned",
 			f.Name(), pos, c.GetFileSize())

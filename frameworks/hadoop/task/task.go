@@ -7,6 +7,9 @@
 //	                                     ▼                   ▼
 //	                sandbox: map/part-0000P, map/summary   sh -c REDUCER ─► reduce/part-0000R, reduce/summary
 //
+// A job may bring a program of its own that does all this in one process, with functions in the place of commands: then
+// records go from function to sorter, and from merge to function, as bytes that need not be lines (Functions).
+//
 // Everything is bytes, nothing is text. A line ends with \n alone, and an unfinished last line of a file or of a
 // command gets its \n. A record is a line: its key reaches to the first tab, its value is what follows; a line without
 // a tab is all key and has no value, which is not the same as an empty one. Records are sorted by key, bytewise, and
@@ -65,9 +68,15 @@ const minSortBufferBytes = 64 << 10
 // Env is what a task works in.
 type Env struct {
 	Sandbox string    // the task's directory; "" is the working directory
+	Home    string    // the container's sandbox, where its programs lie; "" is Sandbox
 	Stderr  io.Writer // the commands' standard error goes here; nil drops it
 	Environ []string  // the commands' environment before the task's own variables; nil is empty
 	Fetcher Fetcher   // how map output is fetched
+	Inputs  *Inputs   // what a reduce hears of after it has started; nil: its order has all
+	// Started is told of each command that has been started: its process, which leads a process group. nil is nobody.
+	Started func(pid int)
+	// Functions do the work in this process; nil: commands do, or the order's program.
+	Functions *Functions
 }
 
 func (e Env) path(name string) string { return filepath.Join(e.Sandbox, name) }
@@ -84,7 +93,7 @@ func Main(ctx context.Context, kind string, stdin io.Reader, stderr io.Writer) i
 		fmt.Fprintf(stderr, "hadoop task: %v\n", err)
 		return ExitBadOrder
 	}
-	fetcher, err := newFetcher(os.Getenv(AuthorityVariable))
+	fetcher, err := NewFetcher(os.Getenv(AuthorityVariable))
 	if err != nil {
 		fmt.Fprintf(stderr, "hadoop task: %v\n", err)
 		return ExitBadOrder
@@ -112,17 +121,24 @@ type order interface {
 	proto.Message
 	GetAttempt() *taskpb.Attempt
 	GetCpus() int32
+	GetMemoryBytes() int64
+}
+
+// newOrder is an empty order of a kind of task.
+func newOrder(kind string) (order, error) {
+	switch kind {
+	case "map":
+		return &taskpb.MapTask{}, nil
+	case "reduce":
+		return &taskpb.ReduceTask{}, nil
+	}
+	return nil, fmt.Errorf("unknown kind of task %q (allowed: map, reduce)", kind)
 }
 
 func readOrder(kind string, stdin io.Reader) (order, error) {
-	var o order
-	switch kind {
-	case "map":
-		o = &taskpb.MapTask{}
-	case "reduce":
-		o = &taskpb.ReduceTask{}
-	default:
-		return nil, fmt.Errorf("unknown kind of task %q (allowed: map, reduce)", kind)
+	o, err := newOrder(kind)
+	if err != nil {
+		return nil, err
 	}
 	body, err := io.ReadAll(io.LimitReader(stdin, MaxOrderBytes+1))
 	if err != nil {
@@ -171,6 +187,18 @@ func writeMessage(path string, m proto.Message) error {
 	}
 	if err := os.Rename(path+".tmp", path); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// readMessage reads what writeMessage wrote.
+func readMessage(path string, m proto.Message) error {
+	body, err := os.ReadFile(path)
+	if err == nil {
+		err = proto.Unmarshal(body, m)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
 	}
 	return nil
 }

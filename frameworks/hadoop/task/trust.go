@@ -11,8 +11,8 @@ import (
 // known; empty where they do not.
 const AuthorityVariable = "STOA_HADOOP_AUTHORITY"
 
-// newFetcher fetches from slaves that speak TLS, if authority is not empty.
-func newFetcher(authority string) (Fetcher, error) {
+// NewFetcher fetches from slaves that speak TLS, if authority is not empty.
+func NewFetcher(authority string) (Fetcher, error) {
 	if authority == "" {
 		return Fetcher{}, nil
 	}

@@ -211,11 +211,11 @@ func (x *Attempt) GetTasks() int32 {
 // Chunk is a piece of one input file: the lines whose first byte lies in [offset, offset + length).
 type Chunk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Path          []byte                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // absolute
+	Path          []byte                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // absolute, or hdfs://HOST:PORT/PATH
 	Offset        int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
 	Length        int64                  `protobuf:"varint,3,opt,name=length,proto3" json:"length,omitempty"`
 	FileSize      int64                  `protobuf:"varint,4,opt,name=file_size,json=fileSize,proto3" json:"file_size,omitempty"`     // when the job was planned; bytes that came later are not read
-	Codec         Codec                  `protobuf:"varint,5,opt,name=codec,proto3,enum=stoa.hadoop.v1.Codec" json:"codec,omitempty"` // a compressed file is one chunk, and its lines are those of what it unpacks to
+	Codec         Codec                  `protobuf:"varint,5,opt,name=codec,proto3,enum=stoa.hadoop.v1.Codec" json:"codec,omitempty"` // its lines are those of what it unpacks to; only bzip2 may be cut: into the blocks that begin in a piece
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -294,6 +294,7 @@ type Keys struct {
 	ReducerSeparator string                 `protobuf:"bytes,4,opt,name=reducer_separator,json=reducerSeparator,proto3" json:"reducer_separator,omitempty"` // between key and value of a line that a reducer gets; empty: a tab
 	Compare          *string                `protobuf:"bytes,5,opt,name=compare,proto3,oneof" json:"compare,omitempty"`                                     // by fields, as options of sort: -k1,1n -r; not set: bytewise
 	Partition        *string                `protobuf:"bytes,6,opt,name=partition,proto3,oneof" json:"partition,omitempty"`                                 // by the fields that such options name; not set: by the whole key
+	Cuts             [][]byte               `protobuf:"bytes,7,rep,name=cuts,proto3" json:"cuts,omitempty"`                                                 // ascending: a key goes to the first reduce whose cut is above it; not set: by a hash
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -368,6 +369,13 @@ func (x *Keys) GetPartition() string {
 		return *x.Partition
 	}
 	return ""
+}
+
+func (x *Keys) GetCuts() [][]byte {
+	if x != nil {
+		return x.Cuts
+	}
+	return nil
 }
 
 // Kit is what the commands of a task find beside their input.
@@ -476,6 +484,59 @@ func (x *ShippedFile) GetContent() []byte {
 	return nil
 }
 
+// Program is a program of the job's own that does its tasks itself, in the place of mapper, combiner and reducer.
+type Program struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          []byte                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // below the container's sandbox, or absolute as the container sees it
+	Arguments     []string               `protobuf:"bytes,2,rep,name=arguments,proto3" json:"arguments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Program) Reset() {
+	*x = Program{}
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Program) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Program) ProtoMessage() {}
+
+func (x *Program) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Program.ProtoReflect.Descriptor instead.
+func (*Program) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Program) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *Program) GetArguments() []string {
+	if x != nil {
+		return x.Arguments
+	}
+	return nil
+}
+
 // MapTask orders a map: stream the chunks to the mapper, partition and sort what it prints.
 type MapTask struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -491,13 +552,15 @@ type MapTask struct {
 	MapOnly         bool                   `protobuf:"varint,10,opt,name=map_only,json=mapOnly,proto3" json:"map_only,omitempty"`                    // what the mapper prints is the output: one part, not sorted
 	Keys            *Keys                  `protobuf:"bytes,11,opt,name=keys,proto3" json:"keys,omitempty"`
 	Kit             *Kit                   `protobuf:"bytes,12,opt,name=kit,proto3" json:"kit,omitempty"`
+	Program         *Program               `protobuf:"bytes,13,opt,name=program,proto3" json:"program,omitempty"`                             // not set: mapper and combiner are commands
+	MemoryBytes     int64                  `protobuf:"varint,14,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"` // of the whole task, for a program to stay below; 0: it is not told
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *MapTask) Reset() {
 	*x = MapTask{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[5]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -509,7 +572,7 @@ func (x *MapTask) String() string {
 func (*MapTask) ProtoMessage() {}
 
 func (x *MapTask) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[5]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -522,7 +585,7 @@ func (x *MapTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapTask.ProtoReflect.Descriptor instead.
 func (*MapTask) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{5}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *MapTask) GetAttempt() *Attempt {
@@ -609,19 +672,34 @@ func (x *MapTask) GetKit() *Kit {
 	return nil
 }
 
+func (x *MapTask) GetProgram() *Program {
+	if x != nil {
+		return x.Program
+	}
+	return nil
+}
+
+func (x *MapTask) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
 // Part describes a file of records or of a reduce's output.
 type Part struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Bytes         int64                  `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	Records       int64                  `protobuf:"varint,2,opt,name=records,proto3" json:"records,omitempty"` // records of a map's part, lines of a reduce's
 	Crc32C        uint32                 `protobuf:"varint,3,opt,name=crc32c,proto3" json:"crc32c,omitempty"`   // Castagnoli's polynomial, of the whole file
+	Largest       int64                  `protobuf:"varint,4,opt,name=largest,proto3" json:"largest,omitempty"` // bytes of the largest record, with its lengths; of a map's part
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[6]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -633,7 +711,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[6]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -646,7 +724,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{6}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Part) GetBytes() int64 {
@@ -670,6 +748,13 @@ func (x *Part) GetCrc32C() uint32 {
 	return 0
 }
 
+func (x *Part) GetLargest() int64 {
+	if x != nil {
+		return x.Largest
+	}
+	return 0
+}
+
 // MapSummary is what a map has made: the sandbox's file map/summary.
 type MapSummary struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
@@ -689,7 +774,7 @@ type MapSummary struct {
 
 func (x *MapSummary) Reset() {
 	*x = MapSummary{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[7]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +786,7 @@ func (x *MapSummary) String() string {
 func (*MapSummary) ProtoMessage() {}
 
 func (x *MapSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[7]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +799,7 @@ func (x *MapSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapSummary.ProtoReflect.Descriptor instead.
 func (*MapSummary) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{7}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *MapSummary) GetParts() []*Part {
@@ -798,7 +883,7 @@ type Reports struct {
 
 func (x *Reports) Reset() {
 	*x = Reports{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[8]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -810,7 +895,7 @@ func (x *Reports) String() string {
 func (*Reports) ProtoMessage() {}
 
 func (x *Reports) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[8]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +908,7 @@ func (x *Reports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reports.ProtoReflect.Descriptor instead.
 func (*Reports) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{8}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Reports) GetCounters() []*Counter {
@@ -852,7 +937,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[9]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +949,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[9]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +962,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{9}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Counter) GetGroup() string {
@@ -913,7 +998,7 @@ type MapOutput struct {
 
 func (x *MapOutput) Reset() {
 	*x = MapOutput{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[10]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +1010,7 @@ func (x *MapOutput) String() string {
 func (*MapOutput) ProtoMessage() {}
 
 func (x *MapOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[10]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1023,7 @@ func (x *MapOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapOutput.ProtoReflect.Descriptor instead.
 func (*MapOutput) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{10}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *MapOutput) GetMap() int32 {
@@ -972,13 +1057,23 @@ type ReduceTask struct {
 	Cpus            int32                  `protobuf:"varint,5,opt,name=cpus,proto3" json:"cpus,omitempty"`                                                // as in MapTask
 	Keys            *Keys                  `protobuf:"bytes,6,opt,name=keys,proto3" json:"keys,omitempty"`
 	Kit             *Kit                   `protobuf:"bytes,7,opt,name=kit,proto3" json:"kit,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	Program         *Program               `protobuf:"bytes,8,opt,name=program,proto3" json:"program,omitempty"`                             // as in MapTask
+	MemoryBytes     int64                  `protobuf:"varint,9,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"` // as in MapTask
+	// maps is how many maps the job has, of a reduce that starts before they are done: what is not in inputs comes as Feeds,
+	// of which the order has those before fed. 0: inputs are all that there is.
+	Maps int32 `protobuf:"varint,10,opt,name=maps,proto3" json:"maps,omitempty"`
+	Fed  int32 `protobuf:"varint,11,opt,name=fed,proto3" json:"fed,omitempty"`
+	// What the executor serves below local_url it has in local_folder: it adds this, so that its own maps' outputs are read
+	// where they are.
+	LocalUrl      string `protobuf:"bytes,12,opt,name=local_url,json=localUrl,proto3" json:"local_url,omitempty"`
+	LocalFolder   []byte `protobuf:"bytes,13,opt,name=local_folder,json=localFolder,proto3" json:"local_folder,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReduceTask) Reset() {
 	*x = ReduceTask{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[11]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1085,7 @@ func (x *ReduceTask) String() string {
 func (*ReduceTask) ProtoMessage() {}
 
 func (x *ReduceTask) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[11]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1098,7 @@ func (x *ReduceTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReduceTask.ProtoReflect.Descriptor instead.
 func (*ReduceTask) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{11}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReduceTask) GetAttempt() *Attempt {
@@ -1055,6 +1150,163 @@ func (x *ReduceTask) GetKit() *Kit {
 	return nil
 }
 
+func (x *ReduceTask) GetProgram() *Program {
+	if x != nil {
+		return x.Program
+	}
+	return nil
+}
+
+func (x *ReduceTask) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *ReduceTask) GetMaps() int32 {
+	if x != nil {
+		return x.Maps
+	}
+	return 0
+}
+
+func (x *ReduceTask) GetFed() int32 {
+	if x != nil {
+		return x.Fed
+	}
+	return 0
+}
+
+func (x *ReduceTask) GetLocalUrl() string {
+	if x != nil {
+		return x.LocalUrl
+	}
+	return ""
+}
+
+func (x *ReduceTask) GetLocalFolder() []byte {
+	if x != nil {
+		return x.LocalFolder
+	}
+	return nil
+}
+
+// Feed tells a reduce that has started of map outputs: the job's maps have an order in which they were done, and outputs
+// are those from there on, without a gap. One without a part is lost again; a map may come twice.
+type Feed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"` // of the reduce's attempt
+	From          int32                  `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	Outputs       []*MapOutput           `protobuf:"bytes,3,rep,name=outputs,proto3" json:"outputs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feed) Reset() {
+	*x = Feed{}
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feed) ProtoMessage() {}
+
+func (x *Feed) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feed.ProtoReflect.Descriptor instead.
+func (*Feed) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Feed) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *Feed) GetFrom() int32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *Feed) GetOutputs() []*MapOutput {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+// Fed answers a Feed: the attempt knows all outputs before that one.
+type Fed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Outputs       int32                  `protobuf:"varint,2,opt,name=outputs,proto3" json:"outputs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Fed) Reset() {
+	*x = Fed{}
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Fed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Fed) ProtoMessage() {}
+
+func (x *Fed) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Fed.ProtoReflect.Descriptor instead.
+func (*Fed) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Fed) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *Fed) GetOutputs() int32 {
+	if x != nil {
+		return x.Outputs
+	}
+	return 0
+}
+
 // ReduceSummary is what a reduce has made: the sandbox's file reduce/summary.
 type ReduceSummary struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1063,13 +1315,15 @@ type ReduceSummary struct {
 	InputGroups   int64                  `protobuf:"varint,3,opt,name=input_groups,json=inputGroups,proto3" json:"input_groups,omitempty"` // distinct keys
 	InputBytes    int64                  `protobuf:"varint,4,opt,name=input_bytes,json=inputBytes,proto3" json:"input_bytes,omitempty"`    // as fetched
 	Reports       *Reports               `protobuf:"bytes,5,opt,name=reports,proto3" json:"reports,omitempty"`
+	ShuffleNanos  int64                  `protobuf:"varint,6,opt,name=shuffle_nanos,json=shuffleNanos,proto3" json:"shuffle_nanos,omitempty"` // from its start until all was fetched
+	ShuffledMaps  int64                  `protobuf:"varint,7,opt,name=shuffled_maps,json=shuffledMaps,proto3" json:"shuffled_maps,omitempty"` // outputs that were fetched
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReduceSummary) Reset() {
 	*x = ReduceSummary{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[12]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1335,7 @@ func (x *ReduceSummary) String() string {
 func (*ReduceSummary) ProtoMessage() {}
 
 func (x *ReduceSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[12]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1348,7 @@ func (x *ReduceSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReduceSummary.ProtoReflect.Descriptor instead.
 func (*ReduceSummary) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{12}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReduceSummary) GetPart() *Part {
@@ -1132,6 +1386,20 @@ func (x *ReduceSummary) GetReports() *Reports {
 	return nil
 }
 
+func (x *ReduceSummary) GetShuffleNanos() int64 {
+	if x != nil {
+		return x.ShuffleNanos
+	}
+	return 0
+}
+
+func (x *ReduceSummary) GetShuffledMaps() int64 {
+	if x != nil {
+		return x.ShuffledMaps
+	}
+	return 0
+}
+
 // LostOutputs is the sandbox's file reduce/lost-maps: the maps whose output could not be fetched. It is there when a
 // reduce has ended with the exit status of its own that says so.
 type LostOutputs struct {
@@ -1143,7 +1411,7 @@ type LostOutputs struct {
 
 func (x *LostOutputs) Reset() {
 	*x = LostOutputs{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[13]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1423,7 @@ func (x *LostOutputs) String() string {
 func (*LostOutputs) ProtoMessage() {}
 
 func (x *LostOutputs) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[13]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1436,7 @@ func (x *LostOutputs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostOutputs.ProtoReflect.Descriptor instead.
 func (*LostOutputs) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{13}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LostOutputs) GetLost() []*LostOutput {
@@ -1190,7 +1458,7 @@ type LostOutput struct {
 
 func (x *LostOutput) Reset() {
 	*x = LostOutput{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[14]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1470,7 @@ func (x *LostOutput) String() string {
 func (*LostOutput) ProtoMessage() {}
 
 func (x *LostOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[14]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1483,7 @@ func (x *LostOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostOutput.ProtoReflect.Descriptor instead.
 func (*LostOutput) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{14}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LostOutput) GetMap() int32 {
@@ -1255,14 +1523,15 @@ const file_frameworks_hadoop_taskpb_task_proto_rawDesc = "" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x16\n" +
 	"\x06length\x18\x03 \x01(\x03R\x06length\x12\x1b\n" +
 	"\tfile_size\x18\x04 \x01(\x03R\bfileSize\x12+\n" +
-	"\x05codec\x18\x05 \x01(\x0e2\x15.stoa.hadoop.v1.CodecR\x05codec\"\xea\x01\n" +
+	"\x05codec\x18\x05 \x01(\x0e2\x15.stoa.hadoop.v1.CodecR\x05codec\"\xfe\x01\n" +
 	"\x04Keys\x12\x1c\n" +
 	"\tseparator\x18\x01 \x01(\tR\tseparator\x12\x16\n" +
 	"\x06fields\x18\x02 \x01(\x05R\x06fields\x12#\n" +
 	"\rkey_separator\x18\x03 \x01(\tR\fkeySeparator\x12+\n" +
 	"\x11reducer_separator\x18\x04 \x01(\tR\x10reducerSeparator\x12\x1d\n" +
 	"\acompare\x18\x05 \x01(\tH\x00R\acompare\x88\x01\x01\x12!\n" +
-	"\tpartition\x18\x06 \x01(\tH\x01R\tpartition\x88\x01\x01B\n" +
+	"\tpartition\x18\x06 \x01(\tH\x01R\tpartition\x88\x01\x01\x12\x12\n" +
+	"\x04cuts\x18\a \x03(\fR\x04cutsB\n" +
 	"\n" +
 	"\b_compareB\f\n" +
 	"\n" +
@@ -1272,7 +1541,10 @@ const file_frameworks_hadoop_taskpb_task_proto_rawDesc = "" +
 	"\x05files\x18\x02 \x03(\v2\x1b.stoa.hadoop.v1.ShippedFileR\x05files\";\n" +
 	"\vShippedFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\acontent\x18\x02 \x01(\fR\acontent\"\xd4\x03\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\";\n" +
+	"\aProgram\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\fR\x04path\x12\x1c\n" +
+	"\targuments\x18\x02 \x03(\tR\targuments\"\xaa\x04\n" +
 	"\aMapTask\x121\n" +
 	"\aattempt\x18\x01 \x01(\v2\x17.stoa.hadoop.v1.AttemptR\aattempt\x12-\n" +
 	"\x06chunks\x18\x02 \x03(\v2\x15.stoa.hadoop.v1.ChunkR\x06chunks\x12\x16\n" +
@@ -1288,11 +1560,14 @@ const file_frameworks_hadoop_taskpb_task_proto_rawDesc = "" +
 	"\bmap_only\x18\n" +
 	" \x01(\bR\amapOnly\x12(\n" +
 	"\x04keys\x18\v \x01(\v2\x14.stoa.hadoop.v1.KeysR\x04keys\x12%\n" +
-	"\x03kit\x18\f \x01(\v2\x13.stoa.hadoop.v1.KitR\x03kit\"N\n" +
+	"\x03kit\x18\f \x01(\v2\x13.stoa.hadoop.v1.KitR\x03kit\x121\n" +
+	"\aprogram\x18\r \x01(\v2\x17.stoa.hadoop.v1.ProgramR\aprogram\x12!\n" +
+	"\fmemory_bytes\x18\x0e \x01(\x03R\vmemoryBytes\"h\n" +
 	"\x04Part\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x03R\x05bytes\x12\x18\n" +
 	"\arecords\x18\x02 \x01(\x03R\arecords\x12\x16\n" +
-	"\x06crc32c\x18\x03 \x01(\rR\x06crc32c\"\xaf\x03\n" +
+	"\x06crc32c\x18\x03 \x01(\rR\x06crc32c\x12\x18\n" +
+	"\alargest\x18\x04 \x01(\x03R\alargest\"\xaf\x03\n" +
 	"\n" +
 	"MapSummary\x12*\n" +
 	"\x05parts\x18\x01 \x03(\v2\x14.stoa.hadoop.v1.PartR\x05parts\x12\x1f\n" +
@@ -1318,7 +1593,7 @@ const file_frameworks_hadoop_taskpb_task_proto_rawDesc = "" +
 	"\tMapOutput\x12\x10\n" +
 	"\x03map\x18\x01 \x01(\x05R\x03map\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12(\n" +
-	"\x04part\x18\x03 \x01(\v2\x14.stoa.hadoop.v1.PartR\x04part\"\x9d\x02\n" +
+	"\x04part\x18\x03 \x01(\v2\x14.stoa.hadoop.v1.PartR\x04part\"\xd9\x03\n" +
 	"\n" +
 	"ReduceTask\x121\n" +
 	"\aattempt\x18\x01 \x01(\v2\x17.stoa.hadoop.v1.AttemptR\aattempt\x121\n" +
@@ -1327,14 +1602,30 @@ const file_frameworks_hadoop_taskpb_task_proto_rawDesc = "" +
 	"\x11sort_buffer_bytes\x18\x04 \x01(\x03R\x0fsortBufferBytes\x12\x12\n" +
 	"\x04cpus\x18\x05 \x01(\x05R\x04cpus\x12(\n" +
 	"\x04keys\x18\x06 \x01(\v2\x14.stoa.hadoop.v1.KeysR\x04keys\x12%\n" +
-	"\x03kit\x18\a \x01(\v2\x13.stoa.hadoop.v1.KitR\x03kit\"\xd5\x01\n" +
+	"\x03kit\x18\a \x01(\v2\x13.stoa.hadoop.v1.KitR\x03kit\x121\n" +
+	"\aprogram\x18\b \x01(\v2\x17.stoa.hadoop.v1.ProgramR\aprogram\x12!\n" +
+	"\fmemory_bytes\x18\t \x01(\x03R\vmemoryBytes\x12\x12\n" +
+	"\x04maps\x18\n" +
+	" \x01(\x05R\x04maps\x12\x10\n" +
+	"\x03fed\x18\v \x01(\x05R\x03fed\x12\x1b\n" +
+	"\tlocal_url\x18\f \x01(\tR\blocalUrl\x12!\n" +
+	"\flocal_folder\x18\r \x01(\fR\vlocalFolder\"h\n" +
+	"\x04Feed\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x05R\x04from\x123\n" +
+	"\aoutputs\x18\x03 \x03(\v2\x19.stoa.hadoop.v1.MapOutputR\aoutputs\"8\n" +
+	"\x03Fed\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x18\n" +
+	"\aoutputs\x18\x02 \x01(\x05R\aoutputs\"\x9f\x02\n" +
 	"\rReduceSummary\x12(\n" +
 	"\x04part\x18\x01 \x01(\v2\x14.stoa.hadoop.v1.PartR\x04part\x12#\n" +
 	"\rinput_records\x18\x02 \x01(\x03R\finputRecords\x12!\n" +
 	"\finput_groups\x18\x03 \x01(\x03R\vinputGroups\x12\x1f\n" +
 	"\vinput_bytes\x18\x04 \x01(\x03R\n" +
 	"inputBytes\x121\n" +
-	"\areports\x18\x05 \x01(\v2\x17.stoa.hadoop.v1.ReportsR\areports\"=\n" +
+	"\areports\x18\x05 \x01(\v2\x17.stoa.hadoop.v1.ReportsR\areports\x12#\n" +
+	"\rshuffle_nanos\x18\x06 \x01(\x03R\fshuffleNanos\x12#\n" +
+	"\rshuffled_maps\x18\a \x01(\x03R\fshuffledMaps\"=\n" +
 	"\vLostOutputs\x12.\n" +
 	"\x04lost\x18\x01 \x03(\v2\x1a.stoa.hadoop.v1.LostOutputR\x04lost\"F\n" +
 	"\n" +
@@ -1369,7 +1660,7 @@ func file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP() []byte {
 }
 
 var file_frameworks_hadoop_taskpb_task_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_frameworks_hadoop_taskpb_task_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_frameworks_hadoop_taskpb_task_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_frameworks_hadoop_taskpb_task_proto_goTypes = []any{
 	(Codec)(0),            // 0: stoa.hadoop.v1.Codec
 	(InputFormat)(0),      // 1: stoa.hadoop.v1.InputFormat
@@ -1378,16 +1669,19 @@ var file_frameworks_hadoop_taskpb_task_proto_goTypes = []any{
 	(*Keys)(nil),          // 4: stoa.hadoop.v1.Keys
 	(*Kit)(nil),           // 5: stoa.hadoop.v1.Kit
 	(*ShippedFile)(nil),   // 6: stoa.hadoop.v1.ShippedFile
-	(*MapTask)(nil),       // 7: stoa.hadoop.v1.MapTask
-	(*Part)(nil),          // 8: stoa.hadoop.v1.Part
-	(*MapSummary)(nil),    // 9: stoa.hadoop.v1.MapSummary
-	(*Reports)(nil),       // 10: stoa.hadoop.v1.Reports
-	(*Counter)(nil),       // 11: stoa.hadoop.v1.Counter
-	(*MapOutput)(nil),     // 12: stoa.hadoop.v1.MapOutput
-	(*ReduceTask)(nil),    // 13: stoa.hadoop.v1.ReduceTask
-	(*ReduceSummary)(nil), // 14: stoa.hadoop.v1.ReduceSummary
-	(*LostOutputs)(nil),   // 15: stoa.hadoop.v1.LostOutputs
-	(*LostOutput)(nil),    // 16: stoa.hadoop.v1.LostOutput
+	(*Program)(nil),       // 7: stoa.hadoop.v1.Program
+	(*MapTask)(nil),       // 8: stoa.hadoop.v1.MapTask
+	(*Part)(nil),          // 9: stoa.hadoop.v1.Part
+	(*MapSummary)(nil),    // 10: stoa.hadoop.v1.MapSummary
+	(*Reports)(nil),       // 11: stoa.hadoop.v1.Reports
+	(*Counter)(nil),       // 12: stoa.hadoop.v1.Counter
+	(*MapOutput)(nil),     // 13: stoa.hadoop.v1.MapOutput
+	(*ReduceTask)(nil),    // 14: stoa.hadoop.v1.ReduceTask
+	(*Feed)(nil),          // 15: stoa.hadoop.v1.Feed
+	(*Fed)(nil),           // 16: stoa.hadoop.v1.Fed
+	(*ReduceSummary)(nil), // 17: stoa.hadoop.v1.ReduceSummary
+	(*LostOutputs)(nil),   // 18: stoa.hadoop.v1.LostOutputs
+	(*LostOutput)(nil),    // 19: stoa.hadoop.v1.LostOutput
 }
 var file_frameworks_hadoop_taskpb_task_proto_depIdxs = []int32{
 	0,  // 0: stoa.hadoop.v1.Chunk.codec:type_name -> stoa.hadoop.v1.Codec
@@ -1397,22 +1691,25 @@ var file_frameworks_hadoop_taskpb_task_proto_depIdxs = []int32{
 	1,  // 4: stoa.hadoop.v1.MapTask.input_format:type_name -> stoa.hadoop.v1.InputFormat
 	4,  // 5: stoa.hadoop.v1.MapTask.keys:type_name -> stoa.hadoop.v1.Keys
 	5,  // 6: stoa.hadoop.v1.MapTask.kit:type_name -> stoa.hadoop.v1.Kit
-	8,  // 7: stoa.hadoop.v1.MapSummary.parts:type_name -> stoa.hadoop.v1.Part
-	10, // 8: stoa.hadoop.v1.MapSummary.reports:type_name -> stoa.hadoop.v1.Reports
-	11, // 9: stoa.hadoop.v1.Reports.counters:type_name -> stoa.hadoop.v1.Counter
-	8,  // 10: stoa.hadoop.v1.MapOutput.part:type_name -> stoa.hadoop.v1.Part
-	2,  // 11: stoa.hadoop.v1.ReduceTask.attempt:type_name -> stoa.hadoop.v1.Attempt
-	12, // 12: stoa.hadoop.v1.ReduceTask.inputs:type_name -> stoa.hadoop.v1.MapOutput
-	4,  // 13: stoa.hadoop.v1.ReduceTask.keys:type_name -> stoa.hadoop.v1.Keys
-	5,  // 14: stoa.hadoop.v1.ReduceTask.kit:type_name -> stoa.hadoop.v1.Kit
-	8,  // 15: stoa.hadoop.v1.ReduceSummary.part:type_name -> stoa.hadoop.v1.Part
-	10, // 16: stoa.hadoop.v1.ReduceSummary.reports:type_name -> stoa.hadoop.v1.Reports
-	16, // 17: stoa.hadoop.v1.LostOutputs.lost:type_name -> stoa.hadoop.v1.LostOutput
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	7,  // 7: stoa.hadoop.v1.MapTask.program:type_name -> stoa.hadoop.v1.Program
+	9,  // 8: stoa.hadoop.v1.MapSummary.parts:type_name -> stoa.hadoop.v1.Part
+	11, // 9: stoa.hadoop.v1.MapSummary.reports:type_name -> stoa.hadoop.v1.Reports
+	12, // 10: stoa.hadoop.v1.Reports.counters:type_name -> stoa.hadoop.v1.Counter
+	9,  // 11: stoa.hadoop.v1.MapOutput.part:type_name -> stoa.hadoop.v1.Part
+	2,  // 12: stoa.hadoop.v1.ReduceTask.attempt:type_name -> stoa.hadoop.v1.Attempt
+	13, // 13: stoa.hadoop.v1.ReduceTask.inputs:type_name -> stoa.hadoop.v1.MapOutput
+	4,  // 14: stoa.hadoop.v1.ReduceTask.keys:type_name -> stoa.hadoop.v1.Keys
+	5,  // 15: stoa.hadoop.v1.ReduceTask.kit:type_name -> stoa.hadoop.v1.Kit
+	7,  // 16: stoa.hadoop.v1.ReduceTask.program:type_name -> stoa.hadoop.v1.Program
+	13, // 17: stoa.hadoop.v1.Feed.outputs:type_name -> stoa.hadoop.v1.MapOutput
+	9,  // 18: stoa.hadoop.v1.ReduceSummary.part:type_name -> stoa.hadoop.v1.Part
+	11, // 19: stoa.hadoop.v1.ReduceSummary.reports:type_name -> stoa.hadoop.v1.Reports
+	19, // 20: stoa.hadoop.v1.LostOutputs.lost:type_name -> stoa.hadoop.v1.LostOutput
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_frameworks_hadoop_taskpb_task_proto_init() }
@@ -1427,7 +1724,7 @@ func file_frameworks_hadoop_taskpb_task_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_frameworks_hadoop_taskpb_task_proto_rawDesc), len(file_frameworks_hadoop_taskpb_task_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   15,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -67,8 +67,9 @@ func (c *Core) connect() {
 		FrameworkId: c.framework.GetId(),
 		Type:        schedulerpb.Call_SUBSCRIBE.Enum(),
 		Subscribe: &schedulerpb.Call_Subscribe{
-			FrameworkInfo:   c.framework,
-			SuppressedRoles: sortedKeys(c.suppressed),
+			FrameworkInfo:    c.framework,
+			SuppressedRoles:  sortedKeys(c.suppressed),
+			OfferConstraints: c.config.Constraints,
 		},
 	}})
 }
@@ -90,12 +91,16 @@ func (c *Core) becomeSubscribed(now time.Time, s *schedulerpb.Event_Subscribed) 
 }
 
 // closed takes the end of the current session, or of the attempt at it.
-func (c *Core) closed(now time.Time, reason string) {
+func (c *Core) closed(now time.Time, e Closed) {
 	switch c.state {
 	case connecting:
-		c.attemptFailed(now, reason)
+		if e.Refused && !c.known {
+			c.end(&failure{ErrRefused, fmt.Sprintf("the master at %s: %s", c.config.Master, e.Reason)})
+			return
+		}
+		c.attemptFailed(now, e.Reason)
 	case subscribed:
-		c.becomeDisconnected(now, reason)
+		c.becomeDisconnected(now, e.Reason)
 	case leaving:
 		c.end(c.stopErr) // the master has understood
 	}

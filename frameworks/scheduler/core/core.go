@@ -32,6 +32,8 @@ type Session uint64
 type Config struct {
 	// Framework introduces the framework. Its id is set if it comes back: an earlier scheduler had been given it.
 	Framework *mesos.FrameworkInfo
+	// Constraints say which slaves' offers are wanted; nil: all.
+	Constraints *schedulerpb.OfferConstraints
 	// Master is the address that messages for people name.
 	Master string
 	// ConnectTimeout bounds the first connection, ReconnectTimeout each outage. Both are greater than 0.
@@ -111,7 +113,7 @@ func (c *Core) handle(now time.Time, event Event) {
 		}
 	case Closed:
 		if e.Session == c.session {
-			c.closed(now, e.Reason)
+			c.closed(now, e)
 		}
 	case Asked:
 		c.asked(now, e.Call)
@@ -177,8 +179,16 @@ func (c *Core) event(now time.Time, e *schedulerpb.Event) {
 		c.offered(e.GetOffers().GetOffers())
 	case schedulerpb.Event_RESCIND:
 		c.rescinded(e.GetRescind().GetOfferId().GetValue())
+	case schedulerpb.Event_INVERSE_OFFERS:
+		if offers := e.GetInverseOffers().GetInverseOffers(); len(offers) > 0 {
+			c.emit(InverseOffered{Offers: offers})
+		}
+	case schedulerpb.Event_RESCIND_INVERSE_OFFER:
+		c.emit(InverseRescinded{OfferID: e.GetRescindInverseOffer().GetInverseOfferId().GetValue()})
 	case schedulerpb.Event_UPDATE:
 		c.update(e.GetUpdate().GetStatus())
+	case schedulerpb.Event_UPDATE_OPERATION_STATUS:
+		c.operated(e.GetUpdateOperationStatus().GetStatus())
 	case schedulerpb.Event_MESSAGE:
 		m := e.GetMessage()
 		c.emit(Heard{SlaveID: m.GetAgentId().GetValue(), ExecutorID: m.GetExecutorId().GetValue(), Data: m.GetData()})
@@ -194,6 +204,19 @@ func (c *Core) offered(offers []*mesos.Offer) {
 	}
 	if len(offers) > 0 {
 		c.emit(Offered{Offers: offers})
+	}
+}
+
+// operated hands over news of an operation, and acknowledges what waits for that. It may come again after an outage.
+func (c *Core) operated(status *mesos.OperationStatus) {
+	c.emit(Operated{Status: status})
+	if len(status.GetUuid().GetValue()) > 0 {
+		c.send(&schedulerpb.Call{
+			Type: schedulerpb.Call_ACKNOWLEDGE_OPERATION_STATUS.Enum(),
+			AcknowledgeOperationStatus: &schedulerpb.Call_AcknowledgeOperationStatus{
+				AgentId: status.GetAgentId(), OperationId: status.GetOperationId(), Uuid: status.GetUuid().GetValue(),
+			},
+		})
 	}
 }
 

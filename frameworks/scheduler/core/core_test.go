@@ -86,6 +86,10 @@ func (d *driver) line(o Output) string {
 		return fmt.Sprintf("offered %d", len(o.Offers))
 	case Rescinded:
 		return "rescinded " + o.OfferID
+	case InverseOffered:
+		return fmt.Sprintf("asked to leave %s by %s", o.Offers[0].GetAgentId().GetValue(), o.Offers[0].GetId().GetValue())
+	case InverseRescinded:
+		return "not asked any more by " + o.OfferID
 	case Updated:
 		return fmt.Sprintf("updated %s %s", o.Status.GetTaskId().GetValue(), strings.TrimPrefix(o.Status.GetState().String(), "TASK_"))
 	case Heard:
@@ -209,6 +213,24 @@ func TestFirstConnectionIsTriedUntilConnectTimeoutAndTheErrorSaysWhatToDo(t *tes
 		t.Errorf("error %q, want %q", d.last, want)
 	}
 	expect(t, "nothing happens afterwards", d.step(Start{}))
+}
+
+// A refusal at the handshake is for the user to mend. A scheduler that was subscribed before waits for the master to be mended.
+func TestARefusalAtTheHandshakeIsTheEndUnlessThereWasASubscription(t *testing.T) {
+	d := start(t, nil)
+	d.step(Start{})
+	expect(t, "refused", d.step(Closed{Session: d.core.session, Reason: "refused: it speaks TLS", Refused: true}), "hang up", "ended")
+	if want := "the master at m:5050: refused: it speaks TLS"; d.last.Error() != want || !errors.Is(d.last, ErrRefused) {
+		t.Errorf("error %q, want %q", d.last, want)
+	}
+
+	d = subscribedDriver(t, nil)
+	d.step(Closed{Session: d.core.session, Reason: "connection reset"})
+	d.toDeadline()
+	d.step(Closed{Session: d.core.session, Reason: "refused: it speaks TLS", Refused: true})
+	if d.core.state != connecting {
+		t.Errorf("it is in state %v after a refusal while it reconnects, want it to try again", d.core.state)
+	}
 }
 
 func TestAMasterThatNeverAnswersCountsAsNone(t *testing.T) {

@@ -18,10 +18,12 @@ type (
 		Session Session
 		Message proto.Message
 	}
-	// Closed tells that a session is over, or that the attempt at one failed. Reason is for people.
+	// Closed tells that a session is over, or that the attempt at one failed. Reason is for people. Refused: the master's node has
+	// refused this one at their handshake, as it will the next time.
 	Closed struct {
 		Session Session
 		Reason  string
+		Refused bool
 	}
 	// Asked is a call that the framework's author makes. The core fills in the framework's id. SUBSCRIBE and TEARDOWN
 	// are not among the author's calls: they are Start and Stop.
@@ -70,8 +72,14 @@ type (
 	Offered struct{ Offers []*mesos.Offer }
 	// Rescinded tells that an offer is void.
 	Rescinded struct{ OfferID string }
+	// InverseOffered tells that slaves will be away, and that the framework is asked to leave them.
+	InverseOffered struct{ Offers []*mesos.InverseOffer }
+	// InverseRescinded tells that it is not asked any more.
+	InverseRescinded struct{ OfferID string }
 	// Updated is news of a task.
 	Updated struct{ Status *mesos.TaskStatus }
+	// Operated is news of an operation on resources.
+	Operated struct{ Status *mesos.OperationStatus }
 	// Heard is a message from an executor.
 	Heard struct {
 		SlaveID, ExecutorID string
@@ -88,14 +96,17 @@ type (
 	Ended struct{ Err error }
 )
 
-func (Connect) output()      {}
-func (Send) output()         {}
-func (HangUp) output()       {}
-func (Subscribed) output()   {}
-func (Offered) output()      {}
-func (Rescinded) output()    {}
-func (Updated) output()      {}
-func (Heard) output()        {}
-func (Failed) output()       {}
-func (Disconnected) output() {}
-func (Ended) output()        {}
+func (Connect) output()          {}
+func (Send) output()             {}
+func (HangUp) output()           {}
+func (Subscribed) output()       {}
+func (Offered) output()          {}
+func (Rescinded) output()        {}
+func (InverseOffered) output()   {}
+func (InverseRescinded) output() {}
+func (Updated) output()          {}
+func (Operated) output()         {}
+func (Heard) output()            {}
+func (Failed) output()           {}
+func (Disconnected) output()     {}
+func (Ended) output()            {}

@@ -25,7 +25,40 @@ var ErrRotatedAway = errors.New("the oldest of it was removed before it was read
 // file that is not there yet is waited for; afterwards LastReadTimeout bounds the tries, and a file that is not there is
 // ErrNotFound at once.
 func (c Client) Follow(ctx context.Context, w io.Writer, place Place, file string, ended <-chan struct{}) (int64, error) {
-	f := follower{client: c, w: w, place: place, file: file}
+	return c.FollowFrom(ctx, w, place, file, Position{}, ended)
+}
+
+// Position is a place in a file, whatever becomes of the file's name. The zero Position is the beginning of its oldest
+// predecessor.
+type Position struct {
+	id     string
+	offset int64
+}
+
+// End is where a file ends now; the zero Position if it is not there yet.
+func (c Client) End(ctx context.Context, place Place, file string) (end Position, err error) {
+	err = c.guard(ctx, place, func(ctx context.Context, _ func(reading bool)) error {
+		part, err := c.open(ctx, place, file, 0, "")
+		if errors.Is(err, ErrNotFound) {
+			return nil // it is all to come
+		}
+		if err != nil {
+			return err
+		}
+		part.body.Close()
+		end = Position{part.id, part.size}
+		return nil
+	})
+	return end, err
+}
+
+// FollowFrom is Follow from a position on.
+func (c Client) FollowFrom(ctx context.Context, w io.Writer, place Place, file string, from Position, ended <-chan struct{}) (int64, error) {
+	f := follower{client: c, w: w, place: place, file: file, id: from.id, offset: from.offset}
+	return f.follow(ctx, ended)
+}
+
+func (f *follower) follow(ctx context.Context, ended <-chan struct{}) (int64, error) {
 	wait := PollShortest
 	for !closed(ended) {
 		n, err := f.read(ctx)
@@ -40,7 +73,7 @@ func (c Client) Follow(ctx context.Context, w io.Writer, place Place, file strin
 	}
 	err := f.readRest(ctx)
 	if err == nil && f.lost {
-		err = fmt.Errorf("%s: %w", place.URL(file), ErrRotatedAway)
+		err = fmt.Errorf("%s: %w", f.place.URL(f.file), ErrRotatedAway)
 	}
 	return f.written, err
 }

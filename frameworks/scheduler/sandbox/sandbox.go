@@ -135,6 +135,7 @@ var errOther = errors.New("it is another file now")
 type content struct {
 	id      string // of the file; "" if the slave names none
 	rotated bool   // it has a predecessor
+	size    int64  // of the whole file
 	skip    int64  // bytes of body that come before the part; less than 0: there is nothing of it
 	body    io.ReadCloser
 }
@@ -164,8 +165,18 @@ func (c Client) open(ctx context.Context, place Place, file string, offset int64
 		return nil, err
 	}
 	return &content{
-		id: answer.Header.Get(fileHeader), rotated: answer.Header.Get(rotatedHeader) != "", skip: skip, body: answer.Body,
+		id: answer.Header.Get(fileHeader), rotated: answer.Header.Get(rotatedHeader) != "", size: sizeOf(answer), skip: skip, body: answer.Body,
 	}, nil
+}
+
+// sizeOf is the size of the file of which an answer has a part.
+func sizeOf(answer *http.Response) int64 {
+	_, total, found := strings.Cut(answer.Header.Get("Content-Range"), "/")
+	if !found {
+		return max(0, answer.ContentLength)
+	}
+	size, _ := strconv.ParseInt(total, 10, 64)
+	return size
 }
 
 // check says how many bytes of an answer's body come before the offset; less than 0 if there is nothing from it on.

@@ -1,6 +1,7 @@
 package schedulertest
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -19,6 +20,8 @@ func (m *Master) receive(ctx actor.Context) {
 	switch call := ctx.Message().(type) {
 	case *masterpb.Call:
 		ctx.Reply(m.answerTo(call))
+	case *wire.Explain:
+		ctx.Reply(m.explainTo(call))
 	case *schedulerpb.Call:
 		peer := ctx.Sender()
 		ctx.Spawn("session", func() actor.Actor { return &session{master: m, peer: peer, subscribe: call} })
@@ -33,6 +36,16 @@ func (m *Master) answerTo(call *masterpb.Call) proto.Message {
 		return &wire.Refused{Reason: "the test's master has no answer to " + call.GetType().String()}
 	}
 	return answer(call)
+}
+
+func (m *Master) explainTo(question *wire.Explain) proto.Message {
+	m.mu.Lock()
+	explain := m.explain
+	m.mu.Unlock()
+	if explain == nil {
+		return &wire.Refused{Reason: "the test's master has no explanation"}
+	}
+	return explain(question)
 }
 
 // session is the actor that a subscribed scheduler talks to.
@@ -154,10 +167,16 @@ func (m *Master) await(what string, look func() bool) {
 }
 
 // Next waits for a call of a type and takes it; calls of other types stay.
-func (m *Master) Next(kind schedulerpb.Call_Type) (call *schedulerpb.Call) {
+func (m *Master) Next(kind schedulerpb.Call_Type) *schedulerpb.Call {
 	m.t.Helper()
-	m.await(kind.String()+" call", func() bool {
-		at := slices.IndexFunc(m.calls, func(c *schedulerpb.Call) bool { return c.GetType() == kind })
+	return m.NextOf(kind)
+}
+
+// NextOf is Next for calls of several types: it takes the first of any of them.
+func (m *Master) NextOf(kinds ...schedulerpb.Call_Type) (call *schedulerpb.Call) {
+	m.t.Helper()
+	m.await(fmt.Sprintf("%v call", kinds), func() bool {
+		at := slices.IndexFunc(m.calls, func(c *schedulerpb.Call) bool { return slices.Contains(kinds, c.GetType()) })
 		if at < 0 {
 			return false
 		}

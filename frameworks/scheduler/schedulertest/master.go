@@ -67,6 +67,7 @@ type Master struct {
 	all     []*schedulerpb.Call
 	refusal proto.Message
 	answer  func(*masterpb.Call) proto.Message
+	explain func(*wire.Explain) proto.Message
 	course  func(*mesos.TaskInfo) []mesos.TaskState
 	tasks   []*mesos.TaskInfo // launched and not taken by Launched
 	serial  int
@@ -95,7 +96,7 @@ func (m *Master) Start() {
 	m.t.Helper()
 	m.life++
 	sys := actor.NewSystem(actor.SystemOptions{Node: "master", Incarnation: m.life, Role: wire.RoleMaster})
-	r, err := remote.Start(remote.Options{System: sys, Network: m.network.Host(masterHost), Advertise: Address, May: may})
+	r, err := remote.Start(remote.Options{System: sys, Network: m.network.Host(masterHost), Advertise: Address, May: may, OwnSenders: true})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -231,6 +232,13 @@ func (m *Master) Answer(f func(*masterpb.Call) proto.Message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.answer = f
+}
+
+// Explain has questions (Driver.Explain) answered by f, which gives a *wire.Explanation or a *wire.Refused.
+func (m *Master) Explain(f func(*wire.Explain) proto.Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.explain = f
 }
 
 // RunTasks has tasks that are launched from now on take a course by themselves: each state that course gives is sent as an

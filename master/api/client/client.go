@@ -37,6 +37,7 @@ var ErrRefused = errors.New("the master refused")
 // Client is a connection to a master. Its methods may be called by many goroutines.
 type Client struct {
 	address string
+	daemon  string // what is at the address, in errors
 	system  *actor.System
 	remote  *remote.Remote
 }
@@ -47,6 +48,8 @@ type Options struct {
 	Network remote.Network
 	// TLS secures the connection; nil: it is in the clear.
 	TLS *remote.TLS
+	// Slave tells that the address is a slave's; errors name it as that.
+	Slave bool
 }
 
 // Dial connects to the master at address ("host:port"). The error names the address and what was wrong with it.
@@ -69,18 +72,23 @@ func DialWith(ctx context.Context, o Options, address string) (*Client, error) {
 
 // Connect makes a client without asking whether a master is there: it is connected with the first question.
 func Connect(o Options, address string) (*Client, error) {
+	daemon, example := "master", "127.0.0.1:5050"
+	if o.Slave {
+		daemon, example = "slave", "127.0.0.1:5051"
+	}
 	if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
-		return nil, fmt.Errorf("master address %q is not HOST:PORT; for example 127.0.0.1:5050", address)
+		return nil, fmt.Errorf("%s address %q is not HOST:PORT; for example %s", daemon, address, example)
 	}
 	system := actor.NewSystem(actor.SystemOptions{Role: wire.RoleOperator})
 	connection, err := remote.Start(remote.Options{
 		System: system, Network: o.Network, TLS: o.TLS,
-		May: func(role actor.Role, message protoreflect.FullName) bool { return wire.May(string(role), message) },
+		May:        func(role actor.Role, message protoreflect.FullName) bool { return wire.May(string(role), message) },
+		OwnSenders: true,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Client{address: address, system: system, remote: connection}, nil
+	return &Client{address: address, daemon: daemon, system: system, remote: connection}, nil
 }
 
 // Close ends the connection.
@@ -154,15 +162,20 @@ func (c *Client) ask(ctx context.Context, message proto.Message) (any, error) {
 func (c *Client) explain(err error) error {
 	var exit *actor.ExitError
 	if !errors.As(err, &exit) {
-		return fmt.Errorf("no answer from the master at %s: %w", c.address, err)
+		return fmt.Errorf("no answer from the %s at %s: %w", c.daemon, c.address, err)
 	}
 	switch exit.Reason {
 	case actor.Unreachable, actor.Disconnected:
-		return fmt.Errorf("no master at %s (%s); start one with 'stoa master' or 'stoa local', or name another with --master", c.address, cause(exit))
+		return fmt.Errorf("no %s at %s (%s); start one with 'stoa %[1]s' or 'stoa local', or name another with --%[1]s", c.daemon, c.address, cause(exit))
+	case actor.Refused:
+		if why := errors.Unwrap(exit.Err); why != nil { // without the address, which is said already
+			return fmt.Errorf("the %s at %s: %w", c.daemon, c.address, why)
+		}
+		return fmt.Errorf("the %s at %s: %w", c.daemon, c.address, err)
 	case actor.NoSuchActor:
-		return fmt.Errorf("what answers at %s is not a master", c.address)
+		return fmt.Errorf("what answers at %s is not a %s", c.address, c.daemon)
 	default:
-		return fmt.Errorf("the master at %s: %w", c.address, err)
+		return fmt.Errorf("the %s at %s: %w", c.daemon, c.address, err)
 	}
 }
 

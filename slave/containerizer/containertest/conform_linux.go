@@ -52,6 +52,9 @@ func Conform(t *testing.T, make func(t testing.TB, w *Watch) containerizer.Conta
 		{"Close ends what runs", closeEnds},
 		{"many run at the same time", many},
 		{"statistics count processor time and memory", statistics},
+		{"a further command shares the container and tells its own end", furtherCommand},
+		{"further commands end when they are killed and with their container", furtherCommandsEnd},
+		{"a further command can have a terminal", terminals},
 	} {
 		t.Run(behaviour.name, func(t *testing.T) {
 			watch := New(t)

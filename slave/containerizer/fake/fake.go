@@ -328,6 +328,11 @@ func (c *Container) end(signal syscall.Signal) {
 	}
 }
 
+// Exec refuses: a command of which there is no process has none beside it either.
+func (c *Container) Exec(containerizer.Exec, containerizer.Stdio) (containerizer.Process, error) {
+	return nil, errors.New("fake containers have no further commands")
+}
+
 // Resize remembers limits.
 func (c *Container) Resize(limits containerizer.Limits) error {
 	if _, err := c.life.Take(containerizer.Measure); err != nil {

@@ -20,6 +20,11 @@ func Available() error {
 // New returns what Available says.
 func New(Options) (containerizer.Containerizer, error) { return nil, Available() }
 
+// Bare returns what Available says.
+func Bare(containerizer.Containerizer, containerizer.Spec) (func() error, error) {
+	return nil, Available()
+}
+
 // Seal does nothing here.
 func Seal() error { return nil }
 

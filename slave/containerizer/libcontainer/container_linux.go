@@ -15,6 +15,7 @@ import (
 	"time"
 
 	runc "github.com/opencontainers/runc/libcontainer"
+	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
@@ -29,6 +30,7 @@ type container struct {
 	life containerizer.Life
 
 	known   facts
+	config  *configs.Config
 	made    *runc.Container
 	init    *runc.Process // the reaper
 	control *reaper.Control
@@ -64,14 +66,18 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) (err e
 	if c.known, err = c.gather(); err != nil {
 		return c.failed("preparing what it sees", err)
 	}
-	if c.made, err = runc.Create(c.host.dir.containers(), c.spec.ID, configure(c.known)); err != nil {
+	c.pass(Gathered)
+	c.config = configure(c.known)
+	if c.made, err = runc.Create(c.host.dir.containers(), c.spec.ID, c.config); err != nil {
 		return c.failed("creating its state", err)
 	}
+	c.pass(Created)
 	control, theirs, err := reaper.New()
 	if err != nil {
 		return c.failed("making the control socket", err)
 	}
 	c.control = control
+	c.pass(Connected)
 	err = c.run(stdio, theirs)
 	theirs.Close() // or the reaper's own death would not end the conversation
 	if err != nil {
@@ -81,6 +87,7 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) (err e
 	if err != nil {
 		return c.failed("reading its state", err)
 	}
+	c.pass(Reaping)
 	c.account = accountOf(state.CgroupPaths, c.host.unified)
 	stop := context.AfterFunc(ctx, func() { _ = c.init.Signal(unix.SIGKILL) })
 	defer stop()
@@ -111,7 +118,18 @@ func (c *container) run(stdio containerizer.Stdio, control *os.File) error {
 		process.Stderr = stdio.Stderr
 	}
 	c.init = process
-	return c.made.Run(process)
+	if err := c.made.Start(process); err != nil {
+		return err
+	}
+	c.pass(Blocked)
+	return c.made.Exec()
+}
+
+// pass tells whoever wants to know that the container has come to a point.
+func (c *container) pass(point Point) {
+	if c.host.options.Passed != nil {
+		c.host.options.Passed(point)
+	}
 }
 
 // execute has the reaper execute the command.
@@ -132,12 +150,22 @@ func (c *container) execute(ctx context.Context) error {
 		return c.failed("executing its command", err)
 	}
 	c.pid, c.begun = pid, time.Now()
+	c.forget()
+	c.pass(Executed)
 	c.memoryLimit.Store(containerizer.MemoryLimit(c.spec.MemoryBytes))
 	c.executed.Store(true)
 	if _, err := c.life.Take(containerizer.Execute); err != nil {
 		return c.failed("executing its command", context.Canceled) // killed at the last moment
 	}
 	return nil
+}
+
+// forget lets go of what only the start needed: a host may have thousands of
+// containers. The library has the same configuration, and reads no more of it
+// than the rest.
+func (c *container) forget() {
+	c.config.Mounts, c.config.Devices, c.config.MaskPaths, c.config.ReadonlyPaths = nil, nil, nil, nil
+	c.known = facts{user: c.known.user, rootfs: c.known.rootfs, overlays: c.known.overlays}
 }
 
 // watch waits for the end, takes stock and cleans up.
@@ -151,7 +179,9 @@ func (c *container) watch() {
 	if process, _ := c.init.Wait(); err != nil && process != nil {
 		status = process.Sys().(syscall.WaitStatus) // killed from outside, as by Kill
 	}
+	c.pass(Ended)
 	c.exit = c.takeStock(status, finished)
+	c.pass(Counted)
 	c.err = c.clean()
 	c.finish()
 }
@@ -190,6 +220,7 @@ func (c *container) clean() error {
 		}
 		failed = append(failed, c.made.Destroy())
 	}
+	c.pass(Destroyed)
 	if c.known.rootfs == c.host.dir.root(c.spec.ID) {
 		failed = append(failed, os.RemoveAll(c.known.rootfs))
 	}
@@ -199,6 +230,7 @@ func (c *container) clean() error {
 	if err := errors.Join(failed...); err != nil {
 		return fmt.Errorf("clean up container %s: %w", c.spec.ID, err)
 	}
+	c.pass(Removed)
 	return nil
 }
 
@@ -295,8 +327,13 @@ func (c *container) gather() (known facts, err error) {
 }
 
 func (c *container) gatherVolumes(known facts) (facts, error) {
+	spec, masked, err := guardVolumes(c.spec, c.host.hidden, resolve)
+	if err != nil {
+		return known, err
+	}
+	known.maskedAt = masked
 	own := append(privatePaths(), known.hiddenDirs...)
-	needs, err := placeVolumes(c.spec, append(own, c.spec.Sandbox), lookOnMachine, isDirectory)
+	needs, err := placeVolumes(spec, append(own, spec.Sandbox), lookOnMachine, isDirectory)
 	if err != nil {
 		return known, err
 	}

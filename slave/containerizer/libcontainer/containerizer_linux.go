@@ -25,7 +25,8 @@ type Containerizer struct {
 	dir          hostDir
 	cgroup       tree
 	capabilities []string
-	hiddenDirs   []string
+	hidden       []string // real paths of all that commands must not see
+	hiddenDirs   []string // those of them that nothing covers anyway
 	hiddenFiles  []string
 	naming       []string // see namingFiles
 	swapLimit    bool
@@ -56,6 +57,11 @@ func New(options Options) (containerizer.Containerizer, error) {
 	if err := options.check(); err != nil {
 		return nil, err
 	}
+	// libcontainer hands this variable, and no other, on to what it executes in a container's namespaces: a program of
+	// one thread's work, which more processors only have wait for each other. The host itself has long read it.
+	if err := os.Setenv("GOMAXPROCS", "1"); err != nil {
+		return nil, err
+	}
 	c := &Containerizer{options: options, naming: namingFiles(), unified: cgroups.IsCgroup2UnifiedMode(), running: make(map[string]*container)}
 	if err := c.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("containers of host %s: %w", options.HostID, err), c.retreat())
@@ -78,7 +84,8 @@ func (c *Containerizer) prepare() (err error) {
 	if c.capabilities, err = ownCapabilities(); err != nil {
 		return err
 	}
-	c.hiddenDirs, c.hiddenFiles = hiddenPaths(append([]string{c.options.WorkDir, c.options.StateDir}, c.options.Hide...))
+	c.hidden = realPaths(append([]string{c.options.WorkDir, c.options.StateDir}, c.options.Hide...))
+	c.hiddenDirs, c.hiddenFiles = hiddenPaths(c.hidden)
 	if c.dir, err = openHostDir(c.options.StateDir, c.options.HostID); err != nil {
 		return err
 	}
@@ -97,7 +104,10 @@ func (c *Containerizer) prepare() (err error) {
 		return err
 	}
 	c.swapLimit = swapIsLimited(c.cgroup)
-	return os.MkdirAll(c.dir.containers(), 0o711)
+	if c.dir.memory, err = openMemory(); err != nil {
+		return os.MkdirAll(c.dir.containers(), 0o711) // on the disk, and a bit slower
+	}
+	return nil
 }
 
 // retreat removes what an unfinished New or a Close leaves.
@@ -117,7 +127,7 @@ func (c *Containerizer) Name() string { return Name }
 
 // Missing lists what is shared with the machine or not limited.
 func (c *Containerizer) Missing() []string {
-	missing := []string{"the network is the machine's", "disk space is not limited"}
+	missing := []string{"the network is the machine's"}
 	if !c.swapLimit {
 		missing = append(missing, "swap is not limited: the kernel does not account for it")
 	}

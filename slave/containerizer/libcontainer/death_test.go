@@ -28,6 +28,10 @@ const (
 	workVariable = "STOA_TEST_WORK"
 	markVariable = "STOA_TEST_MARK"
 
+	// pointVariable is the Point at which a helper host kills itself, userVariable whom its commands run as.
+	pointVariable = "STOA_TEST_POINT"
+	userVariable  = "STOA_TEST_USER"
+
 	// gone is how soon nothing may be left of a killed host's processes.
 	gone = 2 * time.Second
 )
@@ -49,15 +53,19 @@ func beHost() {
 	host, work := os.Getenv(hostVariable), os.Getenv(workVariable)
 	containers, err := New(Options{
 		StateDir: filepath.Join(filepath.Dir(work), "state"), HostID: host,
-		CgroupParent: os.Getenv("STOA_TEST_CGROUP") + "/" + host, WorkDir: work,
+		CgroupParent: os.Getenv("STOA_TEST_CGROUP") + "/" + host, WorkDir: work, Passed: dieAt(Point(os.Getenv(pointVariable))),
 	})
 	fail(err)
+	command := `trap "" TERM HUP; (setsid sleep 1000 &); sleep 1000`
+	if os.Getenv(pointVariable) != "" {
+		command = `(setsid sleep 1000 &); sleep 0.05`
+	}
 	for i := range containersOfHost {
 		sandbox := filepath.Join(work, fmt.Sprint(host, "-", i))
 		fail(os.MkdirAll(sandbox, 0o755))
 		_, err := containers.Start(context.Background(), containerizer.Spec{
 			ID: fmt.Sprint("c", i), Sandbox: sandbox, Env: []string{"PATH=/usr/bin:/bin", os.Getenv(markVariable)},
-			Args: []string{"sh", "-c", `trap "" TERM HUP; (setsid sleep 1000 &); sleep 1000`},
+			Args: []string{"sh", "-c", command}, User: os.Getenv(userVariable),
 		}, containerizer.Stdio{})
 		fail(err)
 	}
@@ -68,13 +76,24 @@ func beHost() {
 	select {}
 }
 
+// dieAt kills this process at a point, by its own hand: nobody is quicker.
+func dieAt(point Point) func(Point) {
+	return func(passed Point) {
+		if passed == point {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // the signal may reach another thread first
+		}
+	}
+}
+
 // helper is a host in a process of its own.
 type helper struct {
 	process *exec.Cmd
 	ready   []string // the words of its first line
 }
 
-func startHost(t *testing.T, w *containertest.Watch, id string, env ...string) helper {
+// hostCommand is a helper host that does not run yet.
+func hostCommand(t *testing.T, w *containertest.Watch, id string, env ...string) *exec.Cmd {
 	t.Helper()
 	binary, err := Executable()
 	if err != nil {
@@ -87,6 +106,12 @@ func startHost(t *testing.T, w *containertest.Watch, id string, env ...string) h
 		markVariable + "=" + w.Marker(), "STOA_TEST_CGROUP=" + w.Cgroup,
 	}, env...)
 	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+func startHost(t *testing.T, w *containertest.Watch, id string, env ...string) helper {
+	t.Helper()
+	cmd := hostCommand(t, w, id, env...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +196,7 @@ func TestASweepNeverTouchesALivingHost(t *testing.T) {
 	if after := w.Processes(); !slices.Equal(before, after) {
 		t.Errorf("processes were %v and are %v", before, after)
 	}
-	if _, err := os.Stat(filepath.Join(w.State, "living", "containers", "c0", "state.json")); err != nil {
+	if _, err := os.Stat(filepath.Join(w.State, "living", recordName)); err != nil {
 		t.Error(err)
 	}
 	host.kill(t)
@@ -232,6 +257,49 @@ func TestASweepEndsWhatStillRunsInADeadHostsCgroup(t *testing.T) {
 	if err := next.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestAHostMayBeKilledBetweenAnyTwoStepsOfAContainer has hosts die at each point, each with a container of root and one
+// of another user. Nothing runs on, with nobody there to sweep, and what else is left the next host removes.
+func TestAHostMayBeKilledBetweenAnyTwoStepsOfAContainer(t *testing.T) {
+	containertest.Root(t)
+	for _, point := range Points() {
+		for _, user := range []string{"root", "nobody"} {
+			t.Run(fmt.Sprintf("%s as %s", point, user), func(t *testing.T) {
+				w := containertest.New(t)
+				host := hostCommand(t, w, "doomed", pointVariable+"="+string(point), userVariable+"="+user)
+				host.Stdout = os.Stderr
+				if err := host.Run(); err == nil || host.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+					t.Fatalf("the host ended by itself: %v", err)
+				}
+				containertest.Poll(t, "nothing of the killed host runs", lifeline, func() bool { return len(w.Processes())+len(cgroupProcesses(t, w)) == 0 })
+				next := open(t, w, "next")
+				if err := errors.Join(next.Sweep(context.Background()), next.Close()); err != nil {
+					t.Fatal(err)
+				}
+				if left := w.Cgroups(); len(left) > 0 {
+					t.Errorf("cgroups are left: %v", left)
+				}
+			})
+		}
+	}
+}
+
+// lifeline is how soon nothing of a killed host may run, whoever else was killed with it.
+const lifeline = 5 * time.Second
+
+// cgroupProcesses lists the processes in all cgroups of a test: those of a container that is being made have no marker.
+func cgroupProcesses(t *testing.T, w *containertest.Watch) []int {
+	t.Helper()
+	all, err := treeOf(w.Cgroup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids, err := all.processes()
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return pids
 }
 
 // A kill at any moment of a start leaves nothing that Sweep does not end.

@@ -35,8 +35,10 @@
 //	<state dir>/<host id>/
 //	├── lock              held (flock) as long as the host lives
 //	├── host.json         its cgroup, for whoever sweeps up after it
-//	├── containers/<id>/  what libcontainer remembers
 //	└── roots/base/, roots/<id>/, overlays/<id>/   mount points
+//
+// What libcontainer itself remembers of containers is in a file system in memory
+// that is mounted nowhere and goes with the host (openMemory).
 //
 // No mount is ever made in the machine's own mount namespace. A host that closes
 // removes all of that; what a killed one leaves, Sweep ends and removes: it

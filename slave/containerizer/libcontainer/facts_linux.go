@@ -3,7 +3,9 @@
 package libcontainer
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -31,6 +33,7 @@ type facts struct {
 	temporaryAt []string
 	hiddenDirs  []string
 	hiddenFiles []string
+	maskedAt    []string // paths inside at which volumes would show what is hidden
 	names       []alias
 	binary      string // path of the stoa binary on the machine
 	overlays    []overlay
@@ -59,6 +62,7 @@ const (
 	rootDirectory rootKind = iota
 	rootFile
 	rootLink
+	rootEmpty // a directory with nothing in it: its mount point shows all there is to see
 )
 
 // alias is a file that must be seen at a path which something private covers.
@@ -144,6 +148,9 @@ func rootEntries() ([]rootEntry, error) {
 		entry := rootEntry{name: one.Name()}
 		switch {
 		case one.IsDir():
+			if isEmpty("/" + one.Name()) {
+				entry.kind = rootEmpty
+			}
 		case one.Type().IsRegular():
 			entry.kind = rootFile
 		case one.Type()&fs.ModeSymlink != 0:
@@ -157,6 +164,17 @@ func rootEntries() ([]rootEntry, error) {
 		entries = append(entries, entry)
 	}
 	return entries, nil
+}
+
+// isEmpty reports whether a directory can be read and has no entry.
+func isEmpty(directory string) bool {
+	opened, err := os.Open(directory)
+	if err != nil {
+		return false
+	}
+	defer opened.Close()
+	_, err = opened.Readdirnames(1)
+	return errors.Is(err, io.EOF)
 }
 
 // ownAtRoot lists the directories of / that are the container's own.
@@ -179,27 +197,42 @@ func realDirectories(paths ...string) []string {
 	})
 }
 
-// hiddenPaths sorts out what of paths exists, is not hidden anyway, and is a
-// directory or a file.
-func hiddenPaths(paths []string) (directories, files []string) {
+// realPaths resolves what of paths exists.
+func realPaths(paths []string) []string {
 	var found []string
 	for _, path := range paths {
-		if real, err := filepath.EvalSymlinks(path); err == nil && !belowAny(real, privatePaths()) {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
 			found = append(found, real)
 		}
 	}
 	slices.Sort(found)
-	for _, path := range found {
+	return slices.Compact(found)
+}
+
+// resolve follows all links of a path. Its error names the path itself, and not how far it led.
+func resolve(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		failed.Path = path
+	}
+	return real, err
+}
+
+// hiddenPaths sorts out what of real paths is not hidden anyway, and is a
+// directory or a file.
+func hiddenPaths(real []string) (directories, files []string) {
+	for _, path := range real {
 		info, err := os.Stat(path)
 		switch {
-		case err != nil || belowAny(path, directories):
+		case err != nil || belowAny(path, privatePaths()) || belowAny(path, directories):
 		case info.IsDir():
 			directories = append(directories, path)
 		default:
 			files = append(files, path)
 		}
 	}
-	return directories, slices.Compact(files)
+	return directories, files
 }
 
 // namingAliases lists what must be shown below a private path so that the files

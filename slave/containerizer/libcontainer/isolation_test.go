@@ -109,6 +109,58 @@ func TestOnlyTheUsualDevicesExist(t *testing.T) {
 	refuses(t, w, c, "mknod /tmp/kmsg c 1 11", "mknod /dev/kmsg c 1 11", "touch /dev/shm/x && [ ! -e /dev/shm/x ]")
 }
 
+// A node can be brought into a sandbox from outside. It takes the device's own permission to open it.
+func TestADeviceOfTheMachineIsDeniedWhereverItsNodeLies(t *testing.T) {
+	w, c := inside(t)
+	spec := w.Spec("nodes", "for d in usual kmsg disk nothing; do head -c1 $d > /dev/null 2> why && echo $d; grep -o 'not permitted' why; done")
+	for name, device := range map[string]struct {
+		kind         uint32
+		major, minor uint32
+	}{
+		"usual": {unix.S_IFCHR, 1, 5}, // as /dev/zero
+		// No capability is asked for to open the last two; of one that nobody drives the kernel would say so, if it came so far.
+		"kmsg": {unix.S_IFCHR, 1, 11}, "disk": {unix.S_IFBLK, 7, 0}, "nothing": {unix.S_IFCHR, 240, 0},
+	} {
+		if err := unix.Mknod(filepath.Join(spec.Sandbox, name), device.kind|0o666, int(unix.Mkdev(device.major, device.minor))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	says(t, w, c, spec, "usual\n"+strings.Repeat("not permitted\n", 3))
+}
+
+// What was given to a daemon is empty inside, and root has no way round.
+func TestTheFilesOfADaemonAreMasked(t *testing.T) {
+	containertest.Root(t)
+	w := containertest.New(t)
+	given := outside(t, "/var")
+	var hide, commands []string
+	for _, name := range []string{"key.pem", "cert.pem", "ca.pem", "slave.toml"} {
+		path := filepath.Join(given, name)
+		write(t, path, "content of "+name)
+		if err := os.Symlink(path, path+".link"); err != nil {
+			t.Fatal(err)
+		}
+		hide = append(hide, path+".link") // a flag may name a link: what counts is where it leads
+		for _, at := range []string{path, path + ".link", "/proc/self/root" + path, "/proc/1/root" + path} {
+			commands = append(commands, "grep -q content "+at, "umount "+at)
+		}
+		commands = append(commands, "mv "+path+" x", "ln "+path+" x", "rm "+path)
+	}
+	containers, err := New(Options{StateDir: w.State, HostID: "host", CgroupParent: w.Cgroup + "/host", WorkDir: w.Work, Hide: hide})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := containers.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	refuses(t, w, containers.(*Containerizer), commands...)
+	if got, err := os.ReadFile(filepath.Join(given, "key.pem")); err != nil || string(got) != "content of key.pem" {
+		t.Errorf("on the machine: %q, %v", got, err)
+	}
+}
+
 func TestSocketsOfTheMachineAreOutOfReach(t *testing.T) {
 	w, c := inside(t)
 	var paths []string
@@ -276,6 +328,9 @@ func TestVolumesAreSeenWhereverTheyLieAndAreWanted(t *testing.T) {
 				{HostPath: filepath.Join(source, "file"), ContainerPath: target + "-file", ReadOnly: true},
 				{HostPath: source, ContainerPath: target, ReadOnly: true},
 				{HostPath: writable, ContainerPath: target + "-rw"},
+			}
+			for i := range spec.Volumes {
+				spec.Volumes[i].Own = below(source, w.Work) // as persistent volumes are
 			}
 			says(t, w, c, spec, strings.Repeat("content of "+source, 2)+":read-only\nread-only\n")
 			if got, err := os.ReadFile(filepath.Join(writable, "new")); err != nil || string(got) != "y\n" {

@@ -100,7 +100,7 @@ func isolateNamespaces(config *configs.Config, _ facts) {
 func isolateRoot(config *configs.Config, known facts) {
 	config.Readonlyfs = true
 	for _, entry := range known.root {
-		if entry.kind != rootLink {
+		if entry.kind == rootDirectory || entry.kind == rootFile {
 			config.Mounts = append(config.Mounts, bind("/"+entry.name, "/"+entry.name, true))
 		}
 	}
@@ -201,6 +201,7 @@ func isolateVolumes(config *configs.Config, known facts) {
 	for _, volume := range known.volumes {
 		config.Mounts = append(config.Mounts, bind(volume.HostPath, volume.ContainerPath, volume.ReadOnly))
 	}
+	config.MaskPaths = append(config.MaskPaths, known.maskedAt...)
 }
 
 func isolateCPU(config *configs.Config, known facts) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -32,7 +33,7 @@ func someFacts() facts {
 		rootfs: "/state/host/roots/c1",
 		cgroup: "/stoa/cluster/host/c1",
 		root: []rootEntry{
-			{name: "bin", kind: rootLink, target: "usr/bin"}, {name: "etc"}, {name: "usr"}, {name: "note", kind: rootFile},
+			{name: "bin", kind: rootLink, target: "usr/bin"}, {name: "etc"}, {name: "usr"}, {name: "note", kind: rootFile}, {name: "srv", kind: rootEmpty},
 		},
 		runAt:     []string{"/run", "/var/run"},
 		temporary: "/var/lib/stoa/run s:1/.tmp", temporaryAt: []string{"/tmp", "/var/tmp"},
@@ -42,6 +43,7 @@ func someFacts() facts {
 		overlays: []overlay{{
 			at: "/opt,x", points: "/state/host/overlays/c1:0", create: []point{{path: "new/data", directory: true}}, below: []string{"/opt,x/disk"},
 		}},
+		maskedAt: []string{"/scratch/stoa.key"},
 		volumes: []containerizer.Volume{
 			{HostPath: "/data", ContainerPath: "/opt,x/new/data", ReadOnly: true},
 			{HostPath: "/scratch", ContainerPath: "/scratch"},
@@ -58,6 +60,54 @@ func TestEachIsolatorEditsTheConfigurationAsItsGoldenFileShows(t *testing.T) {
 			isolator.edit(config, someFacts())
 			golden(t, isolator.name, render(t, config))
 		})
+	}
+}
+
+// What a row of the table of isolators looks like, and a test in it.
+var (
+	isolatorRow = regexp.MustCompile("(?m)^\\| `([a-z]+)` \\|.*\\| ([^|]+) \\|$")
+	namedTest   = regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
+)
+
+// Users read in a table which test shows what in a real container: it names all isolators, and only tests that exist.
+func TestEachIsolatorHasATestInARealContainer(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/containers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "## What shows that it holds")
+	table, _, _ = strings.Cut(table, "\n## ")
+	rows := map[string][]string{}
+	for _, row := range isolatorRow.FindAllStringSubmatch(table, -1) {
+		for _, name := range namedTest.FindAllStringSubmatch(row[2], -1) {
+			rows[row[1]] = append(rows[row[1]], name[1])
+		}
+	}
+	paths, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sources strings.Builder
+	for _, path := range paths {
+		source, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sources.Write(source)
+	}
+	for _, isolator := range isolators() {
+		if len(rows[isolator.name]) == 0 {
+			t.Errorf("docs/containers.md names no test for the isolator %q", isolator.name)
+		}
+		for _, test := range rows[isolator.name] {
+			if !strings.Contains(sources.String(), "func "+test+"(") {
+				t.Errorf("the test %s of the isolator %q does not exist", test, isolator.name)
+			}
+		}
+		delete(rows, isolator.name)
+	}
+	for name := range rows {
+		t.Errorf("docs/containers.md has an isolator %q, which does not exist", name)
 	}
 }
 

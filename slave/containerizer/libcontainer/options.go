@@ -48,6 +48,32 @@ type Options struct {
 
 	// Binary is the path of the stoa binary on the machine; "" is Executable().
 	Binary string
+
+	// Passed, if there is one, is called at each Point of every container's life. It is for tests, which die there.
+	Passed func(Point)
+}
+
+// Point is a moment between two steps of a container's life on the machine: what a host leaves that dies there, the next
+// one's Sweep must find.
+type Point string
+
+// The points, in the order in which a container passes them.
+const (
+	Gathered  Point = "gathered"  // its directories exist: /tmp, mount points
+	Created   Point = "created"   // libcontainer has its state directory
+	Connected Point = "connected" // its control socket exists
+	Blocked   Point = "blocked"   // its first process is in its namespaces and cgroups, and waits to become the reaper
+	Reaping   Point = "reaping"   // that is the reaper, which waits for the command
+	Executed  Point = "executed"  // the command runs
+	Ended     Point = "ended"     // the command has ended, and everything else in the container
+	Counted   Point = "counted"   // what it used was read
+	Destroyed Point = "destroyed" // its cgroups and its state directory are gone
+	Removed   Point = "removed"   // and everything else
+)
+
+// Points lists all of them, in order.
+func Points() []Point {
+	return []Point{Gathered, Created, Connected, Blocked, Reaping, Executed, Ended, Counted, Destroyed, Removed}
 }
 
 // check says what is wrong with the options.

@@ -141,6 +141,36 @@ func addPoint(overlays []overlay, at string, add point) []overlay {
 	return overlays
 }
 
+// guardVolumes resolves where the volumes of a spec come from, and keeps hidden
+// what is: one that lies in it is refused, and where one has it below itself it
+// is to be masked. hidden are real paths. What the slave itself shows a container
+// of its own is left alone.
+func guardVolumes(spec containerizer.Spec, hidden []string, resolve func(path string) (string, error)) (guarded containerizer.Spec, masked []string, err error) {
+	spec.Volumes = slices.Clone(spec.Volumes)
+	for i := range spec.Volumes {
+		volume := &spec.Volumes[i]
+		if volume.Own {
+			continue
+		}
+		source, err := resolve(volume.HostPath)
+		if err != nil {
+			return spec, nil, &containerizer.StartError{ID: spec.ID, Step: "volume " + spec.At(*volume), Err: err}
+		}
+		if belowAny(source, hidden) {
+			return spec, nil, &containerizer.SpecError{
+				Field: fmt.Sprintf("Volumes[%d].HostPath", i), Value: volume.HostPath, Allowed: "a path that leads to nothing of the slave's own",
+			}
+		}
+		for _, path := range hidden {
+			if below(path, source) {
+				masked = append(masked, filepath.Join(spec.At(*volume), strings.TrimPrefix(path, source)))
+			}
+		}
+		volume.HostPath = source
+	}
+	return spec, masked, nil
+}
+
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // escapeOverlay writes a path as overlayfs reads it in lowerdir=: a colon

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,6 +132,46 @@ func TestBelowIsAboutNamesNotLetters(t *testing.T) {
 	} {
 		if got := below(one.path, one.directory); got != one.want {
 			t.Errorf("below(%q, %q) = %v", one.path, one.directory, got)
+		}
+	}
+}
+
+func TestAVolumeIsGuardedByWhereItReallyComesFrom(t *testing.T) {
+	real := map[string]string{"/link": "/var/lib/stoa/x", "/data": "/srv/data", "/": "/", "/etc": "/etc", "/gone": ""}
+	resolve := func(path string) (string, error) {
+		if real[path] == "" {
+			return "", fs.ErrNotExist
+		}
+		return real[path], nil
+	}
+	hidden := []string{"/etc/stoa.key", "/etc/stoa.d", "/var/lib/stoa"}
+	for _, one := range []struct {
+		source, want string
+		masked       []string
+		refused      bool
+	}{
+		{source: "/data", want: "/srv/data"},
+		{source: "/link", refused: true},
+		{source: "/gone", refused: true},
+		{source: "/etc", want: "/etc", masked: []string{"/v/stoa.key", "/v/stoa.d"}},
+		{source: "/", want: "/", masked: []string{"/v/etc/stoa.key", "/v/etc/stoa.d", "/v/var/lib/stoa"}},
+	} {
+		spec := containerizer.Spec{ID: "c", Sandbox: "/work/s", Volumes: []containerizer.Volume{
+			{HostPath: one.source, ContainerPath: "/v"}, {HostPath: "/var/lib/stoa/volumes/1", ContainerPath: "own", Own: true},
+		}}
+		guarded, masked, err := guardVolumes(spec, hidden, resolve)
+		if (err != nil) != one.refused {
+			t.Errorf("%s: %v", one.source, err)
+		}
+		if one.refused {
+			continue
+		}
+		want := []containerizer.Volume{{HostPath: one.want, ContainerPath: "/v"}, spec.Volumes[1]}
+		if diff := cmp.Diff(want, guarded.Volumes); diff != "" || !slices.Equal(masked, one.masked) {
+			t.Errorf("%s: masked %q, want %q; volumes (-want +got)\n%s", one.source, masked, one.masked, diff)
+		}
+		if spec.Volumes[0].HostPath != one.source {
+			t.Error("the spec that was given has changed")
 		}
 	}
 }

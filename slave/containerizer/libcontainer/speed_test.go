@@ -3,14 +3,13 @@
 package libcontainer
 
 import (
-	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
 	"testing"
 	"time"
 
-	runc "github.com/opencontainers/runc/libcontainer"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
 	"github.com/stoa-project/stoa/slave/containerizer/containertest"
@@ -38,33 +37,81 @@ func TestAHundredStarts(t *testing.T) {
 }
 
 // BenchmarkStart measures one container with /bin/true from Start to the end of
-// Wait. Its floor is the bare library, which makes a container of the very same
-// configuration, runs the command as its first process and removes it again;
-// x-exec is the multiple of a bare fork and exec.
+// Wait. Its floor is the bare library; x-exec is the multiple of a bare fork and
+// exec.
 func BenchmarkStart(b *testing.B) {
+	c, specs := manySpecs(b, b.N)
+	var floor, exe, whole time.Duration
+	for _, spec := range specs {
+		exe += timed(b, func() error { return exec.Command("/bin/true").Run() })
+		bare, err := Bare(c, spec)
+		if err != nil {
+			b.Fatal(err)
+		}
+		floor += timed(b, bare)
+		whole += timed(b, func() error { return startAndAwait(b, c, spec) })
+	}
+	b.ReportMetric(float64(whole.Nanoseconds())/float64(b.N), "ns/op")
+	b.ReportMetric(float64(floor.Nanoseconds())/float64(b.N), "floor-ns/op")
+	b.ReportMetric(float64(whole)/float64(floor), "x-floor")
+	b.ReportMetric(float64(whole)/float64(exe), "x-exec")
+}
+
+// BenchmarkParallelStarts is the same with as many at a time as a host starts.
+func BenchmarkParallelStarts(b *testing.B) {
+	const parallel = 8 // host.DefaultParallelStarts
+	c, specs := manySpecs(b, b.N)
+	all := func(do func(i int) error) time.Duration {
+		return timed(b, func() error {
+			var group errgroup.Group
+			group.SetLimit(parallel)
+			for i := range specs {
+				group.Go(func() error { return do(i) })
+			}
+			return group.Wait()
+		})
+	}
+	bare := make([]func() error, len(specs))
+	for i := range specs {
+		var err error
+		if bare[i], err = Bare(c, specs[i]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	floor := all(func(i int) error { return bare[i]() })
+	whole := all(func(i int) error { return startAndAwait(b, c, specs[i]) })
+	b.ReportMetric(float64(whole)/float64(floor), "x-floor")
+	b.ReportMetric(float64(b.N)/whole.Seconds(), "starts/s")
+	b.Logf("%d starts, %d at a time, take %v, of the bare library %v", b.N, parallel, whole.Round(time.Millisecond), floor.Round(time.Millisecond))
+}
+
+// manySpecs makes a containerizer, and specs of commands that end at once.
+func manySpecs(b *testing.B, n int) (*Containerizer, []containerizer.Spec) {
+	b.Helper()
 	containertest.Root(b)
 	w := containertest.New(b)
 	c := open(b, w, "host")
-	defer func() {
+	b.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			b.Error(err)
 		}
-	}()
-	spec := w.Spec("bench", "")
-	spec.Args = []string{"/bin/true"}
-	spec.MilliCPUs, spec.MemoryBytes, spec.PIDs = 1000, 64<<20, 100
-	var floor, exe time.Duration
-	for b.Loop() {
-		b.StopTimer()
-		exe += timed(b, func() error { return exec.Command("/bin/true").Run() })
-		floor += timed(b, func() error { return bare(c, spec) })
-		b.StartTimer()
-		containertest.Await(b, containertest.Start(b, c, spec))
+	})
+	specs := make([]containerizer.Spec, n)
+	for i := range specs {
+		specs[i] = w.Spec(fmt.Sprint("bench-", i), "")
+		specs[i].Args = []string{"/bin/true"}
+		specs[i].MilliCPUs, specs[i].MemoryBytes, specs[i].PIDs = 1000, 64<<20, 100
 	}
-	each := float64(b.Elapsed())
-	b.ReportMetric(each/float64(floor), "x-floor")
-	b.ReportMetric(float64(floor.Nanoseconds())/float64(b.N), "floor-ns/op")
-	b.ReportMetric(each/float64(exe), "x-exec")
+	return c, specs
+}
+
+func startAndAwait(b *testing.B, c *Containerizer, spec containerizer.Spec) error {
+	one, err := c.Start(b.Context(), spec, containerizer.Stdio{})
+	if err != nil {
+		return err
+	}
+	_, err = one.Wait()
+	return err
 }
 
 func timed(b *testing.B, do func() error) time.Duration {
@@ -74,23 +121,4 @@ func timed(b *testing.B, do func() error) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Since(begun)
-}
-
-// bare runs spec's command by the library alone.
-func bare(c *Containerizer, spec containerizer.Spec) error {
-	one := &container{spec: spec, host: c}
-	known, err := one.gather()
-	if err != nil {
-		return err
-	}
-	made, err := runc.Create(c.dir.containers(), spec.ID, configure(known))
-	if err != nil {
-		return err
-	}
-	process := &runc.Process{Init: true, Args: spec.Args, Env: spec.Env, Cwd: spec.Sandbox, UID: known.user.uid, GID: known.user.gid}
-	err = made.Run(process)
-	if err == nil {
-		_, err = process.Wait()
-	}
-	return errors.Join(err, made.Destroy())
 }

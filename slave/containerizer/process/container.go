@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -24,6 +25,9 @@ type container struct {
 
 	cancel   context.CancelFunc // ends the start
 	executed atomic.Bool        // the start is over: keeper may be used from anywhere
+
+	further sync.Mutex
+	others  map[*further]bool // commands of Exec that have not ended
 
 	done chan struct{} // closed once exit and err are final
 	exit containerizer.Exit
@@ -71,6 +75,7 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) error 
 func (c *container) await() {
 	status, cpu, peak, err := c.keeper.wait()
 	c.life.MustTake(containerizer.End)
+	c.takeOthers()
 	c.err = err
 	c.exit = containerizer.Exit{
 		Status: status, Killed: c.life.Killed(status),

@@ -62,6 +62,9 @@ func New(options Options) (*Containerizer, error) {
 // Name is "process".
 func (c *Containerizer) Name() string { return Name }
 
+// NotEnforced names the limits of a task of which plain processes know nothing.
+func NotEnforced() []string { return []string{"cpus", "mem", "pids"} }
+
 // Missing lists what plain processes lack.
 func (c *Containerizer) Missing() []string {
 	missing := []string{

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -154,6 +155,7 @@ struct limit {
 static int become(int control, const char *file, char **argv, char **envp, const struct limit *limits, uint32_t count)
 {
 	setsid();
+	ioctl(0, TIOCSCTTY, 0); // if it is a terminal: that of the new session
 	// If something kills the reaper itself, which its user can outside of a pid
 	// namespace, at least the command does not outlive it.
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -267,8 +269,18 @@ static void close_streams(const struct reaper *r)
 			close(fd);
 }
 
+// leave_terminal gives up the terminal of this session, if it has one, for the
+// command's. Who loses it is sent SIGHUP, which is nothing to pass on.
+static void leave_terminal(void)
+{
+	signal(SIGHUP, SIG_IGN);
+	ioctl(0, TIOCNOTTY);
+	signal(SIGHUP, SIG_DFL);
+}
+
 static int run(struct reaper *r)
 {
+	leave_terminal();
 	r->alone = getpid() == 1;
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_NAME, "stoa-reaper");

@@ -19,21 +19,28 @@ type node struct {
 
 type context struct {
 	*actor.Context
-	peer string
+	peer   string
+	name   string // whom it sent to last
+	target *actor.PID
 }
 
 func id(name string) string { return name + "/1" }
 
-func (c context) Message() *sample.Update { return c.Context.Message().(*sample.Update) }
-func (c context) Reply(m *sample.Update)  { c.Context.Send(c.Context.Sender(), m) }
-func (c context) Send(name string, m *sample.Update) {
-	c.Context.Send(actor.NewPID(c.peer, id(name)), m)
+func (c *context) Message() *sample.Update { return c.Context.Message().(*sample.Update) }
+func (c *context) Reply(m *sample.Update)  { c.Context.Send(c.Context.Sender(), m) }
+func (c *context) Send(name string, m *sample.Update) {
+	if c.name != name {
+		c.name, c.target = name, actor.NewPID(c.peer, id(name))
+	}
+	c.Context.Send(c.target, m)
 }
 
 func (n node) Spawn(name string, receive func(race.Context)) {
+	c := &context{peer: n.peer}
 	n.engine.SpawnFunc(func(ctx *actor.Context) {
 		if _, ok := ctx.Message().(*sample.Update); ok {
-			receive(context{ctx, n.peer})
+			c.Context = ctx
+			receive(c)
 		}
 	}, name, actor.WithID("1"))
 }

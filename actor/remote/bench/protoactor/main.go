@@ -21,19 +21,26 @@ type node struct {
 
 type context struct {
 	actor.Context
-	peer string
+	peer   string
+	name   string // whom it sent to last
+	target *actor.PID
 }
 
-func (c context) Message() *sample.Update { return c.Context.Message().(*sample.Update) }
-func (c context) Reply(m *sample.Update)  { c.Context.Request(c.Context.Sender(), m) }
-func (c context) Send(name string, m *sample.Update) {
-	c.Context.Request(actor.NewPID(c.peer, name), m)
+func (c *context) Message() *sample.Update { return c.Context.Message().(*sample.Update) }
+func (c *context) Reply(m *sample.Update)  { c.Context.Request(c.Context.Sender(), m) }
+func (c *context) Send(name string, m *sample.Update) {
+	if c.name != name {
+		c.name, c.target = name, actor.NewPID(c.peer, name)
+	}
+	c.Context.Request(c.target, m)
 }
 
 func (n node) Spawn(name string, receive func(race.Context)) {
+	c := &context{peer: n.peer}
 	_, err := n.system.Root.SpawnNamed(actor.PropsFromFunc(func(ctx actor.Context) {
 		if _, ok := ctx.Message().(*sample.Update); ok {
-			receive(context{ctx, n.peer})
+			c.Context = ctx
+			receive(c)
 		}
 	}), name)
 	if err != nil {

@@ -18,15 +18,17 @@ type context struct {
 	peer string
 }
 
-func (c context) Message() *sample.Update            { return c.Context.Message().(*sample.Update) }
-func (c context) Reply(m *sample.Update)             { c.Context.Reply(m) }
-func (c context) Send(name string, m *sample.Update) { c.Context.Send(actor.At(c.peer, name), m) }
+func (c *context) Message() *sample.Update            { return c.Context.Message().(*sample.Update) }
+func (c *context) Reply(m *sample.Update)             { c.Context.Reply(m) }
+func (c *context) Send(name string, m *sample.Update) { c.Context.Send(actor.At(c.peer, name), m) }
 
 func (n node) Spawn(name string, receive func(race.Context)) {
 	n.system.Spawn(name, func() actor.Actor {
+		c := &context{peer: n.peer}
 		return actor.Func(func(ctx actor.Context) {
 			if _, ok := ctx.Message().(*sample.Update); ok {
-				receive(context{ctx, n.peer})
+				c.Context = ctx
+				receive(c)
 			}
 		})
 	})

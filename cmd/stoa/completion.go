@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/masterpb"
+)
+
+// completeTimeout bounds a question to the master while somebody waits at a prompt.
+const completeTimeout = 2 * time.Second
+
+// completeIDs offers ids for the first argument of a command. Without a master there are none: a prompt is no place for
+// errors.
+func (f *operatorFlags) completeIDs(command *cobra.Command, args []string, begun string, kind masterpb.Call_Type, ids func(*masterpb.Response) []cobra.Completion) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 || settle(command.Flags()) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), completeTimeout)
+	defer cancel()
+	answers, err := f.ask(ctx, kind)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var fit []cobra.Completion
+	for _, id := range ids(answers[0]) {
+		if strings.HasPrefix(id, begun) {
+			fit = append(fit, id)
+		}
+	}
+	return fit, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeRunning offers the tasks that have not ended, completeTasks all that the master knows.
+func (f *operatorFlags) completeRunning(command *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return f.completeTaskIDs(command, args, begun, false)
+}
+
+func (f *operatorFlags) completeTasks(command *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return f.completeTaskIDs(command, args, begun, true)
+}
+
+func (f *operatorFlags) completeTaskIDs(command *cobra.Command, args []string, begun string, all bool) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return f.completeIDs(command, args, begun, masterpb.Call_GET_TASKS, func(answer *masterpb.Response) []cobra.Completion {
+		var ids []cobra.Completion
+		for _, t := range listedTasks(answer.GetGetTasks(), all) {
+			if all || !mesos.IsTerminal(t.GetState()) {
+				ids = append(ids, cobra.CompletionWithDesc(t.GetTaskId().GetValue(), shortState(t.GetState().String())))
+			}
+		}
+		return ids
+	})
+}
+
+func (f *operatorFlags) completeNodes(command *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return f.completeIDs(command, args, begun, masterpb.Call_GET_AGENTS, func(answer *masterpb.Response) []cobra.Completion {
+		var ids []cobra.Completion
+		for _, slave := range answer.GetGetAgents().GetAgents() {
+			info := slave.GetAgentInfo()
+			ids = append(ids, cobra.CompletionWithDesc(info.GetId().GetValue(), info.GetHostname()))
+		}
+		return ids
+	})
+}
+
+func (f *operatorFlags) completeFrameworks(command *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return f.completeIDs(command, args, begun, masterpb.Call_GET_FRAMEWORKS, func(answer *masterpb.Response) []cobra.Completion {
+		var ids []cobra.Completion
+		for _, one := range answer.GetGetFrameworks().GetFrameworks() {
+			info := one.GetFrameworkInfo()
+			ids = append(ids, cobra.CompletionWithDesc(info.GetId().GetValue(), info.GetName()))
+		}
+		return ids
+	})
+}

@@ -1,0 +1,83 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+)
+
+// Entry is something in a folder of a sandbox, as slaves list it.
+type Entry struct {
+	Path  string  `json:"path"` // as the slave knows it; Name is its last part
+	Size  int64   `json:"size"`
+	Mtime float64 `json:"mtime"` // seconds since 1970
+	Mode  string  `json:"mode"`  // as ls writes it
+	Nlink uint64  `json:"nlink"`
+	UID   string  `json:"uid"`
+	GID   string  `json:"gid"`
+}
+
+// Name is the entry's name in its folder.
+func (e Entry) Name() string { return path.Base(e.Path) }
+
+// IsDir and IsFile tell what it is; a link, a pipe and the like are neither.
+func (e Entry) IsDir() bool { return strings.HasPrefix(e.Mode, "d") }
+
+// IsFile tells a file.
+func (e Entry) IsFile() bool { return strings.HasPrefix(e.Mode, "-") }
+
+const (
+	// truncatedHeader tells that a folder has more entries than slaves list.
+	truncatedHeader = "X-Stoa-Truncated"
+	// maxListBytes bounds a slave's list: 10,000 entries with the longest of paths.
+	maxListBytes = 64 << 20
+)
+
+// ErrIsFile is wrapped by the error of Browse for a file.
+var ErrIsFile = errors.New("it is a file")
+
+// Browse lists a folder of a sandbox, by name; "" is the sandbox itself. More tells that there are more entries than the slave
+// lists. Errors wrap ErrNotFound or ErrIsFile, or else are of the network or of the slave.
+func (c Client) Browse(ctx context.Context, place Place, folder string) (entries []Entry, more bool, err error) {
+	address := place.Slave + "/files/browse?" + url.Values{"path": {place.Path(folder)}}.Encode()
+	err = c.guard(ctx, place, func(ctx context.Context, clock func(reading bool)) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+		if err != nil {
+			return err
+		}
+		client := c.HTTP
+		if client == nil {
+			client = http.DefaultClient
+		}
+		answer, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			return refusal(answer, folder)
+		}
+		more = answer.Header.Get(truncatedHeader) != ""
+		return json.NewDecoder(io.LimitReader(answer.Body, maxListBytes)).Decode(&entries)
+	})
+	return entries, more, err
+}
+
+// refusal is what a slave says in place of a list.
+func refusal(answer *http.Response, folder string) error {
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBytes)) // whatever came of it helps
+	line := strings.TrimSpace(string(text))
+	switch {
+	case answer.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("%w: %s", ErrNotFound, folder)
+	case answer.StatusCode == http.StatusBadRequest && strings.Contains(line, ErrIsFile.Error()):
+		return fmt.Errorf("%s: %w", folder, ErrIsFile)
+	}
+	return fmt.Errorf("%s: %s", answer.Status, line)
+}

@@ -1,0 +1,108 @@
+package mesos
+
+// LabelPIDs is a label of a TaskInfo: how many processes and threads the task may have at a time, in decimal. Without
+// it the slave's default holds.
+const LabelPIDs = "stoa.pids"
+
+// LabelNotEnforced is a label of the TaskStatus that tells of a task's begin: of which of its limits nothing is enforced
+// where it runs, as names with blanks between them: "cpus mem pids". Without it all are.
+const LabelNotEnforced = "stoa.not_enforced"
+
+// Labels of a terminal TaskStatus: what Stoa knows of a task's end and Mesos has no field for. A label is absent where
+// its value is not known.
+const (
+	// LabelExitStatus is the status with which the command exited, 0 to 255, in decimal. Absent if a signal ended it,
+	// or if it never ran.
+	LabelExitStatus = "stoa.exit_status"
+
+	// LabelSignal is the number of the signal that ended the command, in decimal.
+	LabelSignal = "stoa.signal"
+
+	// LabelCause is one of the Cause values: what ended the task, in one word.
+	LabelCause = "stoa.cause"
+
+	// LabelKilledBy is one of the KilledBy values: who wanted the end of a task that was killed.
+	LabelKilledBy = "stoa.killed_by"
+
+	// LabelCPUSeconds is the processor time of all processes of the task, in seconds, with three decimals.
+	LabelCPUSeconds = "stoa.cpu_seconds"
+
+	// LabelWallSeconds is the time from the command's start to its end, in seconds, with three decimals.
+	LabelWallSeconds = "stoa.wall_seconds"
+
+	// LabelMemoryPeakBytes is the most memory that the task had at any time, in bytes.
+	LabelMemoryPeakBytes = "stoa.memory_peak_bytes"
+
+	// LabelMemoryLimitBytes is the memory limit that was in force, in bytes.
+	LabelMemoryLimitBytes = "stoa.memory_limit_bytes"
+
+	// LabelPIDsLimit is the limit of processes and threads that was in force, in decimal.
+	LabelPIDsLimit = "stoa.pids_limit"
+
+	// LabelDiskUsedBytes is what the sandbox held when it was found to be too much, in bytes.
+	LabelDiskUsedBytes = "stoa.disk_used_bytes"
+
+	// LabelDiskLimitBytes is the limit of the sandbox that was in force, in bytes.
+	LabelDiskLimitBytes = "stoa.disk_limit_bytes"
+
+	// LabelFetchURL is the URL of a file that could not be fetched, without what is secret in it.
+	LabelFetchURL = "stoa.fetch_url"
+)
+
+// Values of LabelCause.
+const (
+	CauseExited            = "exited"              // the command ended by itself
+	CauseSignal            = "signal"              // a signal ended it that nobody of Stoa sent
+	CauseNotFound          = "not_found"           // there is no such command
+	CauseNotExecutable     = "not_executable"      // the command may not or can not be executed
+	CauseLaunchFailed      = "launch_failed"       // its container could not be made
+	CauseFetchFailed       = "fetch_failed"        // a file that it needs could not be fetched
+	CauseMemory            = "memory"              // it wanted more memory than its limit
+	CausePIDs              = "pids"                // it failed, having been refused a process by its limit of them
+	CauseDisk              = "disk"                // its sandbox outgrew its limit
+	CauseKilled            = "killed"              // somebody asked for its end: LabelKilledBy says who
+	CauseMaxCompletionTime = "max_completion_time" // it ran longer than it may
+	CauseExecutorLost      = "executor_lost"       // its executor ended, or did not come (back) in time
+	CauseHostLost          = "host_lost"           // the host took it with it
+	CauseSlaveRestarted    = "slave_restarted"     // the slave was started again and its executors are gone
+	CauseInvalid           = "invalid"             // the command executor can't run such a task
+)
+
+// Values of LabelKilledBy.
+const (
+	KilledByScheduler = "scheduler" // a KILL or SHUTDOWN call of its framework
+	KilledByOperator  = "operator"  // as with `stoa task kill`
+	KilledByDrain     = "drain"     // its slave is emptied
+	KilledByMaster    = "master"    // it had been declared lost, and came back
+	KilledByTeardown  = "teardown"  // its framework was removed
+	KilledBySlave     = "slave"     // its slave was shut down, or could not bear its executor any more
+)
+
+// MakeLabels makes labels of keys and values in turn.
+func MakeLabels(pairs ...string) *Labels {
+	all := &Labels{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		all.Labels = append(all.Labels, &Label{Key: &pairs[i], Value: &pairs[i+1]})
+	}
+	return all
+}
+
+// LabelOf is the value of the first label of that key; empty if there is none.
+func LabelOf(labels *Labels, key string) string {
+	for _, label := range labels.GetLabels() {
+		if label.GetKey() == key {
+			return label.GetValue()
+		}
+	}
+	return ""
+}
+
+// LimitationOf is what Mesos shows of a task that took more of a scalar resource, "mem" or "disk", than it had: how much,
+// in MB.
+func LimitationOf(name string, bytes uint64) *TaskResourceLimitation {
+	const bytesPerMB = 1 << 20
+	amount := float64(bytes) / bytesPerMB
+	return &TaskResourceLimitation{Resources: []*Resource{{
+		Name: &name, Type: Value_SCALAR.Enum(), Scalar: &Value_Scalar{Value: &amount},
+	}}}
+}

@@ -1,0 +1,50 @@
+//go:build cgo
+
+package libcontainer
+
+import (
+	"errors"
+
+	runc "github.com/opencontainers/runc/libcontainer"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
+	"github.com/stoa-project/stoa/slave/containerizer/reaper"
+)
+
+// Bare prepares a container as Start of containers, which New made, would, and
+// returns what makes it, waits for its end and removes it by the library and a
+// reaper alone: the same namespaces, mounts, cgroups and limits, and nothing that
+// watches, counts or tells. It is the floor of benchmarks.
+func Bare(containers containerizer.Containerizer, spec containerizer.Spec) (run func() error, err error) {
+	one := &container{spec: spec, host: containers.(*Containerizer)}
+	if one.known, err = one.gather(); err != nil {
+		return nil, err
+	}
+	return one.runBare, nil
+}
+
+func (c *container) runBare() (err error) {
+	if c.made, err = runc.Create(c.host.dir.containers(), c.spec.ID, configure(c.known)); err != nil {
+		return err
+	}
+	control, theirs, err := reaper.New()
+	if err != nil {
+		return errors.Join(err, c.made.Destroy())
+	}
+	defer control.Close()
+	err = c.run(containerizer.Stdio{}, theirs)
+	theirs.Close()
+	if err != nil {
+		return errors.Join(err, c.made.Destroy())
+	}
+	err = control.Launch(c.spec)
+	if err == nil {
+		_, err = control.Started()
+	}
+	if err == nil {
+		_, err = control.Wait()
+	}
+	control.Close() // if the command did not run, this ends the reaper
+	_, waited := c.init.Wait()
+	return errors.Join(err, waited, c.made.Destroy())
+}

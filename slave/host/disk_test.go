@@ -1,0 +1,92 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/resource"
+	"github.com/stoa-project/stoa/proto/wire"
+	"github.com/stoa-project/stoa/slave/containerizer/process"
+)
+
+func TestHowSoonASandboxIsLookedAtAgain(t *testing.T) {
+	at := func(seconds, used int64, took time.Duration) diskLook {
+		return diskLook{used: used, at: time.Unix(seconds, 0), took: took}
+	}
+	for name, test := range map[string]struct {
+		before, now diskLook
+		waited      time.Duration
+		want        time.Duration
+	}{
+		"it does not grow":             {at(0, 50, 0), at(2, 50, 0), 2 * time.Second, 4 * time.Second},
+		"it never did":                 {at(0, 50, 0), at(9, 50, 0), 9 * time.Second, DiskLookMost},
+		"it shrinks":                   {at(0, 80, 0), at(2, 50, 0), 2 * time.Second, 4 * time.Second},
+		"it is full in 10 s":           {at(0, 50, 0), at(5, 75, 0), time.Second, 2500 * time.Millisecond},
+		"it is full in a moment":       {at(0, 0, 0), at(1, 99, 0), time.Second, DiskLookFirst},
+		"it is full in an hour":        {at(0, 0, 0), at(60, 1, 0), time.Second, DiskLookMost},
+		"a look takes long":            {at(0, 50, 0), at(2, 50, 2*time.Second), 2 * time.Second, 100 * time.Second},
+		"it is full, and just allowed": {at(0, 50, 0), at(2, 100, 0), 2 * time.Second, DiskLookFirst},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := nextLook(test.before, test.now, test.waited, 100); got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTheDiskOfAContainerIsThatWithoutAVolume(t *testing.T) {
+	resources := resource.MustParse("cpus:1;disk:10;disk(web):5").ToProto()
+	volume := resource.MustParse("disk:100").ToProto()
+	volume[0].Disk = &mesos.Resource_DiskInfo{Volume: &mesos.Volume{}}
+	if got, want := diskLimit(append(resources, volume...)), int64(15<<20); got != want {
+		t.Errorf("got %d, want %d", got, want)
+	}
+	if got := diskLimit(nil); got != 0 {
+		t.Errorf("without resources: got %d", got)
+	}
+}
+
+// TestACommandThatFillsTheDiskIsEnded has the limit come with the container, and while it runs as that of an executor's
+// tasks does.
+func TestACommandThatFillsTheDiskIsEnded(t *testing.T) {
+	for name, late := range map[string]bool{"from the start": false, "with a task that comes later": true} {
+		t.Run(name, func(t *testing.T) {
+			work := t.TempDir()
+			sandbox := filepath.Join(work, "s", "c1")
+			if err := os.MkdirAll(sandbox, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			containers, err := process.New(process.Options{})
+			if err != nil {
+				t.Skip(err)
+			}
+			defer containers.Close()
+			m := &means{containerizer: containers, workDir: work, starts: make(chan struct{}, 1), buffers: &buffers{}}
+			limited := resource.MustParse("mem:32;disk:4").ToProto()
+			line := "head -c 8388608 /dev/zero >large; sleep 1000"
+			l := newLife(m, request(func(s *wire.StartContainer) {
+				s.Directory, s.Container, s.Environment, s.User = sandbox, nil, nil, ""
+				s.Command = &mesos.CommandInfo{Value: &line}
+				if s.Resources = resource.MustParse("mem:32").ToProto(); !late {
+					s.Resources = limited
+				}
+			}))
+			if _, err := l.begin(); err != nil {
+				t.Fatal(err)
+			}
+			if late {
+				if err := l.resize(limited); err != nil {
+					t.Fatal(err)
+				}
+			}
+			exit, err := l.end()
+			if err != nil || exit.GetCause() != wire.ContainerExit_DISK || exit.GetDiskLimitBytes() != 4<<20 || exit.GetDiskUsedBytes() < 8<<20 {
+				t.Errorf("got %v, %v", exit, err)
+			}
+		})
+	}
+}
