@@ -41,20 +41,32 @@ type boss struct {
 	exits    int // of executors
 }
 
-// exampleExecutor builds docs/examples/executor.
-func exampleExecutor(t *testing.T) string {
+// example is where the example of an executor of this run of the tests lies: beside the stoa program.
+var example struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// exampleExecutor builds docs/examples/executor, once.
+func exampleExecutor(t testing.TB) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "waiter")
-	command := exec.Command("go", "build", "-o", path, "./docs/examples/executor")
-	command.Dir = ".."
-	if output, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("go build ./docs/examples/executor: %v\n%s", err, output)
+	example.once.Do(func() {
+		example.path = filepath.Join(filepath.Dir(stoaProgram(t)), "examples", "waiter")
+		command := exec.Command("go", "build", "-o", example.path, "./docs/examples/executor")
+		command.Dir = ".."
+		if output, err := command.CombinedOutput(); err != nil {
+			example.err = fmt.Errorf("go build ./docs/examples/executor: %w\n%s", err, output)
+		}
+	})
+	if example.err != nil {
+		t.Fatal(example.err)
 	}
-	return path
+	return example.path
 }
 
 // employ starts a scheduler with files of this machine.
-func employ(t *testing.T, g *ground, master string, files *scheduler.Files) *boss {
+func employ(t testing.TB, g *ground, master string, files *scheduler.Files) *boss {
 	t.Helper()
 	b := &boss{g: g, ended: make(chan error, 1), statuses: map[string][]*mesos.TaskStatus{}, launched: map[string]*mesos.TaskInfo{}}
 	born := make(chan struct{})

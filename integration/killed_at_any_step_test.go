@@ -142,6 +142,9 @@ func faultyProgram(t testing.TB) string {
 type doomed struct {
 	*ground
 	isolation, address, work string
+	flags                    []string // more of them, of the slave
+	written                  bool     // a task has said that something is in its volume
+	halfway                  func()   // kills, if that is to be done by the test; guarded by mu
 }
 
 func newDoomed(t *testing.T, isolation string) *doomed {
@@ -159,21 +162,98 @@ func (d *doomed) slave(faults ...string) *program {
 			command.Path, command.Env = faultyProgram(d.t), append(command.Env, faults...)
 		}
 		return command.Start()
-	}, "slave", "--master", d.address, "--port", "0", "--work_dir", d.work, "--isolation", d.isolation, "--hostname", "doomed",
-		"--resources", "cpus:1;mem:256", "--gc_delay", "1s")
+	}, append([]string{"slave", "--master", d.address, "--port", "0", "--work_dir", d.work, "--isolation", d.isolation, "--hostname", "doomed",
+		"--resources", "cpus:1;mem:256;disk:1000", "--gc_delay", "1s"}, d.flags...)...)
 }
 
-// run starts a task of which a process runs away and another ends soon.
-func (d *doomed) run() *program {
+// struck is the file that is there when the blow has fallen, or falls at this moment.
+func (d *doomed) struck() string { return filepath.Join(d.tmp, "struck") }
+
+func (d *doomed) isStruck() bool { return exists(d.struck()) }
+
+// strikeHalfway has the test kill the victims as soon as the life is halfway.
+func (d *doomed) strikeHalfway(slave *program, victims string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.halfway = sync.OnceFunc(func() {
+		if err := os.WriteFile(d.struck(), nil, 0o600); err != nil {
+			d.t.Error(err)
+		}
+		if strings.Contains(victims, "slave") {
+			_ = slave.command.Process.Kill()
+		}
+		if strings.Contains(victims, "host") {
+			for _, host := range d.daemons("host") {
+				_ = syscall.Kill(host.pid, syscall.SIGKILL)
+			}
+		}
+	})
+}
+
+// until waits for a condition, or the blow.
+func (d *doomed) until(what string, condition func() bool) {
 	d.t.Helper()
-	return d.start("run", "--master", d.address, "--cpus", "0.1", "--mem", "32", "--", "sh", "-c", "(setsid sleep 1000 &); sleep 0.05")
+	d.await(what, func() bool { return d.isStruck() || condition() })
+}
+
+// run starts a small task of one instance, called doomed-0, that is a line for the shell.
+func (d *doomed) run(line string, flags ...string) *program {
+	d.t.Helper()
+	args := append([]string{"run", "--master", d.address, "--name", "doomed", "--cpus", "0.1", "--mem", "32"}, flags...)
+	return d.start(append(args, "--", "sh", "-c", line)...)
+}
+
+// life is what happens to one task or executor, from its slave's start until its sandbox is removed.
+type life struct {
+	name  string
+	steps []string                       // at which somebody is killed
+	flags []string                       // of the slave
+	play  func(d *doomed) (leave func()) // lets it happen, up to the blow; leave has who wants something of the cluster end, and may be called twice
+	proof func(d *doomed)                // after the next start of the slave: everything works
+}
+
+// aCommandThatEnds is the life that the most tasks have: a process of it runs away, another ends soon.
+var aCommandThatEnds = life{
+	name: "a command that ends",
+	play: func(d *doomed) func() {
+		run := d.run("(setsid sleep 1000 &); sleep 0.05")
+		return func() { run.wait() }
+	},
+	proof: runsAgain,
+}
+
+func runsAgain(d *doomed) {
+	d.t.Helper()
+	d.run("true").expect(0)
+}
+
+// stepsTaken lets a life happen without a blow.
+func stepsTaken(t *testing.T, l life, isolation string) []string {
+	t.Helper()
+	d := newDoomed(t, isolation)
+	d.flags = l.flags
+	trace := filepath.Join(d.tmp, "trace")
+	slave := d.slave("STOA_FAULT_TRACE=" + trace)
+	leave := l.play(d)
+	steps := func() []string {
+		lines, err := os.ReadFile(trace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSuffix(string(lines), "\n"), "\n")
+	}
+	leave()
+	d.await("the sandbox is removed", func() bool { return slices.Contains(steps(), "slave removed a sandbox 1") })
+	taken := steps()
+	slave.end()
+	return taken
 }
 
 // remains are the files of the work_dir that belong to a host or to a sandbox.
 func (d *doomed) remains() []string {
 	d.t.Helper()
 	var found []string
-	for _, pattern := range []string{"containers/*", "meta/hosts/*", "slaves/*/frameworks", "meta/slaves/*/frameworks"} {
+	for _, pattern := range []string{"containers/*", "meta/hosts/*", "meta/discarded/*", "meta/fetcher/*", "slaves/*/frameworks", "meta/slaves/*/frameworks"} {
 		matches, err := fs.Glob(os.DirFS(d.work), pattern)
 		if err != nil {
 			d.t.Fatal(err)
@@ -210,7 +290,7 @@ func (d *doomed) strays() []string {
 	}
 	var strays []string
 	for _, p := range d.processes() {
-		if p.is("master") || p.is("run") || ancestor(p.pid, known) {
+		if p.is("master") || p.is("run") || p.is("task") || p.is("volume") || ancestor(p.pid, known) {
 			continue
 		}
 		strays = append(strays, p.String())
@@ -250,20 +330,7 @@ func TestTheStepsOfALifeAreThoseOfTheTable(t *testing.T) {
 	for _, isolation := range []string{libcontainer.Name, process.Name} {
 		t.Run(isolation, func(t *testing.T) {
 			needsRoot(t)
-			d := newDoomed(t, isolation)
-			trace := filepath.Join(d.tmp, "trace")
-			slave := d.slave("STOA_FAULT_TRACE=" + trace)
-			d.run().expect(0)
-			steps := func() []string {
-				lines, err := os.ReadFile(trace)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return strings.Split(strings.TrimSuffix(string(lines), "\n"), "\n")
-			}
-			d.await("the sandbox is removed", func() bool { return slices.Contains(steps(), "slave removed a sandbox 1") })
-			taken := steps()
-			slave.end()
+			taken := stepsTaken(t, aCommandThatEnds, isolation)
 			for _, step := range taken {
 				if !slices.Contains(lifeOfAContainer, step) {
 					t.Errorf("the step %q has no row in the table: nobody is killed there", step)
@@ -291,19 +358,22 @@ func TestAKillAtAnyStepOfALifeLeavesNothing(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s/%s/%s dies", isolation, step, victims), func(t *testing.T) {
 					t.Parallel()
-					killedAt(t, isolation, step, victims)
+					killedAt(t, aCommandThatEnds, isolation, step, victims)
 				})
 			}
 		}
 	}
 }
 
-func killedAt(t *testing.T, isolation, step, victims string) {
+func killedAt(t *testing.T, l life, isolation, step, victims string) {
 	d := newDoomed(t, isolation)
-	struck := filepath.Join(d.tmp, "struck")
-	slave := d.slave("STOA_FAULT_POINT="+step, "STOA_FAULT_VICTIMS="+victims, "STOA_FAULT_STRUCK="+struck)
-	run := d.run()
-	d.await("the blow falls", func() bool { _, err := os.Stat(struck); return err == nil })
+	d.flags = l.flags
+	slave := d.slave("STOA_FAULT_POINT="+step, "STOA_FAULT_VICTIMS="+victims, "STOA_FAULT_STRUCK="+d.struck())
+	if step == halfway {
+		d.strikeHalfway(slave, victims)
+	}
+	leave := l.play(d)
+	d.await("the blow falls", d.isStruck)
 	if slaveDies := strings.Contains(victims, "slave"); slaveDies {
 		if code := slave.wait(); code != -1 {
 			t.Fatalf("the slave was not killed but ended with %d: %s", code, slave.err.String())
@@ -315,13 +385,13 @@ func killedAt(t *testing.T, isolation, step, victims string) {
 		t.Errorf("%v after the blow these run, and nobody knows them:\n%s", cleanWithin, strings.Join(strays, "\n"))
 	}
 	if slave.running() { // with its host gone it begins another, and goes on
-		run.wait()
+		leave()
 		slave.signal(syscall.SIGTERM)
 		slave.expect(0)
 	}
 	next := d.slave()
-	run.wait()
-	d.stoa("run", "--master", d.address, "--cpus", "0.1", "--mem", "32", "--", "true").expect(0)
+	leave()
+	l.proof(d)
 	var left []string
 	if !within(patience, func() bool {
 		left = d.foreignCgroups()

@@ -17,6 +17,9 @@ type soak struct {
 	descriptors     int     // by which it may
 }
 
+// soaks tells whether tests may take minutes.
+func soaks() bool { return os.Getenv("STOA_SOAK") == "1" }
+
 var (
 	shortSoak = soak{runs: 20, instances: 10, memory: 0.25, descriptors: 5} // history is not full yet
 	longSoak  = soak{runs: 100, instances: 20, memory: 0.10, descriptors: 5}
@@ -28,7 +31,7 @@ const idleMemory = 60e6
 func TestManyRunsInARowLeaveADaemonAsItWas(t *testing.T) {
 	g := newGround(t)
 	s := shortSoak
-	if os.Getenv("STOA_SOAK") == "1" {
+	if soaks() {
 		s = longSoak
 	}
 	master := g.start("master", "--port", "0")

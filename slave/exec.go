@@ -11,6 +11,7 @@ import (
 
 // exec has a host run an operator's command beside a task's own.
 func (s *shell) exec(ctx actor.Context, m *wire.ExecTask) {
+	s.pass("hears ExecTask")
 	place, err := s.core.Find(m.GetFrameworkId().GetValue(), m.GetTaskId().GetValue())
 	host := s.hostAt(place.Host)
 	switch {
@@ -22,7 +23,7 @@ func (s *shell) exec(ctx actor.Context, m *wire.ExecTask) {
 		operator := ctx.Sender()
 		start := &wire.StartExec{ContainerId: mesos.NewContainerID(place.ContainerID), Exec: m}
 		ctx.Log().Info().Str("task", m.GetTaskId().GetValue()).Strs("command", m.GetArgs()).Stringer("operator", operator).Msg("an operator's command in a container")
-		ctx.Spawn("exec", func() actor.Actor { return &relay{operator: operator, host: host, start: start} })
+		ctx.Spawn("exec", func() actor.Actor { return &relay{operator: operator, host: host, start: start, pass: s.pass} })
 	}
 }
 
@@ -42,6 +43,7 @@ type relay struct {
 	operator, host actor.PID
 	command        actor.PID // zero: not started yet
 	start          *wire.StartExec
+	pass           func(point string)
 }
 
 // Receive implements actor.Actor.
@@ -50,6 +52,7 @@ func (r *relay) Receive(ctx actor.Context) {
 	case actor.Started:
 		ctx.Link(r.operator)
 		ctx.Link(r.host)
+		r.pass("does Send StartExec")
 		ctx.Send(r.host, r.start)
 	case actor.Stopping:
 	case actor.Exited:
@@ -58,11 +61,13 @@ func (r *relay) Receive(ctx actor.Context) {
 		}
 		ctx.Stop(ctx.Self())
 	case *wire.ExecStarted:
+		r.pass("hears ExecStarted")
 		r.command = ctx.Sender()
 		ctx.Link(r.command)
 		ctx.Unlink(r.host)
 		ctx.Send(r.operator, m)
 	case *wire.ExecEnded, *wire.Refused: // of the host, the one or the other
+		r.pass("hears " + messageName(m.(proto.Message)))
 		ctx.Send(r.operator, m)
 		ctx.Stop(ctx.Self())
 	case proto.Message:

@@ -34,6 +34,9 @@ func (s *shell) load(ctx actor.Context) {
 		if err := checkpoint.RemoveRemains(s.WorkDir); err != nil {
 			log.Warn().Err(err).Msg("some remains of earlier lives stay")
 		}
+		if err := s.Fetcher.Clean(); err != nil {
+			log.Warn().Err(err).Msg("downloads of earlier lives stay")
+		}
 		sandboxes, err := checkpoint.FindSandboxes(s.WorkDir)
 		if err != nil {
 			log.Warn().Err(err).Msg("sandboxes of earlier lives stay")
@@ -88,7 +91,7 @@ func (s *shell) prepareSandbox(ctx actor.Context, o core.PrepareSandbox) {
 		}
 		s.pass("made a sandbox")
 		ready := core.SandboxReady{ContainerID: o.ContainerID, Directory: directory}
-		request := fetcher.Request{Sandbox: directory, User: o.User, URIs: o.URIs}
+		request := fetcher.Request{Sandbox: directory, User: o.User, Principal: o.Principal, URIs: o.URIs}
 		request.Files = func(ctx context.Context, sum string, most int64, to *os.File) error {
 			return courier.fetch(ctx, o.FrameworkID, sum, most, to)
 		}
@@ -152,6 +155,7 @@ func (s *shell) makeVolume(ctx actor.Context, o core.MakeVolume) {
 	if err := checkpoint.MakeVolume(s.WorkDir, o.Volume, o.User); err != nil {
 		ctx.Log().Warn().Err(err).Msg("a persistent volume is not as it should be")
 	}
+	s.pass("made a volume")
 }
 
 func (s *shell) removeVolume(ctx actor.Context, o core.RemoveVolume) {
@@ -166,6 +170,7 @@ func (s *shell) removeVolume(ctx actor.Context, o core.RemoveVolume) {
 		if err := remove(); err != nil {
 			log.Warn().Err(err).Msg("a part of a persistent volume stays")
 		}
+		s.pass("removed a volume")
 		return nil
 	})
 }

@@ -128,8 +128,9 @@ type Persist struct {
 type PrepareSandbox struct {
 	SlaveID, FrameworkID, ExecutorID, ContainerID string
 
-	User string // who owns it; empty: the user of the slave
-	URIs []*mesos.CommandInfo_URI
+	User      string // who owns it; empty: the user of the slave
+	Principal string // of the framework
+	URIs      []*mesos.CommandInfo_URI
 }
 
 // AbandonSandbox tells that nobody waits for a sandbox any more: what is still being fetched for it need not come.

@@ -110,7 +110,7 @@ func (c *Core) mustWithin(ex *executor, timeout time.Duration, reason mesos.Task
 func (c *Core) prepare(ex *executor) {
 	c.emit(PrepareSandbox{
 		SlaveID: c.slaveID, FrameworkID: ex.framework.id, ExecutorID: ex.id, ContainerID: ex.containerID,
-		User: c.user(ex), URIs: ex.info.GetCommand().GetUris(),
+		User: c.user(ex), Principal: ex.framework.info.GetPrincipal(), URIs: ex.info.GetCommand().GetUris(),
 	})
 }
 

@@ -15,7 +15,9 @@
 // With extract, what the name says is an archive (.tar, .tgz, .tar.gz, .tbz2, .tar.bz2, .txz, .tar.xz, .tzst, .tar.zst,
 // .zip, .gz) is unpacked in place of being copied; other files are just copied. With cache, the download is kept for
 // others who ask for the same URI, as far as CacheBytes go; those who ask for it while it is under way share it in any
-// case. output_file names where it goes, relative to the sandbox.
+// case. Others are frameworks of the same principal for tasks of the same user, and a URI is the same with all that is in it,
+// name and password too: who could not get a file by himself gets it from nobody else, and what he gets is nobody else's. output_file
+// names where it goes, relative to the sandbox.
 //
 // # What can't happen
 //
@@ -59,7 +61,7 @@ const (
 
 // Options says how files are fetched. All but Directory may be zero.
 type Options struct {
-	// Directory is where downloads are kept: the fetcher's own, made when it is first needed and emptied then.
+	// Directory is where downloads are kept: the fetcher's own, emptied by Clean or when it is first needed, and made then.
 	Directory string
 	// Forbidden are folders and files that no file URI may read, whoever asks: the slave's own.
 	Forbidden []string
@@ -90,13 +92,18 @@ func New(o Options) *Fetcher {
 	return f
 }
 
+// Clean removes what an earlier life has downloaded. It is for the beginning of a life, and does nothing later.
+func (f *Fetcher) Clean() error { return f.store.clean() }
+
 // Request is what one command asks for.
 type Request struct {
 	// Sandbox is the absolute path of a folder that nobody else writes into while it is filled.
 	Sandbox string
 	// User is who reads files of the machine and owns what is fetched; "" is the slave's own.
 	User string
-	URIs []*mesos.CommandInfo_URI
+	// Principal is that of the framework: downloads are shared with those who have the same, and the same User.
+	Principal string
+	URIs      []*mesos.CommandInfo_URI
 	// Files gets what the framework's scheduler offers: the content with a checksum, of at most so many bytes. nil: it
 	// offers nothing.
 	Files func(ctx context.Context, sha256 string, most int64, to *os.File) error
@@ -229,12 +236,17 @@ func (f *Fetcher) fetch(ctx context.Context, r Request, to target, w wanted) err
 	return to.unpack(ctx, source, w)
 }
 
+// key is what a URI's download is shared by. No part has a zero byte.
+func (r Request) key(uri string) string {
+	return strings.Join([]string{r.Principal, r.User, uri}, "\x00")
+}
+
 // source opens what a URI means. The caller closes it and calls done.
 func (f *Fetcher) source(ctx context.Context, r Request, owner identity, w wanted) (source *os.File, done func(), err error) {
 	switch w.url.Scheme {
 	case "http", "https":
 		uri := w.url.String()
-		return f.store.get(ctx, uri, w.cache, w.sha256, func(ctx context.Context, to *os.File) error { return f.download(ctx, uri, to) })
+		return f.store.get(ctx, r.key(uri), w.cache, w.sha256, func(ctx context.Context, to *os.File) error { return f.download(ctx, uri, to) })
 	case mesos.FrameworkFileScheme:
 		if r.Files == nil {
 			return nil, nil, errors.New("there is no scheduler that offers files")
@@ -250,12 +262,12 @@ func (f *Fetcher) source(ctx context.Context, r Request, owner identity, w wante
 	return source, func() {}, err
 }
 
-// offered opens what a framework's scheduler offers. Its content is its name, whoever offers it: but what another framework
-// fails to send, this one may.
+// offered opens what a framework's scheduler offers. Its content is its name, whichever framework of a principal offers it: but
+// what another one fails to send, this one may.
 func (f *Fetcher) offered(ctx context.Context, r Request, sum string) (*os.File, func(), error) {
 	for {
 		var own atomic.Bool
-		source, done, err := f.store.get(ctx, mesos.FrameworkFileScheme+":"+sum, true, sum, func(ctx context.Context, to *os.File) error {
+		source, done, err := f.store.get(ctx, r.key(mesos.FrameworkFileScheme+":"+sum), true, sum, func(ctx context.Context, to *os.File) error {
 			own.Store(true)
 			return r.Files(ctx, sum, f.options.MaxBytes, to)
 		})

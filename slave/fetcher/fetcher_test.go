@@ -1,6 +1,7 @@
 package fetcher
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -285,7 +287,7 @@ func TestWhoAsksAtTheSameTimeSharesADownload(t *testing.T) {
 	}
 	for end := time.Now().Add(deadline); ; {
 		r.fetcher.store.mu.Lock()
-		e := r.fetcher.store.entries[r.server.URL+"/x"]
+		e := r.fetcher.store.entries[Request{}.key(r.server.URL+"/x")]
 		joined := e != nil && e.users == many
 		r.fetcher.store.mu.Unlock()
 		if joined {
@@ -362,6 +364,73 @@ func TestCVE_2022_24686_AWrongDownloadReachesNobodyElse(t *testing.T) {
 	}
 	r.must(uri)
 	r.has("x", "right")
+}
+
+// What one may fetch is not for another who asks for it by less than that: without the password, or as another principal or user.
+func TestADownloadIsSharedOnlyWithWhoHasTheSameCredentials(t *testing.T) {
+	self, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	r := newRig(t, Options{}, func(w http.ResponseWriter, request *http.Request) {
+		asked.Add(1)
+		if name, password, _ := request.BasicAuth(); request.URL.Path == "/secret" && name+":"+password != "ann:right" {
+			http.Error(w, "not for you", http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprint(w, "content for ", asked.Load())
+	})
+	open := r.server.URL + "/open"
+	as := func(principal, user, uri string) error {
+		wish := plainURI(uri)
+		wish.Cache, wish.OutputFile = proto.Bool(true), proto.String("x")
+		return r.fetcher.Fetch(t.Context(), Request{Sandbox: r.sandbox, Principal: principal, User: user, URIs: []*mesos.CommandInfo_URI{wish}})
+	}
+	for i, test := range []struct {
+		principal, user string
+		want            int
+	}{{"ann", "", 1}, {"ann", "", 1}, {"eve", "", 2}, {"", "", 3}, {"ann", self.Username, 4}, {"eve", "", 2}, {"ann", "", 1}} {
+		if err := as(test.principal, test.user, open); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(r.sandbox, "x")); err != nil || string(got) != fmt.Sprint("content for ", test.want) {
+			t.Errorf("%d: %q as %q got %q, %v, want the %d. answer", i, test.principal, test.user, got, err, test.want)
+		}
+	}
+
+	address := strings.TrimPrefix(r.server.URL, "http://")
+	if err := as("ann", "", "http://ann:right@"+address+"/secret"); err != nil {
+		t.Fatal(err)
+	}
+	for _, uri := range []string{"http://" + address + "/secret", "http://ann@" + address + "/secret", "http://ann:wrong@" + address + "/secret"} {
+		if err := as("ann", "", uri); err == nil || !strings.Contains(err.Error(), "401") {
+			t.Errorf("%s: got %v, want the server's refusal", uri, err)
+		}
+	}
+}
+
+// The checksum of another's file is no secret: master and tasks show it. It is not enough to get the file.
+func TestAFileOfASchedulerIsNotForWhoKnowsItsChecksum(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	as := func(principal string, files func(context.Context, string, int64, *os.File) error) error {
+		uri := plainURI(mesos.FrameworkFileScheme + ":///x#sha256=" + sum("content"))
+		return r.fetcher.Fetch(t.Context(), Request{Sandbox: r.sandbox, Principal: principal, URIs: []*mesos.CommandInfo_URI{uri}, Files: files})
+	}
+	has := func(_ context.Context, _ string, _ int64, to *os.File) error {
+		_, err := to.WriteString("content")
+		return err
+	}
+	hasNot := func(context.Context, string, int64, *os.File) error { return errors.New("no such file") }
+	for i, test := range []struct {
+		principal string
+		files     func(context.Context, string, int64, *os.File) error
+		gets      bool
+	}{{"ann", has, true}, {"eve", hasNot, false}, {"", hasNot, false}, {"ann", hasNot, true}} {
+		if err := as(test.principal, test.files); (err == nil) != test.gets {
+			t.Errorf("%d: %q got %v", i, test.principal, err)
+		}
+	}
 }
 
 func TestAFetchEndsWithItsContext(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"sync"
 )
 
-// store holds downloads as files. Each URI is downloaded once for all who want it at the same time; afterwards it is
+// store holds downloads as files. What is behind a key is downloaded once for all who want it at the same time; afterwards it is
 // kept if one of them asked for that, until others need its room. What is in use is never removed.
 type store struct {
 	directory string
@@ -22,13 +22,13 @@ type store struct {
 	mu      sync.Mutex
 	ready   bool // directory is there, and empty
 	counter uint64
-	entries map[string]*entry // by URI
+	entries map[string]*entry // by key
 	kept    []*entry          // that are complete and to be kept; the least recently used first
 }
 
 // entry is one download.
 type entry struct {
-	uri    string
+	key    string
 	path   string
 	users  int
 	keep   bool
@@ -38,13 +38,13 @@ type entry struct {
 	err    error
 }
 
-// download writes the content of a URI into a file.
+// download writes what is behind a key into a file.
 type download func(ctx context.Context, to *os.File) error
 
-// get opens the content of a URI, which is downloaded unless it is there. The caller calls done when it needs the file no
+// get opens what is behind a key, which is downloaded unless it is there. The caller calls done when it needs the file no
 // more.
-func (s *store) get(ctx context.Context, uri string, keep bool, sum string, from download) (file *os.File, done func(), err error) {
-	e, err := s.join(uri, keep, from)
+func (s *store) get(ctx context.Context, key string, keep bool, sum string, from download) (file *os.File, done func(), err error) {
+	e, err := s.join(key, keep, from)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -71,19 +71,19 @@ func (s *store) get(ctx context.Context, uri string, keep bool, sum string, from
 	return file, leave, nil
 }
 
-// join makes the caller a user of a URI's download, and begins it if he is the first.
-func (s *store) join(uri string, keep bool, from download) (*entry, error) {
+// join makes the caller a user of a key's download, and begins it if he is the first.
+func (s *store) join(key string, keep bool, from download) (*entry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
-	e := s.entries[uri]
+	e := s.entries[key]
 	if e == nil {
 		s.counter++
 		ctx, cancel := context.WithCancel(context.Background())
-		e = &entry{uri: uri, path: filepath.Join(s.directory, strconv.FormatUint(s.counter, 10)), cancel: cancel, done: make(chan struct{})}
-		s.entries[uri] = e
+		e = &entry{key: key, path: filepath.Join(s.directory, strconv.FormatUint(s.counter, 10)), cancel: cancel, done: make(chan struct{})}
+		s.entries[key] = e
 		go s.run(ctx, e, from)
 	}
 	e.users++
@@ -97,13 +97,30 @@ func (s *store) prepare() error {
 	if s.ready {
 		return nil
 	}
-	if err := os.RemoveAll(s.directory); err != nil {
-		return fmt.Errorf("empty the store of downloads: %w", err)
+	if err := s.empty(); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(s.directory, 0o700); err != nil {
 		return fmt.Errorf("make the store of downloads: %w", err)
 	}
 	s.ready, s.entries = true, map[string]*entry{}
+	return nil
+}
+
+// clean is prepare without making the directory.
+func (s *store) clean() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ready {
+		return nil
+	}
+	return s.empty()
+}
+
+func (s *store) empty() error {
+	if err := os.RemoveAll(s.directory); err != nil {
+		return fmt.Errorf("empty the store of downloads: %w", err)
+	}
 	return nil
 }
 
@@ -145,7 +162,7 @@ func (s *store) leave(e *entry) {
 		complete = e.err == nil
 	default:
 	}
-	if !complete || !e.keep || s.entries[e.uri] != e {
+	if !complete || !e.keep || s.entries[e.key] != e {
 		e.cancel()
 		s.forget(e)
 		return
@@ -165,15 +182,15 @@ func (s *store) leave(e *entry) {
 func (s *store) spoil(e *entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.entries[e.uri] == e {
-		delete(s.entries, e.uri)
+	if s.entries[e.key] == e {
+		delete(s.entries, e.key)
 	}
 }
 
 // forget removes an entry and its file; who has it open may read on.
 func (s *store) forget(e *entry) {
-	if s.entries[e.uri] == e {
-		delete(s.entries, e.uri)
+	if s.entries[e.key] == e {
+		delete(s.entries, e.key)
 	}
 	s.kept = slices.DeleteFunc(s.kept, func(other *entry) bool { return other == e })
 	_ = os.Remove(e.path) // whatever stays goes with the next life

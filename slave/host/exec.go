@@ -92,7 +92,11 @@ func (x *execution) Receive(ctx actor.Context) {
 		ctx.Link(x.peer)
 		x.output, x.past = newWindow(wire.ExecWindow), make(chan struct{})
 		life, wish := x.life, x.wish
-		ctx.Async(func(context.Context) any { return begin(life, wish) })
+		ctx.Async(func(context.Context) any {
+			m := begin(life, wish)
+			life.means.pass("began a further command", nil)
+			return m
+		})
 	case execStarted:
 		x.started(ctx, m)
 	case execOutput:
@@ -103,6 +107,7 @@ func (x *execution) Receive(ctx actor.Context) {
 		x.streams--
 		x.maybeDone(ctx)
 	case execEnded:
+		x.life.means.pass("hears of a further command's end", nil)
 		x.ended, x.result = true, endedOf(m.status, m.err)
 		close(x.past)
 		x.maybeDone(ctx)

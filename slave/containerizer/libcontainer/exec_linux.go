@@ -49,6 +49,7 @@ func (c *container) Exec(exec containerizer.Exec, stdio containerizer.Stdio) (co
 		}
 		return nil, c.failed("entering it with a further command", err)
 	}
+	c.pass(Entered)
 	if err := f.launch(c.spec.With(exec)); err != nil {
 		f.end()
 		return nil, err

@@ -71,7 +71,10 @@ const (
 	Removed   Point = "removed"   // and everything else
 )
 
-// Points lists all of them, in order.
+// Entered is a point of those containers alone that get a further command: its reaper is inside, and waits for it.
+const Entered Point = "entered"
+
+// Points lists those of every container, in order.
 func Points() []Point {
 	return []Point{Gathered, Created, Connected, Blocked, Reaping, Executed, Ended, Counted, Destroyed, Removed}
 }
