@@ -30,6 +30,7 @@ type container struct {
 	life containerizer.Life
 
 	known   facts
+	sources sources // of volumes; empty once they are mounted
 	config  *configs.Config
 	made    *runc.Container
 	init    *runc.Process // the reaper
@@ -63,6 +64,8 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) (err e
 	if err := ctx.Err(); err != nil {
 		return c.failed("before it began", err)
 	}
+	c.sources = sources{}
+	defer c.sources.close()
 	if c.known, err = c.gather(); err != nil {
 		return c.failed("preparing what it sees", err)
 	}
@@ -139,6 +142,13 @@ func (c *container) run(stdio containerizer.Stdio, control *os.File) error {
 		return err
 	}
 	c.pass(Blocked)
+	pid, err := process.Pid()
+	if err != nil {
+		return err
+	}
+	if err := c.sources.check(c.spec.ID, pid, c.known.volumes); err != nil {
+		return err
+	}
 	return c.made.Exec()
 }
 
@@ -343,7 +353,7 @@ func (c *container) gather() (known facts, err error) {
 }
 
 func (c *container) gatherVolumes(known facts) (facts, error) {
-	spec, masked, err := guardVolumes(c.spec, c.host.hidden, resolve)
+	spec, masked, err := guardVolumes(c.spec, c.host.hidden, c.sources.open)
 	if err != nil {
 		return known, err
 	}

@@ -209,16 +209,6 @@ func realPaths(paths []string) []string {
 	return slices.Compact(found)
 }
 
-// resolve follows all links of a path. Its error names the path itself, and not how far it led.
-func resolve(path string) (string, error) {
-	real, err := filepath.EvalSymlinks(path)
-	var failed *fs.PathError
-	if errors.As(err, &failed) {
-		failed.Path = path
-	}
-	return real, err
-}
-
 // hiddenPaths sorts out what of real paths is not hidden anyway, and is a
 // directory or a file.
 func hiddenPaths(real []string) (directories, files []string) {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -437,6 +438,86 @@ func TestCVE_2026_14896_NoVolumeLeadsToWhatIsTheSlavesOwn(t *testing.T) {
 	}
 	spec.Args = []string{"sh", "-c", `cat /data/key /data/public; for r in var all/var; do cat "$r/$0/key" "$r/$0/public"; ls -A "$r/$1" | wc -l; touch "$r/$1/x" || echo closed; done`, filepath.Base(secrets), filepath.Base(work)}
 	says(t, w, containers, spec, "fine\nfine\n0\nclosed\nfine\n0\nclosed\n")
+}
+
+// swappedVolume is a volume, and what exchanges it for a link to the work directory, or back.
+func swappedVolume(t *testing.T, w *containertest.Watch) (volume containerizer.Volume, swap func() error) {
+	t.Helper()
+	shared := outside(t, "/var")
+	at, other := filepath.Join(shared, "at"), filepath.Join(shared, "other")
+	if err := errors.Join(os.Mkdir(at, 0o755), os.Symlink(w.Work, other)); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(at, "key"), "fine\n")
+	write(t, filepath.Join(w.Work, "key"), "secret\n")
+	return containerizer.Volume{HostPath: at, ContainerPath: "/data"}, func() error {
+		return unix.Renameat2(unix.AT_FDCWD, at, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE)
+	}
+}
+
+// Where a volume comes from is looked at, and mounted a moment later. Whoever may write above it puts a link there in between:
+// then there is no container.
+func TestCVE_2026_14896_AVolumeThatIsSwappedBeforeItIsMountedIsRefused(t *testing.T) {
+	w, c := inside(t)
+	spec := w.Spec("victim", "cat /data/key > seen")
+	volume, swap := swappedVolume(t, w)
+	spec.Volumes = []containerizer.Volume{volume}
+	c.options.Passed = func(point Point) {
+		if point == Gathered {
+			if err := swap(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	container, err := c.Start(t.Context(), spec, containerizer.Stdio{})
+	if err == nil {
+		containertest.Await(t, container)
+		seen, _ := os.ReadFile(filepath.Join(spec.Sandbox, "seen"))
+		t.Fatalf("it is started, and sees %q", seen)
+	}
+	var failed *containerizer.StartError
+	if !errors.As(err, &failed) || failed.Step != "volume /data" || !strings.Contains(err.Error(), volume.HostPath+": something else was put there") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The same by somebody who never stops: what a container sees, if there is one, is what was looked at.
+func TestCVE_2026_14896_AVolumeThatIsSwappedAgainAndAgainShowsNothingOfTheSlaves(t *testing.T) {
+	w, c := inside(t)
+	volume, swap := swappedVolume(t, w)
+	var stop atomic.Bool
+	stopped := make(chan error, 1)
+	go func() {
+		var err error
+		for err == nil && !stop.Load() {
+			err = swap()
+		}
+		stopped <- err
+	}()
+	const tries = 60
+	links, swapped := 0, 0
+	for i := range tries {
+		spec := w.Spec(fmt.Sprint("victim-", i), "cat /data/key > seen")
+		spec.Volumes = []containerizer.Volume{volume}
+		container, err := c.Start(t.Context(), spec, containerizer.Stdio{})
+		var own *containerizer.SpecError
+		switch {
+		case errors.As(err, &own):
+			links++
+		case err != nil:
+			swapped++
+		default:
+			containertest.Await(t, container)
+			if seen, err := os.ReadFile(filepath.Join(spec.Sandbox, "seen")); err != nil || string(seen) != "fine\n" {
+				t.Errorf("a container sees %q, %v", seen, err)
+			}
+		}
+	}
+	stop.Store(true)
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("of %d volumes %d were links when they were looked at, and %d had been swapped when they were mounted", tries, links, swapped)
 }
 
 // What a command has executed inherits no capability, whoever it is, and neither does a further command beside it.
