@@ -171,7 +171,8 @@ var otherLives = []life{
 			}))
 			d.t.Cleanup(server.Close)
 			run := d.run("true", "--uri", server.URL+"/file")
-			return func() { run.wait() }
+			d.until("it has failed", func() bool { return !run.running() })
+			return run.end // it would have the task started again, and fetched again what is left
 		},
 		proof: runsAgain,
 		steps: []string{
