@@ -34,9 +34,6 @@ func (s *shell) load(ctx actor.Context) {
 		if err := checkpoint.RemoveRemains(s.WorkDir); err != nil {
 			log.Warn().Err(err).Msg("some remains of earlier lives stay")
 		}
-		if err := s.Fetcher.Clean(); err != nil {
-			log.Warn().Err(err).Msg("downloads of earlier lives stay")
-		}
 		sandboxes, err := checkpoint.FindSandboxes(s.WorkDir)
 		if err != nil {
 			log.Warn().Err(err).Msg("sandboxes of earlier lives stay")

@@ -61,7 +61,7 @@ const (
 
 // Options says how files are fetched. All but Directory may be zero.
 type Options struct {
-	// Directory is where downloads are kept: the fetcher's own, emptied by Clean or when it is first needed, and made then.
+	// Directory is where downloads are kept: the fetcher's own, made when it is first needed and emptied then.
 	Directory string
 	// Forbidden are folders and files that no file URI may read, whoever asks: the slave's own.
 	Forbidden []string
@@ -91,9 +91,6 @@ func New(o Options) *Fetcher {
 	f.store = &store{directory: o.Directory, capacity: o.CacheBytes}
 	return f
 }
-
-// Clean removes what an earlier life has downloaded. It is for the beginning of a life, and does nothing later.
-func (f *Fetcher) Clean() error { return f.store.clean() }
 
 // Request is what one command asks for.
 type Request struct {

@@ -97,30 +97,13 @@ func (s *store) prepare() error {
 	if s.ready {
 		return nil
 	}
-	if err := s.empty(); err != nil {
-		return err
+	if err := os.RemoveAll(s.directory); err != nil {
+		return fmt.Errorf("empty the store of downloads: %w", err)
 	}
 	if err := os.MkdirAll(s.directory, 0o700); err != nil {
 		return fmt.Errorf("make the store of downloads: %w", err)
 	}
 	s.ready, s.entries = true, map[string]*entry{}
-	return nil
-}
-
-// clean is prepare without making the directory.
-func (s *store) clean() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ready {
-		return nil
-	}
-	return s.empty()
-}
-
-func (s *store) empty() error {
-	if err := os.RemoveAll(s.directory); err != nil {
-		return fmt.Errorf("empty the store of downloads: %w", err)
-	}
 	return nil
 }
 
