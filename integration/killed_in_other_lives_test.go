@@ -30,7 +30,7 @@ var otherLives = []life{
 		play: func(d *doomed) func() {
 			run := d.run("trap '' TERM; (setsid sleep 1000 &); echo ready; while :; do sleep 1000; done", "--kill_grace", "200ms")
 			d.until("it runs", func() bool { return run.out.String() == "ready\n" })
-			run.signal(syscall.SIGINT)
+			interrupt(run)
 			return func() { run.wait() }
 		},
 		proof: runsAgain,
@@ -195,7 +195,7 @@ var otherLives = []life{
 			})
 			beside := d.start("task", "exec", "--master", d.address, "doomed-0", "sh", "-c", "(setsid sleep 1000 &); sleep 0.05")
 			d.until("the further command has ended", func() bool { return !beside.running() })
-			run.signal(syscall.SIGINT)
+			interrupt(run)
 			return func() { beside.wait(); run.wait() }
 		},
 		proof: runsAgain,
@@ -210,6 +210,11 @@ var otherLives = []life{
 			"slave hears ExecEnded 1",
 		},
 	},
+}
+
+// interrupt has a run kill its task, if a blow has not ended it.
+func interrupt(run *program) {
+	_ = run.command.Process.Signal(syscall.SIGINT)
 }
 
 // runWithVolume is run with a persistent volume that is made if there is none.
