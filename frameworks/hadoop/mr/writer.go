@@ -2,6 +2,7 @@ package mr
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -26,15 +27,23 @@ type recordWriter[K, V any] struct {
 	heldBytes  int
 	heldValues int
 	keep       func(V) V // makes a value last; nil: it does
+
+	// What Combine gets, made once: the values of the key that is combined, and who takes what it makes of them.
+	combining *heldKey[V]
+	combined  []V
+	values    iter.Seq[V]
+	take      func(V)
 }
 
 // heldKey is a key's values that have not been written yet.
-type heldKey[V any] struct{ values, combined []V }
+type heldKey[V any] struct{ values []V }
 
 func (j Job[K, V]) writer(out func(key, value []byte) error) *recordWriter[K, V] {
 	w := &recordWriter[K, V]{job: j, out: out}
 	if j.Combine != nil {
 		w.held = map[string]*heldKey[V]{}
+		w.values = func(yield func(V) bool) { slices.Values(w.combining.values)(yield) }
+		w.take = w.takeCombined
 	}
 	if k, ok := j.Value.(keeper[V]); ok {
 		w.keep = k.Keep
@@ -92,19 +101,21 @@ func (w *recordWriter[K, V]) combine(part []byte, h *heldKey[V]) {
 		w.fail(fmt.Errorf("read a key: %w", err))
 		return
 	}
-	h.combined = h.combined[:0]
-	err = w.job.Combine(key, slices.Values(h.values), func(v V) {
-		if w.keep != nil {
-			v = w.keep(v)
-		}
-		h.combined = append(h.combined, v)
-	})
-	if err != nil {
+	w.combining, w.combined = h, w.combined[:0]
+	if err := w.job.Combine(key, w.values, w.take); err != nil {
 		w.fail(fmt.Errorf("combine: %w", err))
 		return
 	}
-	w.heldValues += len(h.combined) - len(h.values)
-	h.values, h.combined = h.combined, h.values
+	w.heldValues += len(w.combined) - len(h.values)
+	h.values = append(h.values[:0], w.combined...)
+}
+
+// takeCombined takes a value that Combine has made.
+func (w *recordWriter[K, V]) takeCombined(v V) {
+	if w.keep != nil {
+		v = w.keep(v)
+	}
+	w.combined = append(w.combined, v)
 }
 
 // release writes all that is held. Records of a key stay in their order, that of keys does not matter.
