@@ -20,7 +20,7 @@ const (
 type recordWriter[K, V any] struct {
 	job        Job[K, V]
 	out        func(key, value []byte) error
-	part, text []byte // of the record that is written
+	part, text []byte // of the record that is emitted
 	err        error
 
 	held       map[string]*heldKey[V] // by the key's bytes; nil: the job does not combine
@@ -120,12 +120,13 @@ func (w *recordWriter[K, V]) takeCombined(v V) {
 
 // release writes all that is held. Records of a key stay in their order, that of keys does not matter.
 func (w *recordWriter[K, V]) release() {
+	var part []byte // not w.part, which is that of the record that finds no room
 	for text, h := range w.held {
-		w.part = append(w.part[:0], text...)
+		part = append(part[:0], text...)
 		if len(h.values) > 1 {
-			w.combine(w.part, h)
+			w.combine(part, h)
 		}
-		w.writeAll(w.part, h)
+		w.writeAll(part, h)
 	}
 	clear(w.held)
 	w.heldBytes = 0
