@@ -12,7 +12,7 @@ const (
 	maxHeldBytes  = 16 << 20 // of keys
 	maxHeldValues = 1 << 19
 	// combineAt is how many values of one key are combined at once.
-	combineAt = 64
+	combineAt = 16
 )
 
 // recordWriter is a map under way: it calls Map, writes records as bytes, combined if the job combines, and keeps its
@@ -23,8 +23,7 @@ type recordWriter[K, V any] struct {
 	part, text []byte // of the record that is emitted
 	err        error
 
-	held       map[string]*heldKey[V] // by the key's bytes; nil: the job does not combine
-	heldBytes  int
+	held       *heldKeys[V] // nil: the job does not combine
 	heldValues int
 	keep       func(V) V // makes a value last; nil: it does
 
@@ -35,13 +34,10 @@ type recordWriter[K, V any] struct {
 	take      func(V)
 }
 
-// heldKey is a key's values that have not been written yet.
-type heldKey[V any] struct{ values []V }
-
 func (j Job[K, V]) writer(out func(key, value []byte) error) *recordWriter[K, V] {
 	w := &recordWriter[K, V]{job: j, out: out}
 	if j.Combine != nil {
-		w.held = map[string]*heldKey[V]{}
+		w.held = newHeldKeys[V]()
 		w.values = func(yield func(V) bool) { slices.Values(w.combining.values)(yield) }
 		w.take = w.takeCombined
 	}
@@ -61,7 +57,9 @@ func (w *recordWriter[K, V]) Line(line []byte) error {
 
 // End writes what is held.
 func (w *recordWriter[K, V]) End() error {
-	w.release()
+	if w.held != nil {
+		w.release()
+	}
 	return w.err
 }
 
@@ -72,14 +70,12 @@ func (w *recordWriter[K, V]) emit(key K, value V) {
 		w.write(w.part, value)
 		return
 	}
-	h := w.held[string(w.part)]
+	h := w.held.find(w.part)
 	if h == nil {
-		if len(w.held) == maxHeldKeys || w.heldBytes >= maxHeldBytes || w.heldValues >= maxHeldValues {
+		if len(w.held.keys) == maxHeldKeys || len(w.held.bytes) >= maxHeldBytes || w.heldValues >= maxHeldValues {
 			w.release()
 		}
-		h = &heldKey[V]{}
-		w.held[string(w.part)] = h
-		w.heldBytes += len(w.part)
+		h = w.held.add(w.part)
 	}
 	if w.keep != nil {
 		value = w.keep(value)
@@ -120,16 +116,15 @@ func (w *recordWriter[K, V]) takeCombined(v V) {
 
 // release writes all that is held. Records of a key stay in their order, that of keys does not matter.
 func (w *recordWriter[K, V]) release() {
-	var part []byte // not w.part, which is that of the record that finds no room
-	for text, h := range w.held {
-		part = append(part[:0], text...)
+	for i := range w.held.keys {
+		h := &w.held.keys[i]
+		part := w.held.of(h)
 		if len(h.values) > 1 {
 			w.combine(part, h)
 		}
 		w.writeAll(part, h)
 	}
-	clear(w.held)
-	w.heldBytes = 0
+	w.held.clear()
 }
 
 func (w *recordWriter[K, V]) writeAll(part []byte, h *heldKey[V]) {
