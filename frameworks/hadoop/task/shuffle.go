@@ -218,7 +218,7 @@ type checkedPart struct {
 func (c *checkedPart) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
 	c.sum = Checksum(c.sum, b[:n])
-	if err == io.EOF && c.sum != c.part.GetCrc32C() {
+	if errors.Is(err, io.EOF) && c.sum != c.part.GetCrc32C() {
 		err = fmt.Errorf("checksum is %08x, announced was %08x", c.sum, c.part.GetCrc32C())
 	}
 	return n, err
