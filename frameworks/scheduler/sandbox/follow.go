@@ -9,8 +9,7 @@ import (
 )
 
 const (
-	// PollShortest is the wait before the first read and after something new was read, PollLongest what it grows to while
-	// nothing comes.
+	// PollShortest is the wait after something new was read, PollLongest what it grows to while nothing comes.
 	PollShortest = 20 * time.Millisecond
 	PollLongest  = 500 * time.Millisecond
 	// LastReadTimeout bounds the tries to read the rest of a file after its task has ended.
@@ -60,17 +59,17 @@ func (c Client) FollowFrom(ctx context.Context, w io.Writer, place Place, file s
 }
 
 func (f *follower) follow(ctx context.Context, ended <-chan struct{}) (int64, error) {
-	// A task that ends at once is read once, when it has ended.
 	wait := PollShortest
-	for pause(ctx, wait, ended); !closed(ended); pause(ctx, wait, ended) {
+	for !closed(ended) {
 		n, err := f.read(ctx)
 		if fatal(ctx, err) {
 			return f.written, err
 		}
-		wait = min(wait*3/2, PollLongest)
 		if n > 0 {
 			wait = PollShortest
 		}
+		pause(ctx, wait, ended)
+		wait = min(wait*3/2, PollLongest)
 	}
 	err := f.readRest(ctx)
 	if err == nil && f.lost {
