@@ -160,6 +160,28 @@ func BenchmarkOneContainerAtATime(b *testing.B) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
+// What a slave and its host have in memory that have run one task and are at rest.
+func BenchmarkIdleDaemons(b *testing.B) {
+	const rest = 5 * time.Second
+	for _, isolation := range isolations {
+		b.Run(isolation, func(b *testing.B) {
+			if isolation == "libcontainer" {
+				needsRoot(b)
+			}
+			g := newGround(b)
+			c := g.local("--slaves", "1", "--isolation", isolation)
+			c.on("run", "--", "true").expect(0)
+			<-time.After(rest) // that is what is measured
+			for _, name := range []string{"slave", "host"} {
+				resident := residentBytes(b, g.daemons(name))
+				b.ReportMetric(float64(resident)/1e6, name+"-MB")
+				b.Logf("an idle %s has %.1f MB", name, float64(resident)/1e6)
+			}
+			c.interrupt()
+		})
+	}
+}
+
 // A thousand tasks that sleep on one slave: how long until all run, what slave and host take then and when they have come to
 // rest, how long it takes to ask for the statistics of all, and how long until all are killed and nothing of them is left.
 func BenchmarkAThousandSleepers(b *testing.B) {

@@ -11,17 +11,20 @@ const (
 	// restPeriod is how often a daemon looks whether it has come to rest.
 	restPeriod = time.Second
 	// restCPU is the most processor time that a daemon at rest uses in a restPeriod: heartbeats and questions.
-	restCPU = 20 * time.Millisecond
-	// workCPU is how much processor time makes work, after which there is something to give back.
-	workCPU = 100 * time.Millisecond
+	restCPU = 10 * time.Millisecond
+	// workCPU is how much processor time makes work, after which there is something to give back …
+	workCPU = 20 * time.Millisecond
+	// … or this many times what it took to give back the last time, if that is more.
+	workPrice = 4
 )
 
-// giveBackAtRest gives memory back whenever the daemon comes to rest after work, and after its start: garbage, and the pages of the
-// program that it does not use at rest. It is for daemons that are many and mostly idle. It returns when ctx ends.
+// giveBackAtRest gives memory back whenever the daemon comes to rest after work, and after its start: garbage, and the
+// pages of the program that it does not use at rest. It is for daemons that are many and mostly idle. It returns when ctx
+// ends.
 func giveBackAtRest(ctx context.Context) {
 	ticker := time.NewTicker(restPeriod)
 	defer ticker.Stop()
-	e := effort{tired: true}
+	var e effort
 	for {
 		select {
 		case <-ctx.Done():
@@ -31,28 +34,28 @@ func giveBackAtRest(ctx context.Context) {
 		if e.comesToRest(ownCPU()) {
 			debug.FreeOSMemory()
 			forgetProgram()
-			e.rested(ownCPU())
+			e.gaveBack(ownCPU())
 		}
 	}
 }
 
-// effort tells from a daemon's processor time when it comes to rest after work.
+// effort tells from a daemon's processor time when it comes to rest after work. The zero effort is that of a process that
+// has just begun.
 type effort struct {
 	seen  time.Duration // what had been used when it was last looked at
-	spent time.Duration // since it last rested
-	tired bool          // it has worked since
+	spent time.Duration // since it last gave back
+	price time.Duration // of giving back, the last time
 }
 
 // comesToRest takes the processor time used so far, once a restPeriod, and tells whether there is something to give back.
 func (e *effort) comesToRest(used time.Duration) bool {
 	recent := used - e.seen
 	e.seen, e.spent = used, e.spent+recent
-	e.tired = e.tired || e.spent >= workCPU
-	return e.tired && recent <= restCPU
+	return recent <= restCPU && e.spent >= max(workCPU, workPrice*e.price)
 }
 
-// rested begins anew: the rest has cost processor time itself.
-func (e *effort) rested(used time.Duration) { *e = effort{seen: used} }
+// gaveBack takes the processor time used so far, after memory has been given back.
+func (e *effort) gaveBack(used time.Duration) { *e = effort{seen: used, price: used - e.seen} }
 
 // ownCPU is the processor time that this process has used.
 func ownCPU() time.Duration {
