@@ -7,9 +7,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"slices"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
