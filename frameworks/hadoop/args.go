@@ -58,6 +58,11 @@ Flags (with one dash or two; a value follows as the next argument or after =):
                          as all are, by an environment variable with _ for all but letters and digits; and for:
 `
 
+// TLSHelp are the flags that all programs have that speak to a cluster.
+const TLSHelp = `
+  -tls_ca, -tls_cert, -tls_key FILE   the cluster's authority, and this program's certificate and key
+`
+
 // property is a setting by its name in Hadoop.
 type property struct {
 	name, help string

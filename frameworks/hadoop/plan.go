@@ -325,7 +325,7 @@ func (p *plan) step(now time.Time, e event) []operation {
 	case committed:
 		ops = p.end(now, e.err)
 	case killed:
-		ops = p.end(now, fmt.Errorf("%w: %s", ErrKilled, e.reason))
+		ops = p.end(now, killedBy(e.reason))
 	default:
 		panic(fmt.Sprintf("hadoop: unknown event %T", e))
 	}
@@ -337,6 +337,8 @@ func (p *plan) step(now time.Time, e event) []operation {
 
 // ErrKilled is wrapped by the error of a job that somebody ended.
 var ErrKilled = errors.New("the job was killed")
+
+func killedBy(reason string) error { return fmt.Errorf("%w: %s", ErrKilled, reason) }
 
 // tell makes a note, if people want to hear it.
 func (p *plan) tell(format string, a ...any) {
@@ -367,6 +369,8 @@ func (p *plan) end(now time.Time, err error) []operation {
 			ops = append(ops, shutdown{x.slaveID, x.id})
 		}
 	}
+	clear(p.byID)
+	p.forgetParts()
 	return append(ops, finish{err: err})
 }
 

@@ -77,6 +77,14 @@ func (w *world) keep(e event) {
 	w.log = append(w.log, b)
 }
 
+// sumUp replaces what was kept by where the plan stands.
+func (w *world) sumUp() {
+	var err error
+	if w.log, err = encodeStanding(w.plan, w.now); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // reborn goes on with a plan that is made of what was kept: it must stand where the old one stood. Answers on their way
 // are lost with the process.
 func (w *world) reborn() {
@@ -106,8 +114,10 @@ func (w *world) reborn() {
 func standing(p *plan, now time.Time) any {
 	type attemptAt struct {
 		ID, URL, Executor string
-		State             state
-		UnderWay          bool
+		State             state // of one that is under way
+		UnderWay, Running bool
+		Ready             int64
+		Parts             int
 	}
 	type taskAt struct {
 		State              state
@@ -117,12 +127,16 @@ func standing(p *plan, now time.Time) any {
 		Avoid              map[string]time.Time
 	}
 	type executorAt struct {
-		ID, Slave        string
+		ID, Slave, Host  string
 		Running, Outputs int
+		IdleSince        int64
 	}
 	var attempts []attemptAt
 	for _, a := range p.past {
-		at := attemptAt{ID: a.id, URL: a.place.URL("x"), State: a.state, UnderWay: p.byID[a.id] == a}
+		at := attemptAt{ID: a.id, URL: a.place.URL("x"), UnderWay: p.byID[a.id] == a, Running: a.running, Ready: nanosOf(a.ready), Parts: len(a.mapSummary.GetParts())}
+		if at.UnderWay {
+			at.State = a.state
+		}
 		if a.executor != nil {
 			at.Executor = a.executor.id
 		}
@@ -141,7 +155,18 @@ func standing(p *plan, now time.Time) any {
 	}
 	var executors []executorAt
 	for _, x := range p.sortedExecutors() {
-		executors = append(executors, executorAt{x.id, x.slaveID, x.running, x.outputs})
+		executors = append(executors, executorAt{x.id, x.slaveID, x.host, x.running, x.outputs, nanosOf(x.idleSince)})
+	}
+	var outputs []string
+	for _, a := range p.outputs {
+		outputs = append(outputs, a.id)
+	}
+	slaves := map[string]slaveInfo{}
+	for id, slave := range p.slaves {
+		slaves[id] = slaveInfo{failures: slave.failures, late: slave.late} // of others only offers tell
+		if slaves[id] == (slaveInfo{}) {
+			delete(slaves, id)
+		}
 	}
 	g := p.progress(now)
 	g.Waiting = "" // comes with the next offer
@@ -149,7 +174,11 @@ func standing(p *plan, now time.Time) any {
 	for i := range history {
 		history[i].Started = history[i].Started.UTC()
 	}
-	return []any{attempts, tasks, executors, g, history, p.over, fmt.Sprint(p.err), p.committing, p.done}
+	times := []int64{nanosOf(p.firstLaunch), nanosOf(p.mapsDone), nanosOf(p.reducesDone), nanosOf(p.ended)}
+	return []any{
+		attempts, tasks, executors, g, history, outputs, fmt.Sprint(slaves), p.over, fmt.Sprint(p.err), errors.Is(p.err, ErrKilled), p.committing, p.done,
+		times, p.bytesDone, fmt.Sprint(p.perSlave, p.paces), p.executorsLaunched, p.speculative,
+	}
 }
 
 func (w *world) carryOut(op operation) {
@@ -248,7 +277,7 @@ func (w *world) slave(i int) string { return fmt.Sprintf("s%d-%d", i, w.life[fmt
 
 // act lets one thing happen.
 func (w *world) act() {
-	switch rapid.IntRange(0, 10).Draw(w.t, "what") {
+	switch rapid.IntRange(0, 11).Draw(w.t, "what") {
 	case 0, 1:
 		w.offer()
 	case 2, 3, 4, 5:
@@ -264,6 +293,8 @@ func (w *world) act() {
 		w.misfortune()
 	case 10:
 		w.reborn()
+	case 11:
+		w.sumUp()
 	case 9:
 		w.now = w.now.Add(time.Duration(rapid.IntRange(1, 7).Draw(w.t, "seconds")) * time.Second)
 		w.step(subscribed{"F"})
