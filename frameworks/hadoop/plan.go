@@ -354,13 +354,11 @@ func (p *plan) end(now time.Time, err error) []operation {
 	}
 	p.over, p.err, p.ended, p.waiting = true, err, now, ""
 	var ops []operation
-	for _, a := range p.past {
-		if a.fate == Running {
-			a.ended, a.fate = now, Dropped
-			if a.state == launched {
-				ops = append(ops, kill{a.id})
-			}
+	for _, a := range p.underWay() {
+		if a.state == launched {
+			ops = append(ops, kill{a.id})
 		}
+		p.drop(now, a, Dropped, "")
 	}
 	seen := map[*executor]bool{}
 	for _, a := range p.past { // also those that are thought to be gone
@@ -369,7 +367,6 @@ func (p *plan) end(now time.Time, err error) []operation {
 			ops = append(ops, shutdown{x.slaveID, x.id})
 		}
 	}
-	clear(p.byID)
 	p.forgetParts()
 	return append(ops, finish{err: err})
 }

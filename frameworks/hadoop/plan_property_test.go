@@ -118,6 +118,7 @@ func standing(p *plan, now time.Time) any {
 		UnderWay, Running bool
 		Ready             int64
 		Parts             int
+		Status            string // of one that is examined
 	}
 	type taskAt struct {
 		State              state
@@ -136,6 +137,9 @@ func standing(p *plan, now time.Time) any {
 		at := attemptAt{ID: a.id, URL: a.place.URL("x"), UnderWay: p.byID[a.id] == a, Running: a.running, Ready: nanosOf(a.ready), Parts: len(a.mapSummary.GetParts())}
 		if at.UnderWay {
 			at.State = a.state
+		}
+		if at.State == examining {
+			at.Status = a.status.GetMessage() + a.status.GetReason().String()
 		}
 		if a.executor != nil {
 			at.Executor = a.executor.id
@@ -445,7 +449,7 @@ func (w *world) misfortune() {
 	w.tasks[id].state = rapid.SampledFrom([]mesos.TaskState{
 		mesos.TaskState_TASK_FAILED, mesos.TaskState_TASK_LOST, mesos.TaskState_TASK_KILLED, mesos.TaskState_TASK_UNREACHABLE,
 	}).Draw(w.t, "how")
-	w.step(status(id, w.tasks[id].state, ""))
+	w.step(status(id, w.tasks[id].state, "bad luck"))
 }
 
 func (w *world) dies(slave string) {
