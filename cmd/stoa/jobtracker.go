@@ -1,11 +1,14 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stoa-project/stoa/actor/remote"
 	"github.com/stoa-project/stoa/frameworks/hadoop"
 	"github.com/stoa-project/stoa/proto/wire"
 )
@@ -84,6 +87,9 @@ func runJobTracker(command *cobra.Command, std stdio, flags *jobTrackerFlags) er
 	if err != nil {
 		return err
 	}
+	if err := checkServes(security, address); err != nil {
+		log.Warn().Err(err).Str("cure", "stoa tls cert create --role framework --ip "+address.Addr().String()).Msg("clients will refuse this certificate")
+	}
 	ctx, stop := flags.watch(command.Context())
 	defer stop()
 	if flags.inherited.listener < 0 {
@@ -100,4 +106,20 @@ func runJobTracker(command *cobra.Command, std stdio, flags *jobTrackerFlags) er
 	})
 	flags.remove(flags.workDir)
 	return err
+}
+
+// checkServes says what clients will say of the certificate of who listens at an address: of a framework it need not be good for any.
+func checkServes(security *remote.TLS, address netip.AddrPort) error {
+	if security == nil {
+		return nil
+	}
+	config, err := security.Config()
+	if err != nil {
+		return err
+	}
+	certificate, err := x509.ParseCertificate(config.Certificates[0].Certificate[0])
+	if err != nil {
+		return err
+	}
+	return certificate.VerifyHostname(address.Addr().String())
 }
