@@ -27,11 +27,13 @@ type world struct {
 	tasks   map[string]*worldTask
 	// exists says which sandboxes can be read.
 	exists      map[string]bool
-	life        map[string]int // of each slave: a slave that went comes back with another id
-	answers     []event        // that collecting and examining owe
-	badLuck     int            // failures left
+	heardLost   map[string]bool // sandboxes that the plan has heard can not be read
+	life        map[string]int  // of each slave: a slave that went comes back with another id
+	answers     []event         // that collecting and examining owe
+	badLuck     int             // failures left
 	wantsOffers bool
 	commits     [][]string
+	rebirths    int
 	log         [][]byte // what a JobTracker would have kept
 	finished    []error
 	offers      int
@@ -63,6 +65,11 @@ func (w *world) step(e event) {
 			w.carryOut(op)
 		}
 	}
+	for _, a := range w.plan.past {
+		if a.fate == OutputLost && w.exists[a.slaveID+"/"+a.id] {
+			w.t.Fatalf("the output of %s counts as lost, and is there", a.id)
+		}
+	}
 }
 
 func (w *world) keep(e event) {
@@ -88,6 +95,7 @@ func (w *world) sumUp() {
 // reborn goes on with a plan that is made of what was kept: it must stand where the old one stood. Answers on their way
 // are lost with the process.
 func (w *world) reborn() {
+	w.rebirths++
 	records, err := decodeRecords(w.log)
 	if err != nil {
 		w.t.Fatal(err)
@@ -228,6 +236,7 @@ func (w *world) carryOut(op operation) {
 // feed reaches an executor, or does not; so does the answer.
 func (w *world) feed(op feed) {
 	t := w.tasks[op.feed.GetTaskId()]
+	w.checkFeed(op.feed)
 	if t.state != mesos.TaskState_TASK_RUNNING || t.executor != op.executorID || rapid.IntRange(0, 3).Draw(w.t, "the feed is lost") == 0 {
 		return
 	}
@@ -236,6 +245,20 @@ func (w *world) feed(op feed) {
 		t.fed = from + len(op.feed.GetOutputs())
 	}
 	w.answers = append(w.answers, fed{id: op.feed.GetTaskId(), outputs: t.fed})
+}
+
+// checkFeed looks whether a reduce that waits for maps is told of what the plan has heard is lost: to fetch that would end it,
+// and all it has fetched with it.
+func (w *world) checkFeed(feed *taskpb.Feed) {
+	reduce := w.plan.byID[feed.GetTaskId()]
+	if reduce == nil || !reduce.ready.IsZero() {
+		return
+	}
+	for _, out := range feed.GetOutputs() {
+		if out.GetPart() != nil && w.heardLost[w.attemptAt(out)] {
+			w.t.Fatalf("%s, which waits for maps, is told of the lost output of map %d", reduce.id, out.GetMap())
+		}
+	}
 }
 
 func (t *worldTask) hear(outputs []*taskpb.MapOutput) {
@@ -267,6 +290,11 @@ func (w *world) executorDies(executor string) {
 		}
 	}
 	w.executorEnds(executor)
+	for id, t := range w.tasks {
+		if t.executor == executor {
+			w.heardLost[t.slave+"/"+id] = true
+		}
+	}
 	w.step(executorGone{executor})
 }
 
@@ -417,16 +445,19 @@ func (w *world) reduceOrder(t *worldTask) *taskpb.ReduceTask {
 	return order
 }
 
-func (w *world) canFetch(in *taskpb.MapOutput) bool {
-	for at, there := range w.exists {
+// attemptAt is where an output is: the slave and the attempt.
+func (w *world) attemptAt(in *taskpb.MapOutput) string {
+	for at := range w.exists {
 		slave, id, _ := strings.Cut(at, "/")
 		inSandbox := strings.Contains(in.GetUrl(), "%2F"+slave+"%2F") && strings.Contains(in.GetUrl(), "%2F"+id+"%2F")
 		if inSandbox || strings.HasPrefix(in.GetUrl(), "http://10.0.0.1:4711/secret/"+id+"/") {
-			return there
+			return at
 		}
 	}
-	return false
+	return ""
 }
+
+func (w *world) canFetch(in *taskpb.MapOutput) bool { return w.exists[w.attemptAt(in)] }
 
 // misfortune breaks something, a bounded number of times.
 func (w *world) misfortune() {
@@ -461,56 +492,92 @@ func (w *world) dies(slave string) {
 	}
 	for at := range w.exists {
 		if strings.HasPrefix(at, slave+"/") {
-			w.exists[at] = false
+			w.exists[at], w.heardLost[at] = false, true
 		}
 	}
 	w.step(slaveGone{slave})
 }
 
+// shape is what the jobs of a property look like, and how much breaks.
+type shape struct {
+	maps, reduces, slots, misfortunes, steps [2]int // at least, at most
+	slowStarts                               []float64
+	containers                               []bool
+	rounds                                   int // of rapid.checks each: what is rare takes more; 0 is one
+}
+
 // A job ends, whatever breaks, and commits each reduce once, as long as less breaks than its limits allow.
 func TestEachReduceIsCommittedExactlyOnceWhateverBreaks(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := newScript(nil, rapid.IntRange(0, 4).Draw(t, "maps"), rapid.IntRange(1, 3).Draw(t, "reduces"))
-		w := &world{
-			t: t, plan: s.plan, tracker: s.tracker, now: s.now, tasks: map[string]*worldTask{}, exists: map[string]bool{}, life: map[string]int{},
-			// One task may fail three times and be lost 16 times: fewer than four misfortunes can not end a job.
-			badLuck: rapid.IntRange(0, 3).Draw(t, "misfortunes"), wantsOffers: true, slots: rapid.IntRange(1, 3).Draw(t, "slots"),
-		}
-		w.plan.job.slowStart = rapid.SampledFrom([]float64{0, DefaultSlowStart, 0.5, 1}).Draw(t, "slow start")
-		w.plan.job.containers = rapid.Bool().Draw(t, "containers")
-		w.step(subscribed{"F"})
-		for range rapid.IntRange(0, 60).Draw(t, "random steps") {
-			w.act()
-		}
-		for round := 0; len(w.finished) == 0; round++ {
-			if round > 1000 {
-				t.Fatalf("the job does not end: %+v", w.plan.progress(w.now))
+	for name, s := range map[string]shape{
+		// One task may fail three times and be lost 16 times: fewer than four misfortunes can not end a job.
+		"jobs of all kinds": {
+			maps: [2]int{0, 4}, reduces: [2]int{1, 3}, slots: [2]int{1, 3}, misfortunes: [2]int{0, 3}, steps: [2]int{0, 60},
+			slowStarts: []float64{0, DefaultSlowStart, 0.5, 1}, containers: []bool{false, true},
+		},
+		"reduces that wait while outputs are lost": {
+			maps: [2]int{2, 3}, reduces: [2]int{1, 1}, slots: [2]int{2, 3}, misfortunes: [2]int{2, 3}, steps: [2]int{60, 200},
+			slowStarts: []float64{0}, containers: []bool{false}, rounds: 4,
+		},
+		"nothing breaks": {
+			maps: [2]int{1, 4}, reduces: [2]int{1, 2}, slots: [2]int{1, 3}, steps: [2]int{0, 60},
+			slowStarts: []float64{0, 0.5, 1}, containers: []bool{false, true},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range max(1, s.rounds) {
+				rapid.Check(t, s.check)
 			}
-			w.now = w.now.Add(time.Second)
-			w.step(ticked{})
-			w.offer()
-			w.advance()
-			for len(w.answers) > 0 {
-				e := w.answers[0]
-				w.answers = w.answers[1:]
-				w.step(e)
-			}
+		})
+	}
+}
+
+func (s shape) check(t *rapid.T) {
+	within := func(limits [2]int, what string) int { return rapid.IntRange(limits[0], limits[1]).Draw(t, what) }
+	script := newScript(nil, within(s.maps, "maps"), within(s.reduces, "reduces"))
+	w := &world{
+		t: t, plan: script.plan, tracker: script.tracker, now: script.now, tasks: map[string]*worldTask{}, exists: map[string]bool{}, heardLost: map[string]bool{}, life: map[string]int{},
+		badLuck: within(s.misfortunes, "misfortunes"), wantsOffers: true, slots: within(s.slots, "slots"),
+	}
+	w.plan.job.slowStart = rapid.SampledFrom(s.slowStarts).Draw(t, "slow start")
+	w.plan.job.containers = rapid.SampledFrom(s.containers).Draw(t, "containers")
+	w.step(subscribed{"F"})
+	for range within(s.steps, "random steps") {
+		w.act()
+	}
+	for round := 0; len(w.finished) == 0; round++ {
+		if round > 1000 {
+			t.Fatalf("the job does not end: %+v", w.plan.progress(w.now))
 		}
-		if len(w.finished) != 1 || w.finished[0] != nil || len(w.commits) == 0 {
-			t.Fatalf("finished %v, committed %v", w.finished, w.commits)
+		w.now = w.now.Add(time.Second)
+		w.step(ticked{})
+		w.offer()
+		w.advance()
+		for len(w.answers) > 0 {
+			e := w.answers[0]
+			w.answers = w.answers[1:]
+			w.step(e)
 		}
-		for _, again := range w.commits[1:] { // by a JobTracker that died while it committed
-			if !slices.Equal(again, w.commits[0]) {
-				t.Fatalf("committed %v", w.commits)
-			}
+	}
+	if running := w.live(); len(running) > 0 {
+		t.Fatalf("the job is over, and %v run on", running)
+	}
+	if len(w.finished) != 1 || w.finished[0] != nil || len(w.commits) == 0 || len(w.commits) > 1+w.rebirths {
+		t.Fatalf("finished %v, committed %v", w.finished, w.commits)
+	}
+	for _, again := range w.commits[1:] { // by a JobTracker that died while it committed
+		if !slices.Equal(again, w.commits[0]) {
+			t.Fatalf("committed %v", w.commits)
 		}
-		for i, id := range w.commits[0] {
-			if !strings.HasPrefix(id, fmt.Sprintf("reduce-%05d-", i)) || w.tasks[id].state != mesos.TaskState_TASK_FINISHED {
-				t.Fatalf("part %d is of attempt %q", i, id)
-			}
+	}
+	for i, id := range w.commits[0] {
+		if !strings.HasPrefix(id, fmt.Sprintf("reduce-%05d-", i)) || w.tasks[id].state != mesos.TaskState_TASK_FINISHED {
+			t.Fatalf("part %d is of attempt %q", i, id)
 		}
-		if g := w.plan.progress(w.now); g.Phase != Finished || g.ReducesDone != g.Reduces {
-			t.Fatalf("progress at the end: %+v", g)
-		}
-	})
+	}
+	if g := w.plan.progress(w.now); g.Phase != Finished || g.ReducesDone != g.Reduces {
+		t.Fatalf("progress at the end: %+v", g)
+	}
+	if s.misfortunes[1] == 0 && w.plan.failed+w.plan.lost > 0 {
+		t.Fatalf("nothing has broken, and %d attempts have failed and %d are lost", w.plan.failed, w.plan.lost)
+	}
 }
