@@ -373,7 +373,7 @@ func (o Options) ParseArgs(args []string) (Options, error) {
 		}
 		set := known[key]
 		if set == nil {
-			return o, usage("unknown flag %s: see stoa hadoop --help", name)
+			return o, usage("unknown flag %s", name)
 		}
 		if !joined {
 			if i++; i == len(args) {
@@ -421,7 +421,7 @@ func missing(o Options) error {
 		}
 	}
 	if len(names) > 0 {
-		return usage("missing: %s; see stoa hadoop --help", strings.Join(names, ", "))
+		return usage("missing: %s", strings.Join(names, ", "))
 	}
 	if _, err := o.withDefaults(); err != nil {
 		return usage("%v", firstLine(err))

@@ -45,7 +45,7 @@ func (j Job[K, V]) Main(args []string) int {
 		options, err = secure(options, secured, tracker)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintf(os.Stderr, "%v\n-help shows the flags.\n", err)
 		return exitUsage
 	}
 	setMaster(&options)
