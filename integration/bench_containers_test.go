@@ -160,8 +160,30 @@ func BenchmarkOneContainerAtATime(b *testing.B) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// A thousand tasks that sleep on one slave: how long until all run, what slave and host take meanwhile, how long it takes to ask
-// for the statistics of all, and how long until all are killed and nothing of them is left.
+// What a slave and its host have in memory that have run one task and are at rest.
+func BenchmarkIdleDaemons(b *testing.B) {
+	const rest = 5 * time.Second
+	for _, isolation := range isolations {
+		b.Run(isolation, func(b *testing.B) {
+			if isolation == "libcontainer" {
+				needsRoot(b)
+			}
+			g := newGround(b)
+			c := g.local("--slaves", "1", "--isolation", isolation)
+			c.on("run", "--", "true").expect(0)
+			<-time.After(rest) // that is what is measured
+			for _, name := range []string{"slave", "host"} {
+				resident := residentBytes(b, g.daemons(name))
+				b.ReportMetric(float64(resident)/1e6, name+"-MB")
+				b.Logf("an idle %s has %.1f MB", name, float64(resident)/1e6)
+			}
+			c.interrupt()
+		})
+	}
+}
+
+// A thousand tasks that sleep on one slave: how long until all run, what slave and host take then and when they have come to
+// rest, how long it takes to ask for the statistics of all, and how long until all are killed and nothing of them is left.
 func BenchmarkAThousandSleepers(b *testing.B) {
 	const tasks, watched = 1000, 5 * time.Second
 	for _, isolation := range isolations {
@@ -186,11 +208,12 @@ func BenchmarkAThousandSleepers(b *testing.B) {
 
 			sent := p.launch(b, sleepers...)
 			launched := p.hear(b, tasks, isRunning).Sub(sent)
-			resident := residentBytes(b, daemons)
+			launching := residentBytes(b, daemons)
 
 			used, begun := cpuTime(b, daemons), time.Now()
 			<-time.After(watched) // that is what is measured
 			idle := (cpuTime(b, daemons) - used).Seconds() / time.Since(begun).Seconds()
+			resident := residentBytes(b, daemons)
 
 			statistics := fastest(b, func() error {
 				all, err := slave.Statistics(b.Context())
@@ -211,13 +234,14 @@ func BenchmarkAThousandSleepers(b *testing.B) {
 			gone := time.Since(begun)
 
 			b.ReportMetric(launched.Seconds(), "launch-s")
+			b.ReportMetric(float64(launching)/1e6, "launching-MB")
 			b.ReportMetric(float64(resident)/1e6, "resident-MB")
 			b.ReportMetric(100*idle, "idle-%core")
 			b.ReportMetric(milliseconds(statistics), "statistics-ms")
 			b.ReportMetric(gone.Seconds(), "gone-s")
-			b.Logf("%d sleepers run after %v; slave and host have %.1f MB (%.1f MB without them) and use %.1f %% of a core; statistics of all take %v; "+
-				"after the kills all are told of in %v and gone in %v", tasks, launched.Round(time.Millisecond), float64(resident)/1e6, float64(before)/1e6,
-				100*idle, statistics.Round(time.Millisecond), told.Round(time.Millisecond), gone.Round(time.Millisecond))
+			b.Logf("%d sleepers run after %v; slave and host have %.1f MB then (%.1f MB without them), %.1f MB at rest, and use %.1f %% of a core; "+
+				"statistics of all take %v; after the kills all are told of in %v and gone in %v", tasks, launched.Round(time.Millisecond),
+				float64(launching)/1e6, float64(before)/1e6, float64(resident)/1e6, 100*idle, statistics.Round(time.Millisecond), told.Round(time.Millisecond), gone.Round(time.Millisecond))
 			c.interrupt()
 		})
 	}

@@ -98,8 +98,6 @@ type ground struct {
 	t   testing.TB
 	tmp string
 
-	stop  chan struct{}
-	ended chan struct{}
 	mu    sync.Mutex
 	hosts map[string]bool // ids of hosts that were seen; their cgroups have these names
 }
@@ -114,38 +112,82 @@ func newGround(t testing.TB) *ground {
 			t.Fatal(err)
 		}
 	}
-	g := &ground{t: t, tmp: filepath.Join(dir, "tmp"), stop: make(chan struct{}), ended: make(chan struct{}), hosts: map[string]bool{}}
+	g := &ground{t: t, tmp: filepath.Join(dir, "tmp"), hosts: map[string]bool{}}
 	if err := os.Mkdir(g.tmp, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	go g.watch()
+	census.join(g)
 	t.Cleanup(func() {
-		close(g.stop)
-		<-g.ended
+		census.leave(g)
 		g.expectClean()
 	})
 	return g
 }
 
-// watch remembers hosts while they live.
-func (g *ground) watch() {
-	defer close(g.ended)
-	tick := time.NewTicker(2 * pollEvery)
+// hostCensus looks for hosts while there are tests that want to know of theirs: at all processes once, however many tests run.
+type hostCensus struct {
+	mu      sync.Mutex
+	grounds []*ground
+	stop    chan struct{}
+}
+
+var census hostCensus
+
+func (c *hostCensus) join(g *ground) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.grounds = append(c.grounds, g)
+	if len(c.grounds) == 1 {
+		c.stop = make(chan struct{})
+		go c.watch(c.stop)
+	}
+}
+
+func (c *hostCensus) leave(g *ground) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.grounds = slices.DeleteFunc(c.grounds, func(other *ground) bool { return other == g })
+	if len(c.grounds) == 0 {
+		close(c.stop)
+	}
+}
+
+func (c *hostCensus) watch(stop chan struct{}) {
+	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		for _, p := range g.processes() {
-			if i := slices.Index(p.args, "--id"); i > 0 && i+1 < len(p.args) && p.is("host") {
-				g.mu.Lock()
-				g.hosts[p.args[i+1]] = true
-				g.mu.Unlock()
-			}
-		}
+		c.look()
 		select {
 		case <-tick.C:
-		case <-g.stop:
+		case <-stop:
 			return
 		}
 	}
+}
+
+// look notes the hosts that live, each with the test whose folder its command names.
+func (c *hostCensus) look() {
+	entries, _ := os.ReadDir("/proc")
+	for _, entry := range entries {
+		line, _ := os.ReadFile(filepath.Join("/proc", entry.Name(), "cmdline")) // no process, or gone in the meantime
+		p := runningProcess{args: strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")}
+		if i := slices.Index(p.args, "--id"); i > 0 && i+1 < len(p.args) && p.is("host") {
+			c.mu.Lock()
+			for _, g := range c.grounds {
+				if bytes.Contains(line, []byte(g.tmp+"/")) {
+					g.saw(p.args[i+1])
+				}
+			}
+			c.mu.Unlock()
+		}
+	}
+}
+
+// saw remembers a host that was seen.
+func (g *ground) saw(host string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hosts[host] = true
 }
 
 // runningProcess is a process of this machine.

@@ -37,6 +37,7 @@ type daemon struct {
 	system *actor.System
 	remote *remote.Remote
 	failed chan error // the first failure that the daemon can't get over
+	unrest func()     // ends giveBackAtRest
 }
 
 // nodeOptions say what a daemon's node is.
@@ -60,7 +61,7 @@ func startDaemon(o nodeOptions) (*daemon, error) {
 		}
 		debug.SetGCPercent(percent)
 	}
-	d := &daemon{failed: make(chan error, 1)}
+	d := &daemon{failed: make(chan error, 1), unrest: func() {}}
 	d.system = actor.NewSystem(actor.SystemOptions{
 		Role: o.role, Log: o.log, MailboxLimit: o.mailboxLimit,
 		OnPanic: func(pid actor.PID, value any, stack []byte) {
@@ -85,6 +86,11 @@ func startDaemon(o nodeOptions) (*daemon, error) {
 	var err error
 	if d.remote, err = remote.Start(options); err != nil {
 		return nil, err
+	}
+	if o.role != wire.RoleMaster {
+		var ctx context.Context
+		ctx, d.unrest = context.WithCancel(context.Background())
+		go giveBackAtRest(ctx)
 	}
 	return d, nil
 }
@@ -134,6 +140,7 @@ func (d *daemon) wait(ctx context.Context) error {
 }
 
 func (d *daemon) close() {
+	d.unrest()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	_ = d.system.Shutdown(ctx)

@@ -19,11 +19,6 @@ import (
 // exitInterrupted is the exit code of a command that Ctrl-C ended.
 const exitInterrupted = 130
 
-// hadoopTLSHelp are the flags that all commands have.
-const hadoopTLSHelp = `
-  -tls_ca, -tls_cert, -tls_key FILE   the cluster's authority, and this program's certificate and key
-`
-
 // newHadoop has Hadoop's flags, with one dash or two, so cobra does not parse them.
 func newHadoop(std stdio) *cobra.Command {
 	command := &cobra.Command{
@@ -33,13 +28,13 @@ func newHadoop(std stdio) *cobra.Command {
 		DisableFlagParsing: true,
 		RunE: func(command *cobra.Command, args []string) error {
 			var secured tlsFlags
-			rest, tracker, err := hadoop.TakeTracker(secured.take(args))
+			rest, tracker, err := hadoop.TakeTracker(secured.Take(args))
 			if err != nil {
 				return usageError("%w", err)
 			}
 			options, err := hadoop.ParseArgs(rest)
 			if errors.Is(err, hadoop.ErrHelp) {
-				fmt.Fprint(std.out, hadoop.HelpText()+hadoopTLSHelp)
+				fmt.Fprint(std.out, hadoop.HelpText()+hadoop.TLSHelp)
 				return nil
 			} else if err != nil {
 				return usageError("%w", err)
@@ -50,7 +45,7 @@ func newHadoop(std stdio) *cobra.Command {
 			if options.TLS, err = secured.client(wire.RoleFramework); err != nil {
 				return err
 			}
-			if options.Authority, err = secured.readAuthority(); err != nil {
+			if options.Authority, err = secured.Authority(); err != nil {
 				return err
 			}
 			var result hadoop.Result
@@ -67,7 +62,7 @@ func newHadoop(std stdio) *cobra.Command {
 			return nil
 		},
 	}
-	command.SetHelpFunc(func(*cobra.Command, []string) { fmt.Fprint(std.out, hadoop.HelpText()+hadoopTLSHelp) })
+	command.SetHelpFunc(func(*cobra.Command, []string) { fmt.Fprint(std.out, hadoop.HelpText()+hadoop.TLSHelp) })
 	command.AddCommand(
 		newJobTracker(std), newHadoopJob(std),
 		newFilter(std, hadoop.WordCountMapperSubcommand, "Count the words of standard input: a word is a run of ASCII letters, lower-cased", hadooptask.WordCountMap),
@@ -140,7 +135,7 @@ func submitJob(ctx context.Context, w io.Writer, tracker string, secured *tlsFla
 		return hadoop.Result{}, err
 	}
 	progress := newProgress(w)
-	progress.tell(fmt.Sprintf("%s is with the JobTracker at %s, whose page shows it: http://%[2]s/#%[1]s", id, tracker))
+	progress.tell(client.Submitted(id))
 	watch := client.Watch
 	if verbose {
 		watch = func(ctx context.Context, id string, show func(hadoop.Progress)) (hadoop.Result, error) {

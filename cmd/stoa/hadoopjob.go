@@ -51,9 +51,9 @@ func newHadoopJob(std stdio) *cobra.Command {
 		Use: "job", Short: "Look at the jobs of a JobTracker, and end them", DisableFlagParsing: true,
 		RunE: func(command *cobra.Command, args []string) error {
 			var secured tlsFlags
-			asked, err := parseJobArgs(secured.take(args))
+			asked, err := parseJobArgs(secured.Take(args))
 			if errors.Is(err, hadoop.ErrHelp) {
-				fmt.Fprint(std.out, jobHelp+hadoopTLSHelp)
+				fmt.Fprint(std.out, jobHelp+hadoop.TLSHelp)
 				return nil
 			} else if err != nil {
 				return usageError("%w", err)
@@ -70,7 +70,7 @@ func newHadoopJob(std stdio) *cobra.Command {
 			return asked.run(command.Context(), std.out, client)
 		},
 	}
-	command.SetHelpFunc(func(*cobra.Command, []string) { fmt.Fprint(std.out, jobHelp+hadoopTLSHelp) })
+	command.SetHelpFunc(func(*cobra.Command, []string) { fmt.Fprint(std.out, jobHelp+hadoop.TLSHelp) })
 	return command
 }
 

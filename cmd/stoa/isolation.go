@@ -22,6 +22,9 @@ const containersDirName = "containers"
 // sweepTimeout bounds the removal of what a dead cluster left.
 const sweepTimeout = 20 * time.Second
 
+// sweepPeriod is how often a host that still ends is looked at.
+const sweepPeriod = 20 * time.Millisecond
+
 // chooseIsolation completes --isolation: libcontainer where it works, else plain processes, which is said in one line.
 func chooseIsolation(isolation *string, say func(format string, args ...any)) error {
 	unavailable := libcontainer.Available()
@@ -68,24 +71,42 @@ func sweepDeadClusters(ctx context.Context) {
 	}
 }
 
-// sweepClusterDir removes the directory of a cluster of which no process is left, and its slaves' remains.
+// sweepClusterDir removes the directory of a cluster of which no process is left, and its slaves' remains. What can't be removed stays
+// with its directory, and the next start tries again.
 func sweepClusterDir(ctx context.Context, dir string) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
 	slaves, _ := filepath.Glob(filepath.Join(dir, "slave-*"))
 	for _, workDir := range slaves {
 		if _, err := os.Stat(filepath.Join(workDir, containersDirName)); err == nil && libcontainer.Available() == nil {
-			sweepSlave(ctx, workDir)
+			if err := sweepSlave(ctx, workDir); err != nil {
+				return
+			}
 		}
 	}
 	_ = os.RemoveAll(dir)
 }
 
-func sweepSlave(ctx context.Context, workDir string) {
+// sweepSlave removes what the hosts of a slave left, and waits for one that still ends.
+func sweepSlave(ctx context.Context, workDir string) error {
 	sweeper, err := newContainerizer(libcontainer.Name, fmt.Sprintf("sweeper-%d", os.Getpid()), workDir, nil)
 	if err != nil {
-		return // nothing can be told of it; the next start tries again
+		return err
 	}
-	_ = sweeper.Sweep(ctx)
-	_ = sweeper.Close()
+	defer sweeper.Close()
+	tick := time.NewTicker(sweepPeriod)
+	defer tick.Stop()
+	for {
+		if err := sweeper.Sweep(ctx); err != nil {
+			return err
+		}
+		if left, err := os.ReadDir(filepath.Join(workDir, containersDirName)); err != nil || len(left) <= 1 { // its own
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stoa-project/stoa/actor/remote"
 	"github.com/stoa-project/stoa/frameworks/hadoop"
 	"github.com/stoa-project/stoa/proto/wire"
 )
@@ -19,6 +22,7 @@ type jobTrackerFlags struct {
 	tls                                              tlsFlags
 	master, name, role, user, order, state, logLevel string
 	workDir                                          string
+	history                                          int
 }
 
 func newJobTracker(std stdio) *cobra.Command {
@@ -47,6 +51,7 @@ its jobs where they stand. Input and output are paths of its machine.`,
 	f.StringVar(&flags.user, "user", "", "`USER` who runs the tasks of jobs that name none (default: you)")
 	f.StringVar(&flags.order, "order", string(hadoop.Fair), "among jobs: fair, all the same by their priorities; or fifo, one after the other")
 	f.StringVar(&flags.state, "state", "stoa-jobtracker", "`DIRECTORY` for what outlives this process")
+	f.IntVar(&flags.history, "history", hadoop.DefaultHistory, "`NUMBER` of jobs that are over to remember")
 	addLogFlags(f, &flags.logLevel)
 	f.StringVar(&flags.workDir, "work_dir", "", "directory of a child of a local cluster")
 	_ = f.MarkHidden("work_dir")
@@ -66,9 +71,12 @@ func runJobTracker(command *cobra.Command, std stdio, flags *jobTrackerFlags) er
 	if err := flags.check(security != nil); err != nil {
 		return err
 	}
-	authority, err := flags.tls.readAuthority()
+	authority, err := flags.tls.Authority()
 	if err != nil {
 		return err
+	}
+	if flags.history < 1 || flags.history > hadoop.MaxHistory {
+		return usageError("--history %d: allowed are 1 to %d", flags.history, hadoop.MaxHistory)
 	}
 	listener, err := flags.listen(flags.ip, flags.port)
 	if err != nil {
@@ -79,16 +87,39 @@ func runJobTracker(command *cobra.Command, std stdio, flags *jobTrackerFlags) er
 	if err != nil {
 		return err
 	}
+	if err := checkServes(security, address); err != nil {
+		log.Warn().Err(err).Str("cure", "stoa tls cert create --role framework --ip "+address.Addr().String()).Msg("clients will refuse this certificate")
+	}
 	ctx, stop := flags.watch(command.Context())
 	defer stop()
 	if flags.inherited.listener < 0 {
-		fmt.Fprintf(std.out, "The JobTracker is at %s, and its page at http://%[1]s\n", address)
+		scheme := "http"
+		if security != nil {
+			scheme = "https"
+		}
+		fmt.Fprintf(std.out, "The JobTracker is at %s, and its page at %s://%[1]s\n", address, scheme)
 	}
 	log.Info().Str("address", address.String()).Str("master", flags.master).Int("pid", os.Getpid()).Msg("jobtracker is up")
 	err = hadoop.RunJobTracker(ctx, hadoop.JobTrackerOptions{
-		Master: flags.master, Name: flags.name, Role: flags.role, User: flags.user, Order: hadoop.Order(flags.order), Dir: flags.state,
+		Master: flags.master, Name: flags.name, Role: flags.role, User: flags.user, Order: hadoop.Order(flags.order), Dir: flags.state, History: flags.history,
 		Listener: listener, Address: address.String(), TLS: security, Authority: authority, Log: log,
 	})
 	flags.remove(flags.workDir)
 	return err
+}
+
+// checkServes says what clients will say of the certificate of who listens at an address: of a framework it need not be good for any.
+func checkServes(security *remote.TLS, address netip.AddrPort) error {
+	if security == nil {
+		return nil
+	}
+	config, err := security.Config()
+	if err != nil {
+		return err
+	}
+	certificate, err := x509.ParseCertificate(config.Certificates[0].Certificate[0])
+	if err != nil {
+		return err
+	}
+	return certificate.VerifyHostname(address.Addr().String())
 }

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/spf13/pflag"
@@ -22,80 +19,27 @@ import (
 var certificateRoles = []string{wire.RoleMaster, wire.RoleSlave, wire.RoleFramework, wire.RoleOperator}
 
 // tlsFlags are the flags by which every daemon and command speaks TLS.
-type tlsFlags struct{ ca, cert, key string }
+type tlsFlags struct{ identity.Flags }
 
 func (f *tlsFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.ca, "tls_ca", "", "`FILE` with the cluster's authority; with it connections are TLS and nothing else")
-	flags.StringVar(&f.cert, "tls_cert", "", "`FILE` with this program's certificate")
-	flags.StringVar(&f.key, "tls_key", "", "`FILE` with the certificate's key")
+	flags.StringVar(&f.CA, "tls_ca", "", "`FILE` with the cluster's authority; with it connections are TLS and nothing else")
+	flags.StringVar(&f.Cert, "tls_cert", "", "`FILE` with this program's certificate")
+	flags.StringVar(&f.Key, "tls_key", "", "`FILE` with the certificate's key")
 }
-
-// given tells whether connections are to be secured.
-func (f *tlsFlags) given() bool { return f.ca != "" || f.cert != "" || f.key != "" }
 
 // security reads the certificates; nil if connections are in the clear. They are for a program of the role.
 func (f *tlsFlags) security(role actor.Role, log zerolog.Logger) (*remote.TLS, error) {
-	if !f.given() {
-		return nil, nil
-	}
-	for _, flag := range []struct{ name, value string }{{"tls_ca", f.ca}, {"tls_cert", f.cert}, {"tls_key", f.key}} {
-		if flag.value == "" {
-			return nil, usageError("--%s is missing: --tls_ca, --tls_cert and --tls_key go together; 'stoa tls --help' says how they are made", flag.name)
-		}
-	}
-	files, err := identity.Open(f.ca, identity.Pair{Cert: f.cert, Key: f.key}, func(err error) { log.Warn().Err(err).Msg("certificates") })
-	if err != nil {
-		return nil, usageError("--tls_ca, --tls_cert, --tls_key: %w", err)
-	}
-	made := &remote.TLS{Config: files.Config, Roles: identity.Roles}
-	if err := f.check(files, role, time.Now()); err != nil {
-		if role == wire.RoleMaster {
-			return nil, err // Nobody could connect.
-		}
+	made, err := f.Open(role, func(err error) { log.Warn().Err(err).Msg("certificates") })
+	switch {
+	case errors.Is(err, identity.ErrUnfit) && role != wire.RoleMaster: // to a master nobody could connect
 		log.Warn().Err(err).Msg("this certificate will be refused") // by the peer, in words that both sides log
+	case err != nil:
+		return nil, usageError("%w", err)
 	}
-	if role == wire.RoleSlave {
+	if made != nil && role == wire.RoleSlave {
 		made.Exempt = []actor.Role{wire.RoleHost, wire.RoleExecutor}
 	}
 	return made, nil
-}
-
-// check says what every peer will say of a certificate: that it is for something else, or not good now.
-func (f *tlsFlags) check(files *identity.Files, role actor.Role, now time.Time) error {
-	if err := f.checkRole(files, role); err != nil {
-		return err
-	}
-	return f.checkTime(files.Certificate(), now)
-}
-
-// checkRole says that a certificate is for something else.
-func (f *tlsFlags) checkRole(files *identity.Files, role actor.Role) error {
-	roles, err := identity.Roles(files.Certificate())
-	if err != nil {
-		return usageError("--tls_cert %s: %w; make one with 'stoa tls cert create --role %s'", f.cert, err, role)
-	}
-	names := make([]string, len(roles))
-	for i, has := range roles {
-		if has == role {
-			return nil
-		}
-		names[i] = string(has)
-	}
-	return usageError("--tls_cert %s is for the role %s; this takes one for the role %s: make it with 'stoa tls cert create --role %s'",
-		f.cert, strings.Join(names, " and "), role, role)
-}
-
-// checkTime says that a certificate is not good now.
-func (f *tlsFlags) checkTime(certificate *x509.Certificate, now time.Time) error {
-	first, last := certificate.NotBefore.UTC(), certificate.NotAfter.UTC()
-	switch {
-	case now.After(last):
-		return usageError("--tls_cert %s has expired: it was good until %s; make a new one with 'stoa tls cert create --force'", f.cert, last.Format(time.RFC3339))
-	case now.Before(first):
-		return usageError("--tls_cert %s is not yet valid: it is good from %s, and it is %s by this machine's clock", f.cert,
-			first.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
-	}
-	return nil
 }
 
 // client secures the connection of a command that does not listen.
@@ -216,37 +160,4 @@ func machineAddress(listening netip.Addr) (netip.Addr, error) {
 		return netip.Addr{}, usageError("--ip %s: no address of this machine can be reached by others; name one with --advertise_ip", listening)
 	}
 	return second, nil
-}
-
-// take takes these flags out of a command line that has others of its own, with one dash or two; else they come from the
-// environment.
-func (f *tlsFlags) take(args []string) (rest []string) {
-	values := map[string]*string{"tls_ca": &f.ca, "tls_cert": &f.cert, "tls_key": &f.key}
-	for name, value := range values {
-		*value = os.Getenv(envPrefix + strings.ToUpper(name))
-	}
-	for i := 0; i < len(args); i++ {
-		name, text, given := strings.Cut(strings.ReplaceAll(strings.TrimLeft(args[i], "-"), "-", "_"), "=")
-		value := values[name]
-		if value == nil || !strings.HasPrefix(args[i], "-") {
-			rest = append(rest, args[i])
-			continue
-		}
-		if given {
-			_, text, _ = strings.Cut(args[i], "=") // with its dashes
-		} else if i++; i < len(args) {
-			text = args[i]
-		}
-		*value = text
-	}
-	return rest
-}
-
-// readAuthority gives the cluster's authority for those that have no certificate of their own; "" without TLS.
-func (f *tlsFlags) readAuthority() (string, error) {
-	if !f.given() {
-		return "", nil
-	}
-	text, err := os.ReadFile(f.ca)
-	return string(text), err
 }

@@ -2,14 +2,12 @@ package main
 
 import (
 	"bytes"
-	"crypto/x509"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -154,27 +152,6 @@ func TestCertificatesAreMadeByTwoCommandsAndWrongOnesAreNamedAtTheStart(t *testi
 		code, _, errs := runLine(t, c.args...)
 		if code != c.code || !strings.Contains(errs, c.want) || strings.Count(strings.TrimSpace(errs), "\n") > 1 {
 			t.Errorf("%s: exit code %d, expected %d with %q:\n%s", c.name, code, c.code, c.want, errs)
-		}
-	}
-}
-
-func TestACertificateThatIsNotGoodNowIsNamedAtTheStart(t *testing.T) {
-	first := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	last := first.AddDate(1, 0, 0)
-	f := tlsFlags{cert: "ann.pem"}
-	for _, c := range []struct {
-		name string
-		now  time.Time
-		want string // "": it is good
-	}{
-		{"before", first.Add(-time.Second), "ann.pem is not yet valid: it is good from 2026-01-01T00:00:00Z, and it is 2025-12-31T23:59:59Z"},
-		{"from its first second", first, ""},
-		{"to its last", last, ""},
-		{"after", last.Add(time.Second), "ann.pem has expired: it was good until 2027-01-01T00:00:00Z; make a new one"},
-	} {
-		err := f.checkTime(&x509.Certificate{NotBefore: first, NotAfter: last}, c.now)
-		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
 }

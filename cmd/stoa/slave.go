@@ -114,7 +114,7 @@ func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
 	if err != nil {
 		return err
 	}
-	authority, err := flags.tls.readAuthority()
+	authority, err := flags.tls.Authority()
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
 func (f *slaveFlags) hide() ([]string, error) {
 	var hidden []string
 	for _, flag := range []struct{ name, file string }{
-		{"config", f.config}, {"tls_key", f.tls.key}, {"tls_cert", f.tls.cert}, {"tls_ca", f.tls.ca}, {"fetcher_ca_file", f.fetcherCA},
+		{"config", f.config}, {"tls_key", f.tls.Key}, {"tls_cert", f.tls.Cert}, {"tls_ca", f.tls.CA}, {"fetcher_ca_file", f.fetcherCA},
 	} {
 		if flag.file == "" {
 			continue
@@ -348,8 +348,8 @@ func startHost(spec slave.HostSpec, flags *slaveFlags) (slave.Process, error) {
 		"stoa", "host", "--slave", spec.SlaveAddress, "--id", spec.ID, "--secret_file", spec.SecretFile,
 		"--work_dir", spec.WorkDir, "--isolation", spec.Isolation, "--log_level", flags.logLevel,
 	}
-	if flags.tls.given() {
-		command.Args = append(command.Args, "--tls_ca", flags.tls.ca)
+	if flags.tls.Given() {
+		command.Args = append(command.Args, "--tls_ca", flags.tls.CA)
 	}
 	if flags.logMessages {
 		command.Args = append(command.Args, "--log_messages")

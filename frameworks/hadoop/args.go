@@ -58,6 +58,11 @@ Flags (with one dash or two; a value follows as the next argument or after =):
                          as all are, by an environment variable with _ for all but letters and digits; and for:
 `
 
+// TLSHelp are the flags that all programs have that speak to a cluster.
+const TLSHelp = `
+  -tls_ca, -tls_cert, -tls_key FILE   the cluster's authority, and this program's certificate and key
+`
+
 // property is a setting by its name in Hadoop.
 type property struct {
 	name, help string
@@ -368,7 +373,7 @@ func (o Options) ParseArgs(args []string) (Options, error) {
 		}
 		set := known[key]
 		if set == nil {
-			return o, usage("unknown flag %s: see stoa hadoop --help", name)
+			return o, usage("unknown flag %s", name)
 		}
 		if !joined {
 			if i++; i == len(args) {
@@ -416,7 +421,7 @@ func missing(o Options) error {
 		}
 	}
 	if len(names) > 0 {
-		return usage("missing: %s; see stoa hadoop --help", strings.Join(names, ", "))
+		return usage("missing: %s", strings.Join(names, ", "))
 	}
 	if _, err := o.withDefaults(); err != nil {
 		return usage("%v", firstLine(err))

@@ -29,6 +29,7 @@ const (
 // or are what it said.
 type Client struct {
 	address string
+	scheme  string // of the JobTracker's page
 	system  *actor.System
 	remote  *remote.Remote
 }
@@ -42,7 +43,7 @@ func NewClient(address string, tls *remote.TLS) (*Client, error) {
 	if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
 		return nil, fmt.Errorf("JobTracker address %q is not HOST:PORT; for example %s", address, DefaultJobTracker)
 	}
-	c := &Client{address: address, system: actor.NewSystem(actor.SystemOptions{Role: wire.RoleOperator})}
+	c := &Client{address: address, scheme: scheme(tls), system: actor.NewSystem(actor.SystemOptions{Role: wire.RoleOperator})}
 	var err error
 	c.remote, err = remote.Start(remote.Options{System: c.system, TLS: tls, May: mayCall, OwnSenders: true})
 	return c, err
@@ -129,6 +130,19 @@ func (c *Client) submit(ctx context.Context, o Options, args []string, directory
 	}
 	answer, err := c.call(ctx, submitTimeout, &jobpb.Call{Call: &jobpb.Call_Submit{Submit: submit}})
 	return answer.GetJob(), err
+}
+
+// Submitted tells people where a job is.
+func (c *Client) Submitted(id string) string {
+	return fmt.Sprintf("%s is with the JobTracker at %s, whose page shows it: %s%[2]s/#%[1]s", id, c.address, c.scheme)
+}
+
+// scheme begins the URL of a page that is served with or without TLS.
+func scheme(tls *remote.TLS) string {
+	if tls != nil {
+		return "https://"
+	}
+	return "http://"
 }
 
 // document asks for a document and reads it.

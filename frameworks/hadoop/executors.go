@@ -89,16 +89,21 @@ func (p *plan) nextExecutorID() string {
 func (p *plan) used(e placed) *executor {
 	x := p.executors[e.GetExecutorId()]
 	if x == nil {
-		x = &executor{id: e.GetExecutorId(), slaveID: e.GetSlave(), info: e.GetExecutor(), number: p.executorsLaunched}
-		for _, v := range x.info.GetCommand().GetEnvironment().GetVariables() {
-			if v.GetName() == tasktracker.ListenVariable {
-				x.host = v.GetValue()
-			}
-		}
+		x = newExecutor(e.GetExecutor(), e.GetSlave(), p.executorsLaunched)
 		p.executors[x.id] = x
 		p.executorsLaunched++
 	}
 	x.running++
+	return x
+}
+
+func newExecutor(info *mesos.ExecutorInfo, slaveID string, number int) *executor {
+	x := &executor{id: info.GetExecutorId().GetValue(), slaveID: slaveID, info: info, number: number}
+	for _, v := range info.GetCommand().GetEnvironment().GetVariables() {
+		if v.GetName() == tasktracker.ListenVariable {
+			x.host = v.GetValue()
+		}
+	}
 	return x
 }
 

@@ -51,6 +51,8 @@ type run struct {
 	tell     func(line string) // nil: nobody listens
 	// keep writes down an event before what comes of it is done; nil keeps nothing.
 	keep func(time.Time, event) error
+	// kept is told when all that has happened is kept; nil is as keep.
+	kept func(time.Time)
 	// ended is told of the job's end: nil, its output is there.
 	ended func(error)
 
@@ -187,7 +189,11 @@ func (f *framework) step(e event) {
 	now := f.driver.Now()
 	f.carryOut(now, f.tracker.step(now, e))
 	for _, p := range f.tracker.jobs {
-		f.runs[p].show(now, p.phase() == Starting)
+		r := f.runs[p]
+		r.show(now, p.phase() == Starting)
+		if r.kept != nil {
+			r.kept(now)
+		}
 	}
 }
 

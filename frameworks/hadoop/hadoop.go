@@ -120,9 +120,6 @@ type Options struct {
 
 	// Files are shipped to where the commands run, as PATH or PATH#NAME: at most MaxShippedBytes.
 	Files []string
-	// Programs are files and folders of the machines that the commands need: they are mounted read-only into the tasks'
-	// containers, so each slave must have them at the same place.
-	Programs []string
 	// Environment and Properties are NAME=VALUE, for the commands' environment; of a property's name all but letters and
 	// digits becomes _.
 	Environment, Properties []string
@@ -321,7 +318,7 @@ func (o Options) job(ctx context.Context) (*job, error) {
 func (o Options) template() *job {
 	return &job{
 		name: o.Name, mapper: o.Mapper, combiner: o.Combiner, reducer: o.Reducer, reduces: max(0, o.Reduces), output: o.Output,
-		programs: o.Programs, containers: o.Containers, priority: o.Priority,
+		containers: o.Containers, priority: o.Priority,
 		keys: o.keys(), format: o.format().tasks, inputSeparator: o.InputSeparator, verbose: o.Verbose && o.Tell != nil,
 		noSpeculation: [2]bool{mapKind: o.NoMapSpeculation, reduceKind: o.NoReduceSpeculation},
 		cpus:          o.TaskCPUs, mapMem: o.MapMem, reduceMem: o.ReduceMem,

@@ -25,7 +25,6 @@ type job struct {
 	splits          []split
 	mapper, reducer string
 	combiner        string                   // "": none
-	programs        []string                 // that containers must see beside the inputs
 	program         *taskpb.Program          // does maps and reduces; nil: mapper and reducer are commands
 	uris            []*mesos.CommandInfo_URI // what containers have in their sandboxes: the program
 	reduces         int                      // 0: what the maps print is the output
@@ -134,7 +133,7 @@ func (j *job) mapTask(a *taskpb.Attempt, program *mesos.ExecutorInfo) scheduler.
 	if program != nil {
 		t.Data = encode(&jobpb.Order{Task: &jobpb.Order_Map{Map: order}})
 	} else {
-		t.Container = readOnly(split{roots: slices.Concat(s.roots, j.programs)}.mounts())
+		t.Container = readOnly(s.mounts())
 		t.Data = encode(order)
 	}
 	return t
@@ -154,7 +153,6 @@ func (j *job) reduceTask(a *taskpb.Attempt, program *mesos.ExecutorInfo, inputs 
 	if program != nil {
 		t.Data = encode(&jobpb.Order{Task: &jobpb.Order_Reduce{Reduce: order}})
 	} else {
-		t.Container = readOnly(split{roots: j.programs}.mounts())
 		t.Data = encode(order)
 	}
 	return t
@@ -168,9 +166,6 @@ func (j *job) mounts() []string {
 		for _, root := range s.roots {
 			all[root] = true
 		}
-	}
-	for _, program := range j.programs {
-		all[program] = true
 	}
 	paths := slices.Sorted(maps.Keys(all))
 	for before := -1; len(paths) != before; {

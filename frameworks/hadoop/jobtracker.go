@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -28,8 +26,9 @@ const (
 	DefaultJobTrackerName = "jobtracker"
 	// MaxHeldJobs is how many jobs a JobTracker holds that are not over; one more is refused.
 	MaxHeldJobs = 1000
-	// MaxHistory is how many jobs that are over it remembers.
-	MaxHistory = 100
+	// DefaultHistory and MaxHistory are how many jobs that are over it remembers, and may be told to remember.
+	DefaultHistory = 100
+	MaxHistory     = 10_000
 	// MaxShownAttempts bounds the attempts of one document: a larger job's first ones are told.
 	MaxShownAttempts = 20_000
 	// jobTrackerFailover is how long tasks outlive a JobTracker that has died.
@@ -38,6 +37,8 @@ const (
 	forever = 50 * 365 * 24 * time.Hour
 	// frameworkIDFile keeps the framework's id, beside the jobs' logs.
 	frameworkIDFile = "framework-id"
+	// sumUpBytes is how long a job's log grows at least before it is summed up; after that, twice what the last sum was.
+	sumUpBytes = 4 << 20
 )
 
 // JobTrackerOptions say what a JobTracker is. The zero value of what is not needed is its default.
@@ -54,6 +55,8 @@ type JobTrackerOptions struct {
 	Order Order
 	// Dir keeps what the next life must know.
 	Dir string
+	// History is how many jobs that are over are remembered, at most MaxHistory; 0 is DefaultHistory.
+	History int
 	// Listener takes the connections of clients and browsers. Address is where these find it.
 	Listener net.Listener
 	Address  string
@@ -65,6 +68,8 @@ type JobTrackerOptions struct {
 	Authority string
 	// Log gets messages; the zero value logs nothing.
 	Log zerolog.Logger
+
+	sumUpBytes int64 // 0 is the constant of this name
 }
 
 // jobTracker is a framework with jobs that come and go, and outlive it. Its fields belong to the scheduler's handlers.
@@ -77,7 +82,7 @@ type jobTracker struct {
 	jobs    map[string]*heldJob
 	ids     []string // of the jobs, oldest first
 	next    int      // number of the next job
-	coming  int      // jobs whose input is being listed
+	arrived arrivals
 	resumed bool
 }
 
@@ -87,6 +92,10 @@ type heldJob struct {
 	plan   *plan
 	submit *jobpb.Submit
 	out    *output
+
+	first   []byte // record of its log
+	logged  int64  // bytes of the log's records
+	sumUpAt int64  // when it has so many, it is summed up
 }
 
 // RunJobTracker is the life of a JobTracker: it ends when ctx does, and its tasks go on for a while. The error says what is
@@ -97,6 +106,11 @@ func RunJobTracker(ctx context.Context, o JobTrackerOptions) error {
 	if o.Order != Fair && o.Order != FIFO {
 		return fmt.Errorf("order %q: allowed are %s and %s", o.Order, Fair, FIFO)
 	}
+	setDefault(&o.History, DefaultHistory)
+	if err := within("number of jobs that are remembered", o.History, 1, MaxHistory); err != nil {
+		return err
+	}
+	setDefault(&o.sumUpBytes, sumUpBytes)
 	store, err := scheduler.OpenFileStore(o.Dir)
 	if err != nil {
 		return err
@@ -105,6 +119,7 @@ func RunJobTracker(ctx context.Context, o JobTrackerOptions) error {
 	collectCtx, stopCollecting := context.WithCancel(context.WithoutCancel(ctx))
 	r := newReach(o.TLS, o.Authority)
 	t := &jobTracker{framework: newFramework(collectCtx, o.Order, r), options: o, reach: r, store: store, jobs: map[string]*heldJob{}, next: 1}
+	t.arrived.jobs = map[string]*arrival{}
 	defer r.transport.CloseIdleConnections()
 	defer t.workers.Wait()
 	defer stopCollecting()
@@ -132,16 +147,13 @@ func (t *jobTracker) schedule(ctx context.Context, service *service) error {
 		roles = []string{t.options.Role}
 	}
 	t.resumed = false
-	scheme := "http://"
-	if t.options.TLS != nil {
-		scheme = "https://"
-	}
 	err := scheduler.RunWith(ctx, scheduler.Options{
 		Master: t.options.Master, Name: t.options.Name, User: t.options.User, Roles: roles, Network: t.options.Network,
 		TLS: t.options.TLS, Log: t.options.Log, Files: &t.files, FrameworkIDFile: filepath.Join(t.options.Dir, frameworkIDFile),
-		FailoverTimeout: jobTrackerFailover, ConnectTimeout: forever, ReconnectTimeout: forever, WebUI: scheme + t.options.Address,
+		FailoverTimeout: jobTrackerFailover, ConnectTimeout: forever, ReconnectTimeout: forever, WebUI: scheme(t.options.TLS) + t.options.Address,
 	}, func(d *scheduler.Driver) scheduler.Scheduler {
 		t.driver = d
+		t.arrived.reach(d)
 		service.serves(d)
 		return t
 	})
@@ -178,6 +190,7 @@ func (t *jobTracker) Subscribed(d *scheduler.Driver, id string, again bool) {
 	if len(unheard) > 0 {
 		d.Reconcile(unheard...)
 	}
+	t.arrived.done() // what an earlier scheduler was not told
 }
 
 // restore brings the jobs back that an earlier life has kept.
@@ -206,7 +219,8 @@ func (t *jobTracker) restore() error {
 			return fmt.Errorf("job %s in %s can not be read: %w; remove its log to go on without it", id, t.options.Dir, err)
 		}
 	}
-	return nil
+	t.forgetOldest()
+	return t.sweepPrograms()
 }
 
 func (t *jobTracker) restoreJob(id string, kept [][]byte) error {
@@ -218,23 +232,22 @@ func (t *jobTracker) restoreJob(id string, kept [][]byte) error {
 	if err != nil {
 		return err
 	}
-	if program := records[0].GetSubmitted().GetSubmit().GetProgram(); len(program) > 0 {
-		kept := []string{t.programOf(id)}
-		for _, word := range program[1:] {
-			kept = append(kept, string(word))
-		}
-		if err := j.ship(kept, &t.files); err != nil && !errors.Is(err, fs.ErrNotExist) { // it goes when the job is over
-			return err
-		}
-	}
 	p := newPlan(j, time.Unix(0, records[0].GetUnixNanos()))
 	if err := replay(p, records[1:]); err != nil {
 		return err
 	}
-	h := &heldJob{id: id, plan: p, submit: records[0].GetSubmitted().GetSubmit(), out: out}
+	h := &heldJob{id: id, plan: p, submit: records[0].GetSubmitted().GetSubmit(), out: out, first: kept[0]}
+	for _, record := range kept {
+		h.logged += int64(len(record))
+	}
 	t.hold(h)
 	if p.over { // what it has left, if it died before it could remove that, may be somebody else's by now
 		return nil
+	}
+	if words := h.submit.GetProgram(); len(words) > 0 {
+		if err := j.ship(program(t.programOf(id), words[1:]), &t.files); err != nil {
+			return err
+		}
 	}
 	t.tracker.jobs = append(t.tracker.jobs, p)
 	return out.create(true)
@@ -263,19 +276,46 @@ func (t *jobTracker) hold(h *heldJob) {
 		n, _ := jobNumber(b)
 		return m - n
 	})
+	h.sumUpAt = max(t.options.sumUpBytes, 2*int64(len(h.first)))
 	t.runs[h.plan] = &run{
 		plan: h.plan, out: h.out,
 		keep: func(now time.Time, e event) error { return t.keepEvent(h, now, e) },
+		kept: func(now time.Time) {
+			if h.logged >= h.sumUpAt {
+				t.sumUp(h, now)
+			}
+		},
 		ended: func(err error) {
 			t.options.Log.Info().Str("job", h.id).AnErr("error", err).Msg("a job has ended")
 			if err != nil {
 				t.warn(h.out.discard())
 			}
 			h.out.close()
+			t.sumUp(h, h.plan.ended)
 			t.dropProgram(h)
 			t.forgetOldest()
 		},
 	}
+}
+
+// sumUp replaces a job's log by one that says where its plan stands, when all that has happened is kept. If that fails the
+// log is as good as it was.
+func (t *jobTracker) sumUp(h *heldJob, now time.Time) {
+	records, err := encodeStanding(h.plan, now)
+	if err == nil {
+		records = append([][]byte{h.first}, records...)
+		err = t.store.Replace(h.id, records)
+	}
+	if err != nil {
+		t.options.Log.Warn().Err(err).Str("job", h.id).Msg("a job's log can not be summed up")
+		h.sumUpAt = 2 * h.logged // not at each event
+		return
+	}
+	h.logged = 0
+	for _, record := range records {
+		h.logged += int64(len(record))
+	}
+	h.sumUpAt = max(t.options.sumUpBytes, 2*h.logged)
 }
 
 func (t *jobTracker) keepEvent(h *heldJob, now time.Time, e event) error {
@@ -288,6 +328,7 @@ func (t *jobTracker) keepEvent(h *heldJob, now time.Time, e event) error {
 		return err
 	}
 	_, last := e.(committed)
+	h.logged += int64(len(b))
 	return t.store.Append(h.id, b, last)
 }
 
@@ -305,7 +346,7 @@ func (t *jobTracker) forgetOldest() {
 		if !h.plan.over {
 			continue
 		}
-		if over++; over > MaxHistory {
+		if over++; over > t.options.History {
 			t.warn(t.store.Remove(id))
 			delete(t.runs, h.plan)
 			delete(t.jobs, id)
@@ -313,6 +354,9 @@ func (t *jobTracker) forgetOldest() {
 	}
 	t.ids = slices.DeleteFunc(t.ids, func(id string) bool { return t.jobs[id] == nil })
 }
+
+// killedByClient is why a job was killed.
+const killedByClient = "by stoa hadoop job -kill"
 
 // answer does what a client asks; reply is called once, now or later.
 func (t *jobTracker) answer(call *jobpb.Call, reply func(*jobpb.Answer)) {
@@ -323,6 +367,8 @@ func (t *jobTracker) answer(call *jobpb.Call, reply func(*jobpb.Answer)) {
 	of := func(id string, then func(*heldJob)) {
 		if h := t.jobs[id]; h != nil {
 			then(h)
+		} else if a := t.arrived.jobs[id]; a != nil {
+			t.answerOf(a, call, document, reply)
 		} else {
 			reply(&jobpb.Answer{Error: fmt.Sprintf("no job %q: stoa hadoop job -list shows those that there are", id)})
 		}
@@ -343,7 +389,7 @@ func (t *jobTracker) answer(call *jobpb.Call, reply func(*jobpb.Answer)) {
 				reply(&jobpb.Answer{Error: fmt.Sprintf("job %s has ended already", h.id)})
 				return
 			}
-			t.step(ofJob{h.plan, killed{"by stoa hadoop job -kill"}})
+			t.step(ofJob{h.plan, killed{killedByClient}})
 			reply(&jobpb.Answer{Job: h.id})
 		})
 	case *jobpb.Call_Logs:
@@ -355,7 +401,7 @@ func (t *jobTracker) answer(call *jobpb.Call, reply func(*jobpb.Answer)) {
 
 // list tells of all jobs, the newest first.
 func (t *jobTracker) list(now time.Time) []JobStatus {
-	jobs := make([]JobStatus, 0, len(t.ids))
+	jobs := t.arrived.list(now)
 	for _, id := range slices.Backward(t.ids) {
 		s := t.jobs[id].plan.status(now, t.jobs[id].submit)
 		s.CounterGroups, s.Statuses = nil, nil // they are asked for by job
@@ -368,129 +414,6 @@ func (h *heldJob) history(now time.Time) JobHistory {
 	attempts := h.plan.history(now)
 	left := max(0, len(attempts)-MaxShownAttempts)
 	return JobHistory{JobStatus: h.plan.status(now, h.submit), Attempts: attempts[:len(attempts)-left], Left: left}
-}
-
-// submit takes a job. Its input is listed elsewhere; then it is kept, and only then it begins.
-func (t *jobTracker) submit(s *jobpb.Submit, reply func(*jobpb.Answer)) {
-	refuse := func(err error) { reply(&jobpb.Answer{Error: err.Error()}) }
-	o, err := submittedOptions(s)
-	switch {
-	case err != nil:
-		refuse(err)
-		return
-	case len(t.tracker.jobs)+t.coming >= MaxHeldJobs:
-		refuse(fmt.Errorf("the JobTracker holds %d jobs, more are not allowed: try again when one has ended", MaxHeldJobs))
-		return
-	case o.Role != "" && o.Role != t.options.Role:
-		refuse(fmt.Errorf("role %q: this JobTracker has %q", o.Role, t.options.Role))
-		return
-	}
-	id := jobID(t.next)
-	t.next++
-	t.coming++
-	j := o.template()
-	j.id, j.kit, j.user, j.environment = id, s.GetKit(), o.User, t.reach.environment
-	j.keys.Cuts = s.GetCuts()
-	t.workers.Go(func() {
-		err := o.cutInput(t.ctx, j)
-		if err == nil {
-			err = t.keepProgram(j, o.Program)
-		}
-		var out *output
-		if err == nil {
-			out, err = planOutput(o.Output)
-		}
-		t.driver.Do(func() {
-			t.coming--
-			if err == nil {
-				err = t.begin(s, j, out)
-			}
-			if err != nil {
-				t.warn(os.RemoveAll(t.programOf(id)))
-				refuse(err)
-				return
-			}
-			reply(&jobpb.Answer{Job: id})
-		})
-	})
-}
-
-// programsDir has the programs of jobs that are not over, beside the jobs' logs: what lay where a job was submitted from may
-// be another by now.
-const programsDir = "programs"
-
-func (t *jobTracker) programOf(id string) string {
-	return filepath.Join(t.options.Dir, programsDir, id)
-}
-
-// keepProgram copies a job's own program, if it has one, and has it sent to the slaves.
-func (t *jobTracker) keepProgram(j *job, program []string) error {
-	if program == nil {
-		return nil
-	}
-	kept := t.programOf(j.id)
-	if err := os.MkdirAll(filepath.Dir(kept), 0o755); err != nil {
-		return fmt.Errorf("keep the program: %w", err)
-	}
-	if err := copyProgram(program[0], kept); err != nil {
-		return err
-	}
-	return j.ship(append([]string{kept}, program[1:]...), &t.files)
-}
-
-// dropProgram removes the program of a job that is over. Another job may have had the same one, which slaves are given by
-// its content: then from where that job's copy lies.
-func (t *jobTracker) dropProgram(h *heldJob) {
-	if len(h.submit.GetProgram()) == 0 {
-		return
-	}
-	t.warn(os.RemoveAll(t.programOf(h.id)))
-	for _, id := range t.ids {
-		if other := t.jobs[id]; !other.plan.over && len(other.submit.GetProgram()) > 0 {
-			_, err := t.files.Add(t.programOf(id))
-			t.warn(err)
-		}
-	}
-}
-
-func copyProgram(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return fmt.Errorf("the program, on the JobTracker's machine: %w", err)
-	}
-	defer in.Close()
-	if info, err := in.Stat(); err != nil || !info.Mode().IsRegular() {
-		return fmt.Errorf("the program, on the JobTracker's machine: %s is no file", from)
-	}
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
-	if err != nil {
-		return fmt.Errorf("keep the program: %w", err)
-	}
-	_, err = io.Copy(out, in)
-	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
-		return fmt.Errorf("keep the program: %w", err)
-	}
-	return nil
-}
-
-// begin keeps a job and begins it.
-func (t *jobTracker) begin(s *jobpb.Submit, j *job, out *output) error {
-	now := t.driver.Now()
-	b, err := encodeRecord(submittedRecord(now, s, j, out))
-	if err != nil {
-		return err
-	}
-	if err := t.store.Append(j.id, b, true); err != nil {
-		return err
-	}
-	if err := out.create(false); err != nil {
-		return errors.Join(err, t.store.Remove(j.id))
-	}
-	h := &heldJob{id: j.id, plan: newPlan(j, now), submit: s, out: out}
-	t.hold(h)
-	t.options.Log.Info().Str("job", h.id).Str("name", j.name).Int("maps", len(j.splits)).Int("reduces", j.reduces).Msg("a job begins")
-	t.step(begun{h.plan})
-	return nil
 }
 
 // shownLogs is how many attempts' standard errors are shown when none is named.

@@ -14,7 +14,8 @@ import (
 )
 
 // What a JobTracker keeps of a job is the job as it was submitted and cut, and each event that its plan was given: the
-// plan of its next life is made of the same events, and stands where this one stood.
+// plan of its next life is made of the same events, and stands where this one stood. When they are many, they are summed up
+// (standing.go).
 
 // encodeEvent writes down an event.
 func encodeEvent(now time.Time, e event) (*jobpb.Record, error) {
@@ -109,6 +110,12 @@ func decodeEvent(r *jobpb.Record) (time.Time, event, error) {
 
 // replay brings a plan to where the events have brought it.
 func replay(p *plan, records []*jobpb.Record) error {
+	if len(records) > 0 && records[0].GetStanding() != nil {
+		var err error
+		if records, err = p.standAt(records[0].GetStanding(), records[1:]); err != nil {
+			return err
+		}
+	}
 	for i, r := range records {
 		at, e, err := decodeEvent(r)
 		if err != nil {
@@ -203,6 +210,19 @@ func submittedOptions(s *jobpb.Submit) (Options, error) {
 func isRemote(path string) bool { return strings.Contains(path, "://") }
 
 func encodeRecord(r *jobpb.Record) ([]byte, error) { return proto.Marshal(r) }
+
+// encodeStanding writes down where a plan stands.
+func encodeStanding(p *plan, now time.Time) ([][]byte, error) {
+	var kept [][]byte
+	for _, r := range p.sumUp(now) {
+		b, err := encodeRecord(r)
+		if err != nil {
+			return nil, err
+		}
+		kept = append(kept, b)
+	}
+	return kept, nil
+}
 
 func decodeRecords(kept [][]byte) ([]*jobpb.Record, error) {
 	records := make([]*jobpb.Record, len(kept))

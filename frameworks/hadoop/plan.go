@@ -325,7 +325,7 @@ func (p *plan) step(now time.Time, e event) []operation {
 	case committed:
 		ops = p.end(now, e.err)
 	case killed:
-		ops = p.end(now, fmt.Errorf("%w: %s", ErrKilled, e.reason))
+		ops = p.end(now, killedBy(e.reason))
 	default:
 		panic(fmt.Sprintf("hadoop: unknown event %T", e))
 	}
@@ -337,6 +337,8 @@ func (p *plan) step(now time.Time, e event) []operation {
 
 // ErrKilled is wrapped by the error of a job that somebody ended.
 var ErrKilled = errors.New("the job was killed")
+
+func killedBy(reason string) error { return fmt.Errorf("%w: %s", ErrKilled, reason) }
 
 // tell makes a note, if people want to hear it.
 func (p *plan) tell(format string, a ...any) {
@@ -352,13 +354,11 @@ func (p *plan) end(now time.Time, err error) []operation {
 	}
 	p.over, p.err, p.ended, p.waiting = true, err, now, ""
 	var ops []operation
-	for _, a := range p.past {
-		if a.fate == Running {
-			a.ended, a.fate = now, Dropped
-			if a.state == launched {
-				ops = append(ops, kill{a.id})
-			}
+	for _, a := range p.underWay() {
+		if a.state == launched {
+			ops = append(ops, kill{a.id})
 		}
+		p.drop(now, a, Dropped, "")
 	}
 	seen := map[*executor]bool{}
 	for _, a := range p.past { // also those that are thought to be gone
@@ -367,6 +367,7 @@ func (p *plan) end(now time.Time, err error) []operation {
 			ops = append(ops, shutdown{x.slaveID, x.id})
 		}
 	}
+	p.forgetParts()
 	return append(ops, finish{err: err})
 }
 

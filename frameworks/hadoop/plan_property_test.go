@@ -27,11 +27,13 @@ type world struct {
 	tasks   map[string]*worldTask
 	// exists says which sandboxes can be read.
 	exists      map[string]bool
-	life        map[string]int // of each slave: a slave that went comes back with another id
-	answers     []event        // that collecting and examining owe
-	badLuck     int            // failures left
+	heardLost   map[string]bool // sandboxes that the plan has heard can not be read
+	life        map[string]int  // of each slave: a slave that went comes back with another id
+	answers     []event         // that collecting and examining owe
+	badLuck     int             // failures left
 	wantsOffers bool
 	commits     [][]string
+	rebirths    int
 	log         [][]byte // what a JobTracker would have kept
 	finished    []error
 	offers      int
@@ -63,6 +65,11 @@ func (w *world) step(e event) {
 			w.carryOut(op)
 		}
 	}
+	for _, a := range w.plan.past {
+		if a.fate == OutputLost && w.exists[a.slaveID+"/"+a.id] {
+			w.t.Fatalf("the output of %s counts as lost, and is there", a.id)
+		}
+	}
 }
 
 func (w *world) keep(e event) {
@@ -77,9 +84,18 @@ func (w *world) keep(e event) {
 	w.log = append(w.log, b)
 }
 
+// sumUp replaces what was kept by where the plan stands.
+func (w *world) sumUp() {
+	var err error
+	if w.log, err = encodeStanding(w.plan, w.now); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // reborn goes on with a plan that is made of what was kept: it must stand where the old one stood. Answers on their way
 // are lost with the process.
 func (w *world) reborn() {
+	w.rebirths++
 	records, err := decodeRecords(w.log)
 	if err != nil {
 		w.t.Fatal(err)
@@ -106,8 +122,11 @@ func (w *world) reborn() {
 func standing(p *plan, now time.Time) any {
 	type attemptAt struct {
 		ID, URL, Executor string
-		State             state
-		UnderWay          bool
+		State             state // of one that is under way
+		UnderWay, Running bool
+		Ready             int64
+		Parts             int
+		Status            string // of one that is examined
 	}
 	type taskAt struct {
 		State              state
@@ -117,12 +136,19 @@ func standing(p *plan, now time.Time) any {
 		Avoid              map[string]time.Time
 	}
 	type executorAt struct {
-		ID, Slave        string
+		ID, Slave, Host  string
 		Running, Outputs int
+		IdleSince        int64
 	}
 	var attempts []attemptAt
 	for _, a := range p.past {
-		at := attemptAt{ID: a.id, URL: a.place.URL("x"), State: a.state, UnderWay: p.byID[a.id] == a}
+		at := attemptAt{ID: a.id, URL: a.place.URL("x"), UnderWay: p.byID[a.id] == a, Running: a.running, Ready: nanosOf(a.ready), Parts: len(a.mapSummary.GetParts())}
+		if at.UnderWay {
+			at.State = a.state
+		}
+		if at.State == examining {
+			at.Status = a.status.GetMessage() + a.status.GetReason().String()
+		}
 		if a.executor != nil {
 			at.Executor = a.executor.id
 		}
@@ -141,7 +167,18 @@ func standing(p *plan, now time.Time) any {
 	}
 	var executors []executorAt
 	for _, x := range p.sortedExecutors() {
-		executors = append(executors, executorAt{x.id, x.slaveID, x.running, x.outputs})
+		executors = append(executors, executorAt{x.id, x.slaveID, x.host, x.running, x.outputs, nanosOf(x.idleSince)})
+	}
+	var outputs []string
+	for _, a := range p.outputs {
+		outputs = append(outputs, a.id)
+	}
+	slaves := map[string]slaveInfo{}
+	for id, slave := range p.slaves {
+		slaves[id] = slaveInfo{failures: slave.failures, late: slave.late} // of others only offers tell
+		if slaves[id] == (slaveInfo{}) {
+			delete(slaves, id)
+		}
 	}
 	g := p.progress(now)
 	g.Waiting = "" // comes with the next offer
@@ -149,7 +186,11 @@ func standing(p *plan, now time.Time) any {
 	for i := range history {
 		history[i].Started = history[i].Started.UTC()
 	}
-	return []any{attempts, tasks, executors, g, history, p.over, fmt.Sprint(p.err), p.committing, p.done}
+	times := []int64{nanosOf(p.firstLaunch), nanosOf(p.mapsDone), nanosOf(p.reducesDone), nanosOf(p.ended)}
+	return []any{
+		attempts, tasks, executors, g, history, outputs, fmt.Sprint(slaves), p.over, fmt.Sprint(p.err), errors.Is(p.err, ErrKilled), p.committing, p.done,
+		times, p.bytesDone, fmt.Sprint(p.perSlave, p.paces), p.executorsLaunched, p.speculative,
+	}
 }
 
 func (w *world) carryOut(op operation) {
@@ -195,6 +236,7 @@ func (w *world) carryOut(op operation) {
 // feed reaches an executor, or does not; so does the answer.
 func (w *world) feed(op feed) {
 	t := w.tasks[op.feed.GetTaskId()]
+	w.checkFeed(op.feed)
 	if t.state != mesos.TaskState_TASK_RUNNING || t.executor != op.executorID || rapid.IntRange(0, 3).Draw(w.t, "the feed is lost") == 0 {
 		return
 	}
@@ -203,6 +245,20 @@ func (w *world) feed(op feed) {
 		t.fed = from + len(op.feed.GetOutputs())
 	}
 	w.answers = append(w.answers, fed{id: op.feed.GetTaskId(), outputs: t.fed})
+}
+
+// checkFeed looks whether a reduce that waits for maps is told of what the plan has heard is lost: to fetch that would end it,
+// and all it has fetched with it.
+func (w *world) checkFeed(feed *taskpb.Feed) {
+	reduce := w.plan.byID[feed.GetTaskId()]
+	if reduce == nil || !reduce.ready.IsZero() {
+		return
+	}
+	for _, out := range feed.GetOutputs() {
+		if out.GetPart() != nil && w.heardLost[w.attemptAt(out)] {
+			w.t.Fatalf("%s, which waits for maps, is told of the lost output of map %d", reduce.id, out.GetMap())
+		}
+	}
 }
 
 func (t *worldTask) hear(outputs []*taskpb.MapOutput) {
@@ -234,6 +290,11 @@ func (w *world) executorDies(executor string) {
 		}
 	}
 	w.executorEnds(executor)
+	for id, t := range w.tasks {
+		if t.executor == executor {
+			w.heardLost[t.slave+"/"+id] = true
+		}
+	}
 	w.step(executorGone{executor})
 }
 
@@ -248,7 +309,7 @@ func (w *world) slave(i int) string { return fmt.Sprintf("s%d-%d", i, w.life[fmt
 
 // act lets one thing happen.
 func (w *world) act() {
-	switch rapid.IntRange(0, 10).Draw(w.t, "what") {
+	switch rapid.IntRange(0, 11).Draw(w.t, "what") {
 	case 0, 1:
 		w.offer()
 	case 2, 3, 4, 5:
@@ -264,6 +325,8 @@ func (w *world) act() {
 		w.misfortune()
 	case 10:
 		w.reborn()
+	case 11:
+		w.sumUp()
 	case 9:
 		w.now = w.now.Add(time.Duration(rapid.IntRange(1, 7).Draw(w.t, "seconds")) * time.Second)
 		w.step(subscribed{"F"})
@@ -382,16 +445,19 @@ func (w *world) reduceOrder(t *worldTask) *taskpb.ReduceTask {
 	return order
 }
 
-func (w *world) canFetch(in *taskpb.MapOutput) bool {
-	for at, there := range w.exists {
+// attemptAt is where an output is: the slave and the attempt.
+func (w *world) attemptAt(in *taskpb.MapOutput) string {
+	for at := range w.exists {
 		slave, id, _ := strings.Cut(at, "/")
 		inSandbox := strings.Contains(in.GetUrl(), "%2F"+slave+"%2F") && strings.Contains(in.GetUrl(), "%2F"+id+"%2F")
 		if inSandbox || strings.HasPrefix(in.GetUrl(), "http://10.0.0.1:4711/secret/"+id+"/") {
-			return there
+			return at
 		}
 	}
-	return false
+	return ""
 }
+
+func (w *world) canFetch(in *taskpb.MapOutput) bool { return w.exists[w.attemptAt(in)] }
 
 // misfortune breaks something, a bounded number of times.
 func (w *world) misfortune() {
@@ -414,7 +480,7 @@ func (w *world) misfortune() {
 	w.tasks[id].state = rapid.SampledFrom([]mesos.TaskState{
 		mesos.TaskState_TASK_FAILED, mesos.TaskState_TASK_LOST, mesos.TaskState_TASK_KILLED, mesos.TaskState_TASK_UNREACHABLE,
 	}).Draw(w.t, "how")
-	w.step(status(id, w.tasks[id].state, ""))
+	w.step(status(id, w.tasks[id].state, "bad luck"))
 }
 
 func (w *world) dies(slave string) {
@@ -426,56 +492,92 @@ func (w *world) dies(slave string) {
 	}
 	for at := range w.exists {
 		if strings.HasPrefix(at, slave+"/") {
-			w.exists[at] = false
+			w.exists[at], w.heardLost[at] = false, true
 		}
 	}
 	w.step(slaveGone{slave})
 }
 
+// shape is what the jobs of a property look like, and how much breaks.
+type shape struct {
+	maps, reduces, slots, misfortunes, steps [2]int // at least, at most
+	slowStarts                               []float64
+	containers                               []bool
+	rounds                                   int // of rapid.checks each: what is rare takes more; 0 is one
+}
+
 // A job ends, whatever breaks, and commits each reduce once, as long as less breaks than its limits allow.
 func TestEachReduceIsCommittedExactlyOnceWhateverBreaks(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		s := newScript(nil, rapid.IntRange(0, 4).Draw(t, "maps"), rapid.IntRange(1, 3).Draw(t, "reduces"))
-		w := &world{
-			t: t, plan: s.plan, tracker: s.tracker, now: s.now, tasks: map[string]*worldTask{}, exists: map[string]bool{}, life: map[string]int{},
-			// One task may fail three times and be lost 16 times: fewer than four misfortunes can not end a job.
-			badLuck: rapid.IntRange(0, 3).Draw(t, "misfortunes"), wantsOffers: true, slots: rapid.IntRange(1, 3).Draw(t, "slots"),
-		}
-		w.plan.job.slowStart = rapid.SampledFrom([]float64{0, DefaultSlowStart, 0.5, 1}).Draw(t, "slow start")
-		w.plan.job.containers = rapid.Bool().Draw(t, "containers")
-		w.step(subscribed{"F"})
-		for range rapid.IntRange(0, 60).Draw(t, "random steps") {
-			w.act()
-		}
-		for round := 0; len(w.finished) == 0; round++ {
-			if round > 1000 {
-				t.Fatalf("the job does not end: %+v", w.plan.progress(w.now))
+	for name, s := range map[string]shape{
+		// One task may fail three times and be lost 16 times: fewer than four misfortunes can not end a job.
+		"jobs of all kinds": {
+			maps: [2]int{0, 4}, reduces: [2]int{1, 3}, slots: [2]int{1, 3}, misfortunes: [2]int{0, 3}, steps: [2]int{0, 60},
+			slowStarts: []float64{0, DefaultSlowStart, 0.5, 1}, containers: []bool{false, true},
+		},
+		"reduces that wait while outputs are lost": {
+			maps: [2]int{2, 3}, reduces: [2]int{1, 1}, slots: [2]int{2, 3}, misfortunes: [2]int{2, 3}, steps: [2]int{60, 200},
+			slowStarts: []float64{0}, containers: []bool{false}, rounds: 4,
+		},
+		"nothing breaks": {
+			maps: [2]int{1, 4}, reduces: [2]int{1, 2}, slots: [2]int{1, 3}, steps: [2]int{0, 60},
+			slowStarts: []float64{0, 0.5, 1}, containers: []bool{false, true},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range max(1, s.rounds) {
+				rapid.Check(t, s.check)
 			}
-			w.now = w.now.Add(time.Second)
-			w.step(ticked{})
-			w.offer()
-			w.advance()
-			for len(w.answers) > 0 {
-				e := w.answers[0]
-				w.answers = w.answers[1:]
-				w.step(e)
-			}
+		})
+	}
+}
+
+func (s shape) check(t *rapid.T) {
+	within := func(limits [2]int, what string) int { return rapid.IntRange(limits[0], limits[1]).Draw(t, what) }
+	script := newScript(nil, within(s.maps, "maps"), within(s.reduces, "reduces"))
+	w := &world{
+		t: t, plan: script.plan, tracker: script.tracker, now: script.now, tasks: map[string]*worldTask{}, exists: map[string]bool{}, heardLost: map[string]bool{}, life: map[string]int{},
+		badLuck: within(s.misfortunes, "misfortunes"), wantsOffers: true, slots: within(s.slots, "slots"),
+	}
+	w.plan.job.slowStart = rapid.SampledFrom(s.slowStarts).Draw(t, "slow start")
+	w.plan.job.containers = rapid.SampledFrom(s.containers).Draw(t, "containers")
+	w.step(subscribed{"F"})
+	for range within(s.steps, "random steps") {
+		w.act()
+	}
+	for round := 0; len(w.finished) == 0; round++ {
+		if round > 1000 {
+			t.Fatalf("the job does not end: %+v", w.plan.progress(w.now))
 		}
-		if len(w.finished) != 1 || w.finished[0] != nil || len(w.commits) == 0 {
-			t.Fatalf("finished %v, committed %v", w.finished, w.commits)
+		w.now = w.now.Add(time.Second)
+		w.step(ticked{})
+		w.offer()
+		w.advance()
+		for len(w.answers) > 0 {
+			e := w.answers[0]
+			w.answers = w.answers[1:]
+			w.step(e)
 		}
-		for _, again := range w.commits[1:] { // by a JobTracker that died while it committed
-			if !slices.Equal(again, w.commits[0]) {
-				t.Fatalf("committed %v", w.commits)
-			}
+	}
+	if running := w.live(); len(running) > 0 {
+		t.Fatalf("the job is over, and %v run on", running)
+	}
+	if len(w.finished) != 1 || w.finished[0] != nil || len(w.commits) == 0 || len(w.commits) > 1+w.rebirths {
+		t.Fatalf("finished %v, committed %v", w.finished, w.commits)
+	}
+	for _, again := range w.commits[1:] { // by a JobTracker that died while it committed
+		if !slices.Equal(again, w.commits[0]) {
+			t.Fatalf("committed %v", w.commits)
 		}
-		for i, id := range w.commits[0] {
-			if !strings.HasPrefix(id, fmt.Sprintf("reduce-%05d-", i)) || w.tasks[id].state != mesos.TaskState_TASK_FINISHED {
-				t.Fatalf("part %d is of attempt %q", i, id)
-			}
+	}
+	for i, id := range w.commits[0] {
+		if !strings.HasPrefix(id, fmt.Sprintf("reduce-%05d-", i)) || w.tasks[id].state != mesos.TaskState_TASK_FINISHED {
+			t.Fatalf("part %d is of attempt %q", i, id)
 		}
-		if g := w.plan.progress(w.now); g.Phase != Finished || g.ReducesDone != g.Reduces {
-			t.Fatalf("progress at the end: %+v", g)
-		}
-	})
+	}
+	if g := w.plan.progress(w.now); g.Phase != Finished || g.ReducesDone != g.Reduces {
+		t.Fatalf("progress at the end: %+v", g)
+	}
+	if s.misfortunes[1] == 0 && w.plan.failed+w.plan.lost > 0 {
+		t.Fatalf("nothing has broken, and %d attempts have failed and %d are lost", w.plan.failed, w.plan.lost)
+	}
 }

@@ -12,6 +12,8 @@ const (
 	StateFinished = string(Finished)
 	StateFailed   = string(Failed)
 	StateKilled   = "killed"
+	// StateArriving is that it is being submitted: what is at work is in JobStatus.Waiting.
+	StateArriving = "arriving"
 )
 
 // JobStatus is what a JobTracker tells of a job, and the document of it.
@@ -21,7 +23,7 @@ type JobStatus struct {
 	User      string    `json:"user,omitempty"`
 	Role      string    `json:"role,omitempty"`
 	Priority  string    `json:"priority"`
-	State     string    `json:"state"` // a Phase, or killed
+	State     string    `json:"state"` // a Phase, or killed, or arriving
 	Submitted time.Time `json:"submitted"`
 	Seconds   float64   `json:"seconds"` // until its end, or now
 	Command   []string  `json:"command"` // arguments of stoa hadoop
@@ -95,6 +97,15 @@ func (s JobStatus) Result() Result {
 
 func inSeconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
+// commandOf are the arguments of stoa hadoop.
+func commandOf(submit *jobpb.Submit) []string {
+	var words []string
+	for _, arg := range submit.GetArguments() {
+		words = append(words, string(arg))
+	}
+	return words
+}
+
 // status is what is told of a job.
 func (p *plan) status(now time.Time, submit *jobpb.Submit) JobStatus {
 	end := now
@@ -108,10 +119,7 @@ func (p *plan) status(now time.Time, submit *jobpb.Submit) JobStatus {
 		Waiting: g.Waiting, Maps: g.Maps, MapsDone: g.MapsDone, MapsRunning: g.MapsRunning,
 		Reduces: g.Reduces, ReducesDone: g.ReducesDone, ReducesRunning: g.ReducesRunning,
 		InputBytes: g.InputBytes, InputBytesDone: g.InputBytesDone, FailedAttempts: g.FailedAttempts, LostAttempts: g.LostAttempts,
-		SecondAttempts: p.speculative, LaunchedAttempts: len(p.past),
-	}
-	for _, arg := range submit.GetArguments() {
-		s.Command = append(s.Command, string(arg))
+		SecondAttempts: p.speculative, LaunchedAttempts: len(p.past), Command: commandOf(submit),
 	}
 	if !p.over {
 		s.Executors = len(p.executors)

@@ -19,12 +19,14 @@ import (
 //	any order          lines are compared without their order: the job has several parts
 //	pipeline COMMAND   what the output equals
 //	apache no REASON   Apache Hadoop can not run it
+//	apache setup COMMAND      what Apache Hadoop's input needs first
 //	apache pipeline COMMAND   what Apache Hadoop gives, whose reducers see the tab that it appends
 //	apache any order   Apache Hadoop gives lines in another order
 type streamingScript struct {
 	setup, job, pipeline string
 	anyOrder             bool
 
+	apacheSetup    string // before Apache Hadoop runs it
 	apachePipeline string // what Apache Hadoop gives; "": the same
 	notApache      string // why Apache Hadoop can not run it
 	apacheAnyOrder bool   // Apache Hadoop keeps no order where pipelines do
@@ -59,6 +61,8 @@ func readScript(t *testing.T, path, dir string) (s streamingScript) {
 			s.anyOrder = true
 		case strings.HasPrefix(line, "apache pipeline "):
 			s.apachePipeline = strings.TrimPrefix(line, "apache pipeline ")
+		case strings.HasPrefix(line, "apache setup "):
+			s.apacheSetup = strings.TrimPrefix(line, "apache setup ")
 		case line == "apache any order":
 			s.apacheAnyOrder = true
 		case strings.HasPrefix(line, "apache no "):

@@ -23,6 +23,9 @@ const (
 	maxLineBytes = 1 << 20
 	// connsPerSlave bounds the connections to one slave.
 	connsPerSlave = 8
+	// firstLook is when the output of one of many instances is looked at first, unless it has ended before: most that have
+	// many instances are short, and then once is enough.
+	firstLook = 100 * time.Millisecond
 	// closeTimeout bounds the wait for a write to a terminal or pipe that nobody reads, after the run was given up.
 	closeTimeout = time.Second
 )
@@ -83,6 +86,11 @@ func (o *outputs) copy(ctx context.Context, w io.Writer, instance int, place san
 	if !o.prefixed {
 		_, err := o.client.Follow(ctx, w, place, stream, ended)
 		return err
+	}
+	select {
+	case <-time.After(firstLook):
+	case <-ended:
+	case <-ctx.Done():
 	}
 	lines := &lineWriter{w: w, prefix: fmt.Appendf(nil, "[%d] ", instance)}
 	_, err := o.client.Follow(ctx, lines, place, stream, ended)

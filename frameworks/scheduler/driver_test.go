@@ -24,7 +24,12 @@ import (
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(scheduler.KilledEnv); dir != "" {
+		scheduler.Count(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // recorder is a framework that writes down what happens to it, and does what the test says.
 type recorder struct {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -32,7 +33,7 @@ const MaxFileBytes = 4 << 30
 // changes or goes away meanwhile fails and says so.
 type Files struct {
 	mu    sync.Mutex
-	known map[string]offeredFile // by checksum
+	known map[string][]offeredFile // by checksum; each is as good, the last is read
 }
 
 // offeredFile is a file and how it was when it was offered.
@@ -59,14 +60,35 @@ func (f *Files) Add(path string) (*mesos.CommandInfo_URI, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.known == nil {
-		f.known = map[string]offeredFile{}
+		f.known = map[string][]offeredFile{}
 	}
-	f.known[sum] = offeredFile{path, info}
+	f.known[sum] = append(without(f.known[sum], path), offeredFile{path, info})
 	address := url.URL{Scheme: mesos.FrameworkFileScheme, Path: "/" + filepath.Base(path), Fragment: "sha256=" + sum}
 	const executable = 0o111
 	return &mesos.CommandInfo_URI{
 		Value: proto.String(address.String()), Executable: proto.Bool(info.Mode()&executable != 0), Extract: proto.Bool(false),
 	}, nil
+}
+
+// Remove ends the offer of a file. The same content that was added from elsewhere is read from there.
+func (f *Files) Remove(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("file %s: %w", path, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for sum, offered := range f.known {
+		if f.known[sum] = without(offered, path); len(f.known[sum]) == 0 {
+			delete(f.known, sum)
+		}
+	}
+	return nil
+}
+
+// without leaves a path out.
+func without(offered []offeredFile, path string) []offeredFile {
+	return slices.DeleteFunc(offered, func(o offeredFile) bool { return o.path == path })
 }
 
 // fingerprint says how a file is, and the checksum of its content.
@@ -158,8 +180,11 @@ func (f *Files) find(sum string) (offeredFile, bool) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	offered, known := f.known[sum]
-	return offered, known
+	offered := f.known[sum]
+	if len(offered) == 0 {
+		return offeredFile{}, false
+	}
+	return offered[len(offered)-1], true
 }
 
 // fileRead is the part of a file that a slave has asked for.

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -104,5 +105,29 @@ func TestPartsOfAnOfferedFileAreReadAndNothingElse(t *testing.T) {
 	}
 	if got := (*Files)(nil).read(&wire.ReadFile{Sha256: contentSum}); got.GetFailure() == "" {
 		t.Errorf("of a scheduler without files: %v", got)
+	}
+}
+
+func TestAFileThatIsRemovedIsOfferedNoMoreUnlessItIsElsewhereToo(t *testing.T) {
+	var files Files
+	one, other := writeFile(t, "one", "content", 0o644), writeFile(t, "other", "content", 0o644)
+	for _, path := range []string{other, one, one} {
+		if _, err := files.Add(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func() *wire.FileChunk {
+		return files.read(&wire.ReadFile{Sha256: contentSum, Length: wire.MaxFileChunk})
+	}
+	for _, path := range []string{one, other} {
+		if got := read(); string(got.GetData()) != "content" {
+			t.Fatalf("before %s is removed: %v", path, got)
+		}
+		if err := errors.Join(os.Remove(path), files.Remove(path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := read(); !strings.Contains(got.GetFailure(), "offers no such file") {
+		t.Errorf("after all were removed: %v", got)
 	}
 }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -24,6 +25,9 @@ type Store interface {
 	Load(name string) ([][]byte, error)
 	// Append adds a record. It survives the end of the process; if it is durable, that of the machine too.
 	Append(name string, record []byte, durable bool) error
+	// Replace makes a log of these records alone, durably: whatever ends meanwhile, process or machine, the log has all that
+	// it had or these.
+	Replace(name string, records [][]byte) error
 	// Remove forgets a log. One that is not there is no error.
 	Remove(name string) error
 	// Close ends the use of the store.
@@ -33,8 +37,12 @@ type Store interface {
 // MaxRecordBytes bounds a record of a FileStore.
 const MaxRecordBytes = 64 << 20
 
-// logSuffix ends the name of a log's file.
-const logSuffix = ".log"
+const (
+	// logSuffix ends the name of a log's file.
+	logSuffix = ".log"
+	// unfinishedPrefix and unfinishedSuffix are around the log's name while a file is written that is to replace the log's.
+	unfinishedPrefix, unfinishedSuffix = ".", ".new"
+)
 
 // recordHeader is the length of a record and its checksum (CRC-32C), which come before it, 4 bytes each, little-endian.
 const recordHeader = 8
@@ -50,8 +58,8 @@ type FileStore struct {
 	logs  map[string]*os.File // that have been appended to
 }
 
-// OpenFileStore opens the store in a folder, which is made if it is missing. The error names the folder, and says so if
-// another process uses it.
+// OpenFileStore opens the store in a folder, which is made if it is missing. What a process that died has left unfinished is
+// removed. The error names the folder, and says so if another process uses it.
 func OpenFileStore(dir string) (*FileStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the store: %w", err)
@@ -64,7 +72,26 @@ func OpenFileStore(dir string) (*FileStore, error) {
 		lock.Close()
 		return nil, fmt.Errorf("the store in %s is used by another process; end that, or use another folder", dir)
 	}
-	return &FileStore{dir: dir, lock: lock, logs: map[string]*os.File{}}, nil
+	s := &FileStore{dir: dir, lock: lock, logs: map[string]*os.File{}}
+	if err := s.removeUnfinished(); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("open the store: %w", err)
+	}
+	return s, nil
+}
+
+// removeUnfinished removes what was to replace logs and did not.
+func (s *FileStore) removeUnfinished() error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), unfinishedPrefix) && strings.HasSuffix(entry.Name(), unfinishedSuffix) {
+			err = errors.Join(err, os.Remove(filepath.Join(s.dir, entry.Name())))
+		}
+	}
+	return err
 }
 
 func (s *FileStore) path(name string) (string, error) {
@@ -144,8 +171,8 @@ func nextRecord(content []byte) (record []byte, damaged bool) {
 
 // Append implements Store.
 func (s *FileStore) Append(name string, record []byte, durable bool) error {
-	if len(record) > MaxRecordBytes {
-		return fmt.Errorf("a record of %d bytes is too long to be kept: allowed are %d", len(record), MaxRecordBytes)
+	if err := checkRecord(record); err != nil {
+		return err
 	}
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
@@ -153,13 +180,9 @@ func (s *FileStore) Append(name string, record []byte, durable bool) error {
 	if err != nil {
 		return err
 	}
-	framed := make([]byte, recordHeader, recordHeader+len(record))
-	binary.LittleEndian.PutUint32(framed, uint32(len(record)))
-	binary.LittleEndian.PutUint32(framed[4:], crc32.Checksum(record, castagnoli))
-	framed = append(framed, record...)
 	before, err := file.Seek(0, io.SeekEnd)
 	if err == nil {
-		_, err = file.Write(framed)
+		_, err = file.Write(framed(record))
 	}
 	if err == nil && durable {
 		err = file.Sync()
@@ -171,6 +194,84 @@ func (s *FileStore) Append(name string, record []byte, durable bool) error {
 	return nil
 }
 
+func checkRecord(record []byte) error {
+	if len(record) > MaxRecordBytes {
+		return fmt.Errorf("a record of %d bytes is too long to be kept: allowed are %d", len(record), MaxRecordBytes)
+	}
+	return nil
+}
+
+// framed is a record behind its header.
+func framed(record []byte) []byte {
+	b := make([]byte, recordHeader, recordHeader+len(record))
+	binary.LittleEndian.PutUint32(b, uint32(len(record)))
+	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(record, castagnoli))
+	return append(b, record...)
+}
+
+// Replace implements Store: the records are written to a file beside the log's, which then takes its name.
+func (s *FileStore) Replace(name string, records [][]byte) error {
+	path, err := s.path(name)
+	if err != nil {
+		return err
+	}
+	for _, record := range records {
+		if err := checkRecord(record); err != nil {
+			return err
+		}
+	}
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	unfinished := filepath.Join(s.dir, unfinishedPrefix+name+unfinishedSuffix)
+	file, err := writeLog(unfinished, records)
+	if err == nil {
+		if err = os.Rename(unfinished, path); err != nil {
+			file.Close()
+		}
+	}
+	if err != nil {
+		_ = os.Remove(unfinished) // the next process would
+		return fmt.Errorf("replace a log: %w", err)
+	}
+	if before := s.logs[name]; before != nil {
+		before.Close()
+	}
+	s.logs[name] = file
+	if err := syncFolder(s.dir); err != nil {
+		return fmt.Errorf("replace a log: %w", err)
+	}
+	return nil
+}
+
+// writeLog makes a file of records that outlives the machine's end, but for its name. The file is open.
+func writeLog(path string, records [][]byte) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	w := bufio.NewWriterSize(file, writeBuffer)
+	for _, record := range records {
+		_, _ = w.Write(framed(record)) // Flush tells of the first error
+	}
+	if err := errors.Join(w.Flush(), file.Sync()); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// writeBuffer is how much of a log is written at once when it is replaced.
+const writeBuffer = 256 << 10
+
+// syncFolder makes the names in a folder outlive the machine's end.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
+
 // open gives the file of a log to append to.
 func (s *FileStore) open(name string) (*os.File, error) {
 	if file := s.logs[name]; file != nil {
@@ -180,7 +281,13 @@ func (s *FileStore) open(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, before := os.Lstat(path)
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err == nil && before != nil { // it is new
+		if err = syncFolder(s.dir); err != nil {
+			file.Close()
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("keep a record: %w", err)
 	}

@@ -1,9 +1,12 @@
 package scheduler
 
 import (
+	"bufio"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -124,6 +127,133 @@ func TestAStoreHasOneUserAndSaneNames(t *testing.T) {
 	for _, name := range []string{"", ".", "../x", "a/b", "a\x00b"} {
 		if err := s.Append(name, nil, false); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", name)) {
 			t.Errorf("name %q: %v", name, err)
+		}
+	}
+}
+
+func TestALogIsReplacedAndGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	appendAll(t, s, "log", "one", "two", "three")
+	for _, log := range []string{"log", "new"} {
+		if err := s.Replace(log, [][]byte{[]byte("sum"), nil}); err != nil {
+			t.Fatal(err)
+		}
+		appendAll(t, s, log, "four")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir)
+	for _, log := range []string{"log", "new"} {
+		if diff := cmp.Diff([]string{"sum", "", "four"}, loaded(t, s, log)); diff != "" {
+			t.Errorf("records of %s (-want +got):\n%s", log, diff)
+		}
+	}
+	for name, err := range map[string]error{
+		"a name that can not be": s.Replace("a/b", nil), "a record that is too long": s.Replace("log", [][]byte{make([]byte, MaxRecordBytes+1)}),
+	} {
+		if err == nil {
+			t.Errorf("%s was not refused", name)
+		}
+	}
+	if diff := cmp.Diff([]string{"sum", "", "four"}, loaded(t, s, "log")); diff != "" {
+		t.Errorf("after what was refused (-want +got):\n%s", diff)
+	}
+}
+
+// Wherever the process died while it replaced a log, the log has what it had; nothing of the attempt stays.
+func TestALogThatWasToBeReplacedIsWhatItWasWhereverThatEnded(t *testing.T) {
+	whole := t.TempDir()
+	s := openStore(t, whole)
+	if err := s.Replace("log", [][]byte{[]byte("sum"), []byte("more")}); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(whole, "log.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := range len(content) + 1 {
+		dir := t.TempDir()
+		s := openStore(t, dir)
+		appendAll(t, s, "log", "first", "second")
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, ".log.new"), content[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s = openStore(t, dir)
+		if got := loaded(t, s, "log"); !cmp.Equal(got, []string{"first", "second"}) {
+			t.Fatalf("ended at byte %d: %q", size, got)
+		}
+		if names, err := s.Names(); err != nil || !cmp.Equal(names, []string{"log"}) {
+			t.Fatalf("ended at byte %d: names %q, %v", size, names, err)
+		}
+		if _, err := os.Lstat(filepath.Join(dir, ".log.new")); err == nil {
+			t.Fatalf("ended at byte %d: what was unfinished is still there", size)
+		}
+	}
+}
+
+// killedEnv makes the test binary a process that appends to and replaces the log of the store there, and says of each
+// record that it is kept.
+const killedEnv = "STORE_TEST_KILLED"
+
+// count keeps 0, 1, 2, ...; every third replaces the log by one record, the sum of what it has.
+func count(dir string) {
+	s, err := OpenFileStore(dir)
+	for i := 0; err == nil; i++ {
+		if i%3 == 2 {
+			err = s.Replace("log", [][]byte{fmt.Appendf(nil, "0-%d", i)})
+		} else {
+			err = s.Append("log", fmt.Append(nil, i), i%2 == 0)
+		}
+		fmt.Println(i)
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// Whenever a process is killed that appends to a log and replaces it, all that it had been told was kept is there.
+func TestWhatWasKeptIsThereWheneverItsProcessIsKilled(t *testing.T) {
+	for told := range 40 {
+		dir := t.TempDir()
+		cmd := exec.Command(os.Args[0])
+		cmd.Env, cmd.Stderr = append(os.Environ(), killedEnv+"="+dir), os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := -1
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			last++
+			if lines.Text() != fmt.Sprint(last) {
+				t.Fatalf("it says %q", lines.Text())
+			}
+			if last == told {
+				_ = cmd.Process.Kill() // what it has said until then is read too
+			}
+		}
+		_ = cmd.Wait()
+		s := openStore(t, dir)
+		has := -1
+		for _, record := range loaded(t, s, "log") {
+			first, end, summed := strings.Cut(record, "-")
+			if summed && first == "0" && has == -1 {
+				first = end
+			} else if first != fmt.Sprint(has+1) {
+				t.Fatalf("killed after %d: %q comes after %d", last, record, has)
+			}
+			if has, err = strconv.Atoi(first); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if has < last {
+			t.Errorf("it was told that %d is kept, and %d is the last that is there", last, has)
 		}
 	}
 }

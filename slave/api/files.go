@@ -213,7 +213,16 @@ func wholeCharacters(data []byte) []byte {
 // download serves a file as it is, or the ranges of it that are asked for.
 func (f *files) download(w http.ResponseWriter, r *http.Request) error {
 	text := r.FormValue("path")
-	file, info, err := f.open(text)
+	p, err := f.parse(text)
+	if err != nil {
+		return err
+	}
+	sandbox, err := f.openSandbox(text, p)
+	if err != nil {
+		return err
+	}
+	defer sandbox.Close()
+	file, info, err := openIn(sandbox, text, p)
 	if err != nil {
 		return err
 	}
@@ -221,7 +230,7 @@ func (f *files) download(w http.ResponseWriter, r *http.Request) error {
 	if info.IsDir() {
 		return badRequest("path %.256q: it is a folder: browse it", text)
 	}
-	if err := f.identify(w, r, text, file, info); err != nil {
+	if err := identify(w, r, text, sandbox, p, file, info); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")

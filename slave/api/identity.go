@@ -17,12 +17,11 @@ const (
 	RotatedHeader = "X-Stoa-Rotated"
 )
 
-// identify sets the headers of an answer, and compares what the request wants.
-func (f *files) identify(w http.ResponseWriter, r *http.Request, text string, file *os.File, info fs.FileInfo) error {
+// identify sets the headers of an answer that has a file of a sandbox, and compares what the request wants.
+func identify(w http.ResponseWriter, r *http.Request, text string, sandbox *os.Root, p place, file *os.File, info fs.FileInfo) error {
 	id := identityOf(file, info)
 	w.Header().Set(FileHeader, id)
-	if older, _, err := f.open(text + ".1"); err == nil {
-		older.Close()
+	if older, err := sandbox.Stat(p.rest + ".1"); err == nil && readable(text, older) == nil {
 		w.Header().Set(RotatedHeader, "1")
 	}
 	if wanted := r.Header.Get(FileHeader); wanted != "" && wanted != id {

@@ -87,13 +87,8 @@ func (f *files) withinTree(text string) (string, error) {
 // openSandbox opens the sandbox of a place as a root that no path and no link leads out of. The folders above belong to
 // the slave alone; what is in the sandbox is its task's.
 func (f *files) openSandbox(text string, p place) (*os.Root, error) {
-	work, err := os.OpenRoot(f.workDir)
-	if err != nil {
-		return nil, err
-	}
-	defer work.Close()
 	if p.run.ContainerID == checkpoint.Latest {
-		id, err := work.Readlink(p.run.Path())
+		id, err := os.Readlink(filepath.Join(f.workDir, p.run.Path()))
 		if err != nil {
 			return nil, explain(text, err)
 		}
@@ -102,15 +97,14 @@ func (f *files) openSandbox(text string, p place) (*os.Root, error) {
 			return nil, notFound("path %.256q: its latest run is not known", text)
 		}
 	}
-	sandbox, err := work.OpenRoot(p.run.Path())
+	sandbox, err := os.OpenRoot(filepath.Join(f.workDir, p.run.Path()))
 	if err != nil {
 		return nil, explain(text, err)
 	}
 	return sandbox, nil
 }
 
-// open opens a file or folder of a sandbox for reading. A task may have put anything there: what is neither is never
-// opened, for a pipe would wait for ever and a device may do something.
+// open opens a file or folder of a sandbox for reading.
 func (f *files) open(text string) (*os.File, fs.FileInfo, error) {
 	p, err := f.parse(text)
 	if err != nil {
@@ -121,6 +115,12 @@ func (f *files) open(text string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	defer sandbox.Close()
+	return openIn(sandbox, text, p)
+}
+
+// openIn opens a file or folder of an open sandbox for reading. A task may have put anything there: what is neither is
+// never opened, for a pipe would wait for ever and a device may do something.
+func openIn(sandbox *os.Root, text string, p place) (*os.File, fs.FileInfo, error) {
 	info, err := sandbox.Stat(p.rest)
 	if err == nil {
 		err = readable(text, info)

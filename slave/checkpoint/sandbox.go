@@ -67,11 +67,19 @@ func makeSandbox(workDir string, run Run, owner string) (string, error) {
 		return "", err
 	}
 	defer root.Close()
-	if err := root.MkdirAll(run.Path(), folderMode); err != nil {
+	if err := root.MkdirAll(run.runs(), folderMode); err != nil {
 		return "", err
 	}
-	// MkdirAll obeys the umask; the mode has to be what it says.
-	if err := root.Chmod(run.Path(), sandboxMode); err != nil {
+	runs, err := root.OpenRoot(run.runs())
+	if err != nil {
+		return "", err
+	}
+	defer runs.Close()
+	if err := runs.Mkdir(run.ContainerID, sandboxMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	// Mkdir obeys the umask; the mode has to be what it says.
+	if err := runs.Chmod(run.ContainerID, sandboxMode); err != nil {
 		return "", err
 	}
 	if owner != "" {
@@ -79,23 +87,27 @@ func makeSandbox(workDir string, run Run, owner string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if err := root.Chown(run.Path(), uid, gid); err != nil {
+		if err := runs.Chown(run.ContainerID, uid, gid); err != nil {
 			return "", fmt.Errorf("%w: only root may give it to user %q", err, owner)
 		}
 	}
-	return filepath.Join(absolute, run.Path()), makeLatest(root, run)
+	return filepath.Join(absolute, run.Path()), makeLatest(runs, run.ContainerID)
 }
 
-// makeLatest lets the link point to the run, in one step.
-func makeLatest(root *os.Root, run Run) error {
-	temporary := filepath.Join(run.runs(), ".latest-"+run.ContainerID)
-	if err := root.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// makeLatest lets the link in the folder of an executor's runs point to one of them, in one step.
+func makeLatest(runs *os.Root, id string) error {
+	temporary := ".latest-" + id
+	err := runs.Symlink(id, temporary)
+	if errors.Is(err, fs.ErrExist) { // of a slave that was killed here
+		if err := runs.Remove(temporary); err != nil {
+			return err
+		}
+		err = runs.Symlink(id, temporary)
+	}
+	if err != nil {
 		return err
 	}
-	if err := root.Symlink(run.ContainerID, temporary); err != nil {
-		return err
-	}
-	return root.Rename(temporary, filepath.Join(run.runs(), Latest))
+	return runs.Rename(temporary, Latest)
 }
 
 // lookUp finds a user of this machine by name or number.

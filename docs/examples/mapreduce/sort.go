@@ -82,6 +82,8 @@ func teraGen() mr.Job[[]byte, struct{}] {
 
 // teraSort sorts such records by their keys: the parts of the output follow each other.
 func teraSort() mr.Job[[]byte, []byte] {
+	var w teraWriter
+	write := w.write
 	return mr.Job[[]byte, []byte]{
 		Name: "terasort", Key: mr.Bytes{}, Value: mr.Bytes{}, TotalOrder: true,
 		Map: func(line []byte, emit func(key, rest []byte)) error {
@@ -90,14 +92,22 @@ func teraSort() mr.Job[[]byte, []byte] {
 			return nil
 		},
 		Reduce: func(key []byte, rests iter.Seq[[]byte], out io.Writer) error {
-			record := make([]byte, 0, 100)
-			for rest := range rests {
-				record = append(append(append(record[:0], key...), rest...), '\n')
-				if _, err := out.Write(record); err != nil {
-					return err
-				}
-			}
-			return nil
+			w.key, w.out = key, out
+			rests(write) // a loop's body would be made anew for each of the millions of keys
+			return w.err
 		},
 	}
+}
+
+// teraWriter writes the records of a key.
+type teraWriter struct {
+	key, record []byte
+	out         io.Writer
+	err         error
+}
+
+func (w *teraWriter) write(rest []byte) bool {
+	w.record = append(append(append(w.record[:0], w.key...), rest...), '\n')
+	_, w.err = w.out.Write(w.record)
+	return w.err == nil
 }

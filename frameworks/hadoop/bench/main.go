@@ -6,7 +6,8 @@
 //	go run ./frameworks/hadoop/bench -program /tmp/mapreduce -dir /tmp/bench -mb 1000
 //
 // Word count's floor is a shell pipeline, that of sort is GNU sort with two threads and the memory of two tasks. Apache
-// Hadoop's local MapReduce runs the same jobs where tools/fetch-hadoop has been.
+// Hadoop's local MapReduce runs the same jobs where tools/fetch-hadoop has been. Outputs are compared. The input of each is
+// in the page cache, and what the one before has written is on the disk.
 package main
 
 import (
@@ -20,7 +21,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/stoa-project/stoa/frameworks/hadoop/apache"
@@ -35,6 +38,7 @@ func main() {
 	flag.IntVar(&b.megabytes, "mb", 1000, "MB of input, 10^6 bytes each")
 	flag.IntVar(&b.memory, "mem", 512, "MB of memory of a task")
 	flag.BoolVar(&b.apache, "apache", true, "Apache Hadoop beside, if it is there")
+	flag.StringVar(&b.lines, "lines", "wordcount,streaming,sort", "what to run: wordcount, streaming, sort, and tenfold, which is word count of ten times as much too")
 	flag.Parse()
 	if b.program == "" || b.dir == "" {
 		fmt.Fprintln(os.Stderr, "needed are -program and -dir; see -help")
@@ -50,98 +54,181 @@ type bench struct {
 	program, stoa, master, dir string
 	megabytes, memory          int
 	apache                     bool
+	lines                      string
 }
 
-func (b bench) path(name string) string {
-	return filepath.Join(b.dir, fmt.Sprintf("%s-%d", name, b.megabytes))
+func (b bench) path(name string, megabytes int) string {
+	return filepath.Join(b.dir, fmt.Sprintf("%s-%d", name, megabytes))
 }
+
+// tenfold is how much more text the last line counts.
+const tenfold = 10
 
 func (b bench) run(ctx context.Context) error {
-	text, records := b.path("text"), b.path("records")
-	if err := errors.Join(os.MkdirAll(b.dir, 0o755), b.generate(ctx, text, "text"), b.generate(ctx, records, "records")); err != nil {
+	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return err
 	}
-	fmt.Printf("| %d MB, tasks of %d MB | time | MB/s | x-floor |\n| --- | --- | --- | --- |\n", b.megabytes, b.memory)
-	split := fmt.Sprintf("-Dmapreduce.input.fileinputformat.split.minsize=%d", 64<<20)
-	common := []string{"-master", b.master, "-mem", fmt.Sprint(b.memory), "-numReduceTasks", "2", split}
-	job := func(program string, words ...string) func(in, out string) *exec.Cmd {
-		return func(in, out string) *exec.Cmd {
-			return exec.CommandContext(ctx, program, append(append(words, "-input", in, "-output", out), common...)...)
-		}
-	}
-	shell := func(line string) func(in, out string) *exec.Cmd {
-		return func(in, out string) *exec.Cmd {
-			cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line, in, out)
-			cmd.Env = append(os.Environ(), "LC_ALL=C")
-			return cmd
-		}
-	}
+	fmt.Printf("| %d MB, tasks of %d MB | time | MB/s | x-floor | largest process |\n| --- | --- | --- | --- | --- |\n", b.megabytes, b.memory)
 	sort := fmt.Sprintf("sort --parallel=2 -S %dM -T ", 2*b.memory)
-	return errors.Join(
-		b.compare(text, []contender{
-			{"word count: tr, sort, uniq -c", shell(`tr -s ' ' '\n' <"$0" | ` + sort + b.dir + ` | uniq -c >"$1"`)},
-			{"word count: Stoa, Go API", job(b.program, "wordcount")},
-			{"word count: Apache Hadoop, local", b.hadoop(ctx, "wordcount")},
-			{"streaming cat: Stoa", job(b.stoa, "hadoop", "-mapper", "cat", "-reducer", "cat")},
-		}),
-		b.compare(records, []contender{
-			{"sort: GNU sort", shell(sort + b.dir + ` -o "$1" "$0"`)},
-			{"sort: Stoa, terasort of the Go API", job(b.program, "terasort")},
-		}),
-	)
-}
-
-// contender is a program for the job; nil: it is not here.
-type contender struct {
-	name    string
-	command func(in, out string) *exec.Cmd
-}
-
-// compare runs all of them, the floor first, and prints a line for each.
-func (b bench) compare(in string, contenders []contender) error {
-	floor := time.Duration(0)
-	for _, c := range contenders {
-		if c.command == nil {
-			continue
+	wordCount := contender{"word count: Stoa, Go API", b.job(b.program, "wordcount"), counts}
+	for name := range strings.SplitSeq(b.lines, ",") {
+		var err error
+		switch name {
+		case "wordcount":
+			err = b.compare(ctx, "text", b.megabytes, []contender{
+				{"word count: tr, sort, uniq -c", b.shell(`tr -s ' ' '\n' <"$0" | ` + sort + b.dir + ` | uniq -c >"$1"`), countsFirst},
+				wordCount,
+				{"word count: Apache Hadoop, local", b.hadoop(ctx, "wordcount"), counts},
+			})
+		case "streaming":
+			err = b.compare(ctx, "text", b.megabytes, []contender{
+				{"streaming cat: cat, sort", b.shell(`cat "$0" | ` + sort + b.dir + ` -o "$1"`), anyOrder},
+				{"streaming cat: Stoa", b.job(b.stoa, "hadoop", "-mapper", "cat", "-reducer", "cat"), anyOrder},
+			})
+		case "sort":
+			err = b.compare(ctx, "records", b.megabytes, []contender{
+				{"sort: GNU sort", b.shell(sort + b.dir + ` -o "$1" "$0"`), inOrder},
+				{"sort: Stoa, terasort of the Go API", b.job(b.program, "terasort"), inOrder},
+				{"sort: Apache Hadoop, local terasort", b.hadoop(ctx, "terasort"), inOrder},
+			})
+		case "tenfold":
+			err = b.grow(ctx, wordCount)
+		default:
+			err = fmt.Errorf("-lines has %q: allowed are wordcount, streaming, sort and tenfold", name)
 		}
-		out := filepath.Join(b.dir, "out")
-		if err := os.RemoveAll(out); err != nil {
+		if err != nil {
 			return err
 		}
-		begin := time.Now()
-		if said, err := c.command(in, out).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %s", c.name, err, said)
-		}
-		took := time.Since(begin)
-		floor = cmp.Or(floor, took)
-		fmt.Printf("| %s | %.1f s | %.0f | %.2f |\n", c.name, took.Seconds(), float64(b.megabytes)/took.Seconds(), took.Seconds()/floor.Seconds())
 	}
 	return nil
 }
 
-// hadoop is one of Apache Hadoop's own examples.
-func (b bench) hadoop(ctx context.Context, example string) func(in, out string) *exec.Cmd {
+// job is a job of Stoa's.
+func (b bench) job(program string, words ...string) command {
+	split := fmt.Sprintf("-Dmapreduce.input.fileinputformat.split.minsize=%d", 64<<20)
+	words = append(words, "-master", b.master, "-mem", fmt.Sprint(b.memory), "-numReduceTasks", "2", split)
+	return func(ctx context.Context, in, out string) (*exec.Cmd, error) {
+		return exec.CommandContext(ctx, program, append(slices.Clone(words), "-input", in, "-output", out)...), nil
+	}
+}
+
+func (b bench) shell(line string) command {
+	return func(ctx context.Context, in, out string) (*exec.Cmd, error) {
+		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", line, in, out)
+		cmd.Env = append(os.Environ(), "LC_ALL=C")
+		return cmd, nil
+	}
+}
+
+// hadoop is one of Apache Hadoop's own examples; nil if it is not here, or not wanted.
+func (b bench) hadoop(ctx context.Context, example string) command {
 	h, err := apache.Find(filepath.Join(b.dir, "apache"))
 	if err != nil || !b.apache {
 		return nil
 	}
-	return func(in, out string) *exec.Cmd {
-		cmd, err := h.Local(ctx, apache.Examples, example, "-Dmapreduce.job.reduces=2", in, out)
-		if err != nil {
-			return exec.Command("/bin/false")
-		}
-		return cmd
+	return func(_ context.Context, in, out string) (*exec.Cmd, error) {
+		return h.Local(ctx, apache.Examples, example, "-Dmapreduce.job.reduces=2", in, out)
 	}
+}
+
+// command makes a program that reads the file in and makes out, a file or a folder of parts.
+type command func(ctx context.Context, in, out string) (*exec.Cmd, error)
+
+// contender is a program for the job; without a command it is not here.
+type contender struct {
+	name    string
+	command command
+	digest  func(files []string) (string, error) // of its output: that of all contenders is the same
+}
+
+// compare runs all of them, the floor first, on a file of so many MB, and prints a line for each.
+func (b bench) compare(ctx context.Context, what string, megabytes int, contenders []contender) error {
+	in := b.path(what, megabytes)
+	if err := b.generate(ctx, in, what, megabytes); err != nil {
+		return err
+	}
+	floor, want := time.Duration(0), ""
+	for _, c := range contenders {
+		if c.command == nil {
+			continue
+		}
+		r, err := b.measure(ctx, c, in)
+		if err != nil {
+			return err
+		}
+		if floor, want = cmp.Or(floor, r.took), cmp.Or(want, r.digest); r.digest != want {
+			return fmt.Errorf("%s: the output is another than that of %s", c.name, contenders[0].name)
+		}
+		b.print(c.name, megabytes, r, r.took.Seconds()/floor.Seconds())
+	}
+	return nil
+}
+
+// grow counts the words of so many MB and of ten times as many. x-floor is a tenth of the time as a multiple of the first.
+func (b bench) grow(ctx context.Context, c contender) error {
+	floor := time.Duration(0)
+	for _, megabytes := range []int{b.megabytes, tenfold * b.megabytes} {
+		in := b.path("text", megabytes)
+		if err := b.generate(ctx, in, "text", megabytes); err != nil {
+			return err
+		}
+		r, err := b.measure(ctx, c, in)
+		if err != nil {
+			return err
+		}
+		floor = cmp.Or(floor, r.took)
+		b.print(fmt.Sprintf("%s, %d MB", c.name, megabytes), megabytes, r, r.took.Seconds()/floor.Seconds()*float64(b.megabytes)/float64(megabytes))
+	}
+	return nil
+}
+
+func (b bench) print(name string, megabytes int, r result, ratio float64) {
+	fmt.Printf("| %s | %.1f s | %.0f | %.2f | %d MB |\n", name, r.took.Seconds(), float64(megabytes)/r.took.Seconds(), ratio, r.peak>>20)
+}
+
+// result is what a program has taken: its time, and the bytes of its largest process.
+type result struct {
+	took   time.Duration
+	peak   int64
+	digest string
+}
+
+// measure runs one of them. Its input is in memory, and what others have written is on the disk.
+func (b bench) measure(ctx context.Context, c contender, in string) (result, error) {
+	out := filepath.Join(b.dir, "out")
+	if err := errors.Join(os.RemoveAll(out), readAll(in)); err != nil {
+		return result{}, err
+	}
+	syscall.Sync()
+	cmd, err := c.command(ctx, in, out)
+	if err != nil {
+		return result{}, err
+	}
+	tasks, watched := watchTasks(), time.Now()
+	said, err := cmd.CombinedOutput()
+	r := result{took: time.Since(watched), peak: tasks()}
+	if err != nil {
+		return r, fmt.Errorf("%s: %w: %s", c.name, err, said)
+	}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		r.peak = max(r.peak, usage.Maxrss<<10)
+	}
+	files := []string{out}
+	if parts, err := filepath.Glob(filepath.Join(out, "part-*")); err == nil && len(parts) > 0 {
+		files = parts
+	}
+	r.digest, err = c.digest(files)
+	return r, err
 }
 
 // generate makes a file if it is not there: text of 50,000 words that are as unevenly frequent as words are, or records as
 // teragen makes them.
-func (b bench) generate(ctx context.Context, path, what string) error {
+func (b bench) generate(ctx context.Context, path, what string, megabytes int) error {
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
 	if what == "records" {
-		return b.generateRecords(ctx, path)
+		return b.generateRecords(ctx, path, megabytes)
 	}
 	file, err := os.Create(path + ".new")
 	if err != nil {
@@ -155,7 +242,7 @@ func (b bench) generate(ctx context.Context, path, what string) error {
 		words[i] = strings.ToLower(fmt.Sprintf("%c%0*X", 'a'+i%26, 1+random.IntN(9), i))
 	}
 	frequency := rand.NewZipf(random, 1.1, 4, uint64(len(words)-1))
-	for written < b.megabytes*1e6 {
+	for written < megabytes*1e6 {
 		end := " "
 		if random.IntN(10) == 0 {
 			end = "\n"
@@ -169,11 +256,11 @@ func (b bench) generate(ctx context.Context, path, what string) error {
 	return os.Rename(path+".new", path)
 }
 
-func (b bench) generateRecords(ctx context.Context, path string) error {
-	ranges := b.path("ranges")
+func (b bench) generateRecords(ctx context.Context, path string, megabytes int) error {
+	ranges := path + "-ranges"
 	var lines strings.Builder
 	const each = 500_000
-	total := b.megabytes * 10_000
+	total := megabytes * 10_000
 	for first := 0; first < total; first += each {
 		fmt.Fprintf(&lines, "%d %d\n", first, min(each, total-first))
 	}

@@ -26,6 +26,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// State is where an attempt stands that is under way.
+type Tried_State int32
+
+const (
+	Tried_STATE_OVER       Tried_State = 0
+	Tried_STATE_LAUNCHED   Tried_State = 1
+	Tried_STATE_COLLECTING Tried_State = 2
+	Tried_STATE_EXAMINING  Tried_State = 3
+)
+
+// Enum value maps for Tried_State.
+var (
+	Tried_State_name = map[int32]string{
+		0: "STATE_OVER",
+		1: "STATE_LAUNCHED",
+		2: "STATE_COLLECTING",
+		3: "STATE_EXAMINING",
+	}
+	Tried_State_value = map[string]int32{
+		"STATE_OVER":       0,
+		"STATE_LAUNCHED":   1,
+		"STATE_COLLECTING": 2,
+		"STATE_EXAMINING":  3,
+	}
+)
+
+func (x Tried_State) Enum() *Tried_State {
+	p := new(Tried_State)
+	*p = x
+	return p
+}
+
+func (x Tried_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Tried_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_frameworks_hadoop_jobpb_job_proto_enumTypes[0].Descriptor()
+}
+
+func (Tried_State) Type() protoreflect.EnumType {
+	return &file_frameworks_hadoop_jobpb_job_proto_enumTypes[0]
+}
+
+func (x Tried_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Tried_State.Descriptor instead.
+func (Tried_State) EnumDescriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{17, 0}
+}
+
 // Order is what an executor finds in TaskInfo.data.
 type Order struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -682,6 +735,8 @@ type Record struct {
 	//	*Record_Killed
 	//	*Record_Idle
 	//	*Record_GaveWay
+	//	*Record_Standing
+	//	*Record_Attempts
 	Event         isRecord_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -839,6 +894,24 @@ func (x *Record) GetGaveWay() string {
 	return ""
 }
 
+func (x *Record) GetStanding() *Standing {
+	if x != nil {
+		if x, ok := x.Event.(*Record_Standing); ok {
+			return x.Standing
+		}
+	}
+	return nil
+}
+
+func (x *Record) GetAttempts() *Attempts {
+	if x != nil {
+		if x, ok := x.Event.(*Record_Attempts); ok {
+			return x.Attempts
+		}
+	}
+	return nil
+}
+
 type isRecord_Event interface {
 	isRecord_Event()
 }
@@ -891,6 +964,14 @@ type Record_GaveWay struct {
 	GaveWay string `protobuf:"bytes,13,opt,name=gave_way,json=gaveWay,proto3,oneof"` // an attempt at a reduce, by its id, that was ended for a map
 }
 
+type Record_Standing struct {
+	Standing *Standing `protobuf:"bytes,14,opt,name=standing,proto3,oneof"` // only the second: what has happened until then, summed up
+}
+
+type Record_Attempts struct {
+	Attempts *Attempts `protobuf:"bytes,15,opt,name=attempts,proto3,oneof"` // only after that
+}
+
 func (*Record_Submitted) isRecord_Event() {}
 
 func (*Record_Subscribed) isRecord_Event() {}
@@ -915,6 +996,826 @@ func (*Record_Idle) isRecord_Event() {}
 
 func (*Record_GaveWay) isRecord_Event() {}
 
+func (*Record_Standing) isRecord_Event() {}
+
+func (*Record_Attempts) isRecord_Event() {}
+
+// Standing is where a job's plan stands: it takes the place of what has led there. Times are nanoseconds since 1970, 0 is never.
+type Standing struct {
+	state             protoimpl.MessageState    `protogen:"open.v1"`
+	FrameworkId       string                    `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"`
+	Records           int32                     `protobuf:"varint,2,opt,name=records,proto3" json:"records,omitempty"` // of Attempts, which follow
+	Maps              []*TaskStanding           `protobuf:"bytes,3,rep,name=maps,proto3" json:"maps,omitempty"`
+	Reduces           []*TaskStanding           `protobuf:"bytes,4,rep,name=reduces,proto3" json:"reduces,omitempty"`
+	Slaves            map[string]*SlaveStanding `protobuf:"bytes,5,rep,name=slaves,proto3" json:"slaves,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // by id
+	Executors         []*ExecutorStanding       `protobuf:"bytes,6,rep,name=executors,proto3" json:"executors,omitempty"`
+	ExecutorsLaunched int32                     `protobuf:"varint,7,opt,name=executors_launched,json=executorsLaunched,proto3" json:"executors_launched,omitempty"`
+	Outputs           []int32                   `protobuf:"varint,8,rep,packed,name=outputs,proto3" json:"outputs,omitempty"`                                                                                         // the attempts at maps that were done, by their place in Attempts, as they were
+	TasksDone         map[string]int32          `protobuf:"bytes,9,rep,name=tasks_done,json=tasksDone,proto3" json:"tasks_done,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // by slave
+	MapPace           *Pace                     `protobuf:"bytes,10,opt,name=map_pace,json=mapPace,proto3" json:"map_pace,omitempty"`
+	ReducePace        *Pace                     `protobuf:"bytes,11,opt,name=reduce_pace,json=reducePace,proto3" json:"reduce_pace,omitempty"`
+	Failed            int32                     `protobuf:"varint,12,opt,name=failed,proto3" json:"failed,omitempty"` // attempts, also lost
+	Lost              int32                     `protobuf:"varint,13,opt,name=lost,proto3" json:"lost,omitempty"`
+	SecondAttempts    int32                     `protobuf:"varint,14,opt,name=second_attempts,json=secondAttempts,proto3" json:"second_attempts,omitempty"`
+	Committing        bool                      `protobuf:"varint,15,opt,name=committing,proto3" json:"committing,omitempty"`
+	FirstLaunch       int64                     `protobuf:"varint,16,opt,name=first_launch,json=firstLaunch,proto3" json:"first_launch,omitempty"`
+	MapsDone          int64                     `protobuf:"varint,17,opt,name=maps_done,json=mapsDone,proto3" json:"maps_done,omitempty"`
+	ReducesDone       int64                     `protobuf:"varint,18,opt,name=reduces_done,json=reducesDone,proto3" json:"reduces_done,omitempty"`
+	RoomSince         int64                     `protobuf:"varint,19,opt,name=room_since,json=roomSince,proto3" json:"room_since,omitempty"`
+	Ended             *Ended                    `protobuf:"bytes,20,opt,name=ended,proto3" json:"ended,omitempty"` // not set: it is not over
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Standing) Reset() {
+	*x = Standing{}
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Standing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Standing) ProtoMessage() {}
+
+func (x *Standing) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Standing.ProtoReflect.Descriptor instead.
+func (*Standing) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Standing) GetFrameworkId() string {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return ""
+}
+
+func (x *Standing) GetRecords() int32 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *Standing) GetMaps() []*TaskStanding {
+	if x != nil {
+		return x.Maps
+	}
+	return nil
+}
+
+func (x *Standing) GetReduces() []*TaskStanding {
+	if x != nil {
+		return x.Reduces
+	}
+	return nil
+}
+
+func (x *Standing) GetSlaves() map[string]*SlaveStanding {
+	if x != nil {
+		return x.Slaves
+	}
+	return nil
+}
+
+func (x *Standing) GetExecutors() []*ExecutorStanding {
+	if x != nil {
+		return x.Executors
+	}
+	return nil
+}
+
+func (x *Standing) GetExecutorsLaunched() int32 {
+	if x != nil {
+		return x.ExecutorsLaunched
+	}
+	return 0
+}
+
+func (x *Standing) GetOutputs() []int32 {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+func (x *Standing) GetTasksDone() map[string]int32 {
+	if x != nil {
+		return x.TasksDone
+	}
+	return nil
+}
+
+func (x *Standing) GetMapPace() *Pace {
+	if x != nil {
+		return x.MapPace
+	}
+	return nil
+}
+
+func (x *Standing) GetReducePace() *Pace {
+	if x != nil {
+		return x.ReducePace
+	}
+	return nil
+}
+
+func (x *Standing) GetFailed() int32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *Standing) GetLost() int32 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *Standing) GetSecondAttempts() int32 {
+	if x != nil {
+		return x.SecondAttempts
+	}
+	return 0
+}
+
+func (x *Standing) GetCommitting() bool {
+	if x != nil {
+		return x.Committing
+	}
+	return false
+}
+
+func (x *Standing) GetFirstLaunch() int64 {
+	if x != nil {
+		return x.FirstLaunch
+	}
+	return 0
+}
+
+func (x *Standing) GetMapsDone() int64 {
+	if x != nil {
+		return x.MapsDone
+	}
+	return 0
+}
+
+func (x *Standing) GetReducesDone() int64 {
+	if x != nil {
+		return x.ReducesDone
+	}
+	return 0
+}
+
+func (x *Standing) GetRoomSince() int64 {
+	if x != nil {
+		return x.RoomSince
+	}
+	return 0
+}
+
+func (x *Standing) GetEnded() *Ended {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+// Ended is how a job has ended.
+type Ended struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            int64                  `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
+	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`    // empty: its output is there
+	Killed        bool                   `protobuf:"varint,3,opt,name=killed,proto3" json:"killed,omitempty"` // that is the error
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ended) Reset() {
+	*x = Ended{}
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ended) ProtoMessage() {}
+
+func (x *Ended) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ended.ProtoReflect.Descriptor instead.
+func (*Ended) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Ended) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Ended) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Ended) GetKilled() bool {
+	if x != nil {
+		return x.Killed
+	}
+	return false
+}
+
+// Pace is what the finished attempts of a kind took.
+type Pace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         int64                  `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	Nanos         int64                  `protobuf:"varint,2,opt,name=nanos,proto3" json:"nanos,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pace) Reset() {
+	*x = Pace{}
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pace) ProtoMessage() {}
+
+func (x *Pace) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pace.ProtoReflect.Descriptor instead.
+func (*Pace) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Pace) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Pace) GetNanos() int64 {
+	if x != nil {
+		return x.Nanos
+	}
+	return 0
+}
+
+// TaskStanding is a map or a reduce.
+type TaskStanding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attempts      int32                  `protobuf:"varint,1,opt,name=attempts,proto3" json:"attempts,omitempty"` // started so far
+	Since         int64                  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"`       // when it became pending
+	Failures      int32                  `protobuf:"varint,3,opt,name=failures,proto3" json:"failures,omitempty"`
+	Losses        int32                  `protobuf:"varint,4,opt,name=losses,proto3" json:"losses,omitempty"`
+	Avoid         map[string]int64       `protobuf:"bytes,5,rep,name=avoid,proto3" json:"avoid,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // slaves where it has failed, and when
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskStanding) Reset() {
+	*x = TaskStanding{}
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskStanding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskStanding) ProtoMessage() {}
+
+func (x *TaskStanding) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskStanding.ProtoReflect.Descriptor instead.
+func (*TaskStanding) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *TaskStanding) GetAttempts() int32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *TaskStanding) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *TaskStanding) GetFailures() int32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *TaskStanding) GetLosses() int32 {
+	if x != nil {
+		return x.Losses
+	}
+	return 0
+}
+
+func (x *TaskStanding) GetAvoid() map[string]int64 {
+	if x != nil {
+		return x.Avoid
+	}
+	return nil
+}
+
+// SlaveStanding is what is known of a slave.
+type SlaveStanding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hostname      string                 `protobuf:"bytes,1,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	Port          int32                  `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	Gone          bool                   `protobuf:"varint,3,opt,name=gone,proto3" json:"gone,omitempty"`
+	Failures      int32                  `protobuf:"varint,4,opt,name=failures,proto3" json:"failures,omitempty"`
+	LastFailed    int64                  `protobuf:"varint,5,opt,name=last_failed,json=lastFailed,proto3" json:"last_failed,omitempty"`
+	Late          int32                  `protobuf:"varint,6,opt,name=late,proto3" json:"late,omitempty"`
+	LastLate      int64                  `protobuf:"varint,7,opt,name=last_late,json=lastLate,proto3" json:"last_late,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SlaveStanding) Reset() {
+	*x = SlaveStanding{}
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SlaveStanding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SlaveStanding) ProtoMessage() {}
+
+func (x *SlaveStanding) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SlaveStanding.ProtoReflect.Descriptor instead.
+func (*SlaveStanding) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *SlaveStanding) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+func (x *SlaveStanding) GetPort() int32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *SlaveStanding) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
+func (x *SlaveStanding) GetFailures() int32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *SlaveStanding) GetLastFailed() int64 {
+	if x != nil {
+		return x.LastFailed
+	}
+	return 0
+}
+
+func (x *SlaveStanding) GetLate() int32 {
+	if x != nil {
+		return x.Late
+	}
+	return 0
+}
+
+func (x *SlaveStanding) GetLastLate() int64 {
+	if x != nil {
+		return x.LastLate
+	}
+	return 0
+}
+
+// ExecutorStanding is an executor that attempts have had.
+type ExecutorStanding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Info          *mesos.ExecutorInfo    `protobuf:"bytes,1,opt,name=info,proto3" json:"info,omitempty"`
+	Slave         string                 `protobuf:"bytes,2,opt,name=slave,proto3" json:"slave,omitempty"`
+	Number        int32                  `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	IdleSince     int64                  `protobuf:"varint,4,opt,name=idle_since,json=idleSince,proto3" json:"idle_since,omitempty"`
+	Gone          bool                   `protobuf:"varint,5,opt,name=gone,proto3" json:"gone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecutorStanding) Reset() {
+	*x = ExecutorStanding{}
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecutorStanding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecutorStanding) ProtoMessage() {}
+
+func (x *ExecutorStanding) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecutorStanding.ProtoReflect.Descriptor instead.
+func (*ExecutorStanding) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ExecutorStanding) GetInfo() *mesos.ExecutorInfo {
+	if x != nil {
+		return x.Info
+	}
+	return nil
+}
+
+func (x *ExecutorStanding) GetSlave() string {
+	if x != nil {
+		return x.Slave
+	}
+	return ""
+}
+
+func (x *ExecutorStanding) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ExecutorStanding) GetIdleSince() int64 {
+	if x != nil {
+		return x.IdleSince
+	}
+	return 0
+}
+
+func (x *ExecutorStanding) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
+// Attempts are those of a job, in order.
+type Attempts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attempts      []*Tried               `protobuf:"bytes,1,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attempts) Reset() {
+	*x = Attempts{}
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attempts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attempts) ProtoMessage() {}
+
+func (x *Attempts) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attempts.ProtoReflect.Descriptor instead.
+func (*Attempts) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Attempts) GetAttempts() []*Tried {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+// Tried is an attempt.
+type Tried struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reduce        bool                   `protobuf:"varint,2,opt,name=reduce,proto3" json:"reduce,omitempty"`
+	Task          int32                  `protobuf:"varint,3,opt,name=task,proto3" json:"task,omitempty"`
+	Number        int32                  `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	Slave         string                 `protobuf:"bytes,5,opt,name=slave,proto3" json:"slave,omitempty"`
+	Since         int64                  `protobuf:"varint,6,opt,name=since,proto3" json:"since,omitempty"`
+	Ready         int64                  `protobuf:"varint,7,opt,name=ready,proto3" json:"ready,omitempty"`
+	State         Tried_State            `protobuf:"varint,8,opt,name=state,proto3,enum=stoa.hadoop.job.v1.Tried_State" json:"state,omitempty"`
+	Running       bool                   `protobuf:"varint,9,opt,name=running,proto3" json:"running,omitempty"`
+	SlaveUrl      string                 `protobuf:"bytes,10,opt,name=slave_url,json=slaveUrl,proto3" json:"slave_url,omitempty"`
+	FrameworkId   string                 `protobuf:"bytes,11,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"` // in whose name it was launched
+	ContainerId   string                 `protobuf:"bytes,12,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Base          string                 `protobuf:"bytes,13,opt,name=base,proto3" json:"base,omitempty"`          // where its executor serves its files
+	Executor      int32                  `protobuf:"varint,14,opt,name=executor,proto3" json:"executor,omitempty"` // its place among the executors, from 1; 0: a container of its own
+	Known         int32                  `protobuf:"varint,15,opt,name=known,proto3" json:"known,omitempty"`       // outputs that a reduce knows
+	Ended         int64                  `protobuf:"varint,16,opt,name=ended,proto3" json:"ended,omitempty"`
+	Fate          string                 `protobuf:"bytes,17,opt,name=fate,proto3" json:"fate,omitempty"`
+	Reason        string                 `protobuf:"bytes,18,opt,name=reason,proto3" json:"reason,omitempty"`
+	Winner        bool                   `protobuf:"varint,19,opt,name=winner,proto3" json:"winner,omitempty"` // its output is the task's
+	Status        *mesos.TaskStatus      `protobuf:"bytes,20,opt,name=status,proto3" json:"status,omitempty"`  // that it has failed with, while it is examined
+	MapSummary    *taskpb.MapSummary     `protobuf:"bytes,21,opt,name=map_summary,json=mapSummary,proto3" json:"map_summary,omitempty"`
+	ReduceSummary *taskpb.ReduceSummary  `protobuf:"bytes,22,opt,name=reduce_summary,json=reduceSummary,proto3" json:"reduce_summary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tried) Reset() {
+	*x = Tried{}
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tried) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tried) ProtoMessage() {}
+
+func (x *Tried) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tried.ProtoReflect.Descriptor instead.
+func (*Tried) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Tried) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Tried) GetReduce() bool {
+	if x != nil {
+		return x.Reduce
+	}
+	return false
+}
+
+func (x *Tried) GetTask() int32 {
+	if x != nil {
+		return x.Task
+	}
+	return 0
+}
+
+func (x *Tried) GetNumber() int32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Tried) GetSlave() string {
+	if x != nil {
+		return x.Slave
+	}
+	return ""
+}
+
+func (x *Tried) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Tried) GetReady() int64 {
+	if x != nil {
+		return x.Ready
+	}
+	return 0
+}
+
+func (x *Tried) GetState() Tried_State {
+	if x != nil {
+		return x.State
+	}
+	return Tried_STATE_OVER
+}
+
+func (x *Tried) GetRunning() bool {
+	if x != nil {
+		return x.Running
+	}
+	return false
+}
+
+func (x *Tried) GetSlaveUrl() string {
+	if x != nil {
+		return x.SlaveUrl
+	}
+	return ""
+}
+
+func (x *Tried) GetFrameworkId() string {
+	if x != nil {
+		return x.FrameworkId
+	}
+	return ""
+}
+
+func (x *Tried) GetContainerId() string {
+	if x != nil {
+		return x.ContainerId
+	}
+	return ""
+}
+
+func (x *Tried) GetBase() string {
+	if x != nil {
+		return x.Base
+	}
+	return ""
+}
+
+func (x *Tried) GetExecutor() int32 {
+	if x != nil {
+		return x.Executor
+	}
+	return 0
+}
+
+func (x *Tried) GetKnown() int32 {
+	if x != nil {
+		return x.Known
+	}
+	return 0
+}
+
+func (x *Tried) GetEnded() int64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
+func (x *Tried) GetFate() string {
+	if x != nil {
+		return x.Fate
+	}
+	return ""
+}
+
+func (x *Tried) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Tried) GetWinner() bool {
+	if x != nil {
+		return x.Winner
+	}
+	return false
+}
+
+func (x *Tried) GetStatus() *mesos.TaskStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+func (x *Tried) GetMapSummary() *taskpb.MapSummary {
+	if x != nil {
+		return x.MapSummary
+	}
+	return nil
+}
+
+func (x *Tried) GetReduceSummary() *taskpb.ReduceSummary {
+	if x != nil {
+		return x.ReduceSummary
+	}
+	return nil
+}
+
 // Submitted is a job with its plan: what its input was when it was listed.
 type Submitted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -927,7 +1828,7 @@ type Submitted struct {
 
 func (x *Submitted) Reset() {
 	*x = Submitted{}
-	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[10]
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1840,7 @@ func (x *Submitted) String() string {
 func (*Submitted) ProtoMessage() {}
 
 func (x *Submitted) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[10]
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1853,7 @@ func (x *Submitted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Submitted.ProtoReflect.Descriptor instead.
 func (*Submitted) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{10}
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Submitted) GetSubmit() *Submit {
@@ -989,7 +1890,7 @@ type Split struct {
 
 func (x *Split) Reset() {
 	*x = Split{}
-	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[11]
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1902,7 @@ func (x *Split) String() string {
 func (*Split) ProtoMessage() {}
 
 func (x *Split) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[11]
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1915,7 @@ func (x *Split) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Split.ProtoReflect.Descriptor instead.
 func (*Split) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{11}
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Split) GetChunks() []*taskpb.Chunk {
@@ -1064,7 +1965,7 @@ type Placed struct {
 
 func (x *Placed) Reset() {
 	*x = Placed{}
-	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[12]
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1977,7 @@ func (x *Placed) String() string {
 func (*Placed) ProtoMessage() {}
 
 func (x *Placed) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[12]
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1990,7 @@ func (x *Placed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placed.ProtoReflect.Descriptor instead.
 func (*Placed) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{12}
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Placed) GetReduce() bool {
@@ -1177,7 +2078,7 @@ type Collected struct {
 
 func (x *Collected) Reset() {
 	*x = Collected{}
-	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[13]
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1189,7 +2090,7 @@ func (x *Collected) String() string {
 func (*Collected) ProtoMessage() {}
 
 func (x *Collected) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[13]
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1202,7 +2103,7 @@ func (x *Collected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Collected.ProtoReflect.Descriptor instead.
 func (*Collected) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{13}
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Collected) GetId() string {
@@ -1259,7 +2160,7 @@ type Examined struct {
 
 func (x *Examined) Reset() {
 	*x = Examined{}
-	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[14]
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +2172,7 @@ func (x *Examined) String() string {
 func (*Examined) ProtoMessage() {}
 
 func (x *Examined) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[14]
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +2185,7 @@ func (x *Examined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Examined.ProtoReflect.Descriptor instead.
 func (*Examined) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{14}
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Examined) GetId() string {
@@ -1318,7 +2219,7 @@ type Committed struct {
 
 func (x *Committed) Reset() {
 	*x = Committed{}
-	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[15]
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1330,7 +2231,7 @@ func (x *Committed) String() string {
 func (*Committed) ProtoMessage() {}
 
 func (x *Committed) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[15]
+	mi := &file_frameworks_hadoop_jobpb_job_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1343,7 +2244,7 @@ func (x *Committed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Committed.ProtoReflect.Descriptor instead.
 func (*Committed) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{15}
+	return file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Committed) GetError() string {
@@ -1394,7 +2295,7 @@ const file_frameworks_hadoop_jobpb_job_proto_rawDesc = "" +
 	"\x06Answer\x12\x14\n" +
 	"\x05error\x18\x01 \x01(\tR\x05error\x12\x10\n" +
 	"\x03job\x18\x02 \x01(\tR\x03job\x12\x1a\n" +
-	"\bdocument\x18\x03 \x01(\fR\bdocument\"\xc8\x04\n" +
+	"\bdocument\x18\x03 \x01(\fR\bdocument\"\xc0\x05\n" +
 	"\x06Record\x12\x1d\n" +
 	"\n" +
 	"unix_nanos\x18\x01 \x01(\x03R\tunixNanos\x12=\n" +
@@ -1413,8 +2314,109 @@ const file_frameworks_hadoop_jobpb_job_proto_rawDesc = "" +
 	" \x01(\v2\x1d.stoa.hadoop.job.v1.CommittedH\x00R\tcommitted\x12\x18\n" +
 	"\x06killed\x18\v \x01(\tH\x00R\x06killed\x12\x14\n" +
 	"\x04idle\x18\f \x01(\tH\x00R\x04idle\x12\x1b\n" +
-	"\bgave_way\x18\r \x01(\tH\x00R\agaveWayB\a\n" +
-	"\x05event\"\x86\x01\n" +
+	"\bgave_way\x18\r \x01(\tH\x00R\agaveWay\x12:\n" +
+	"\bstanding\x18\x0e \x01(\v2\x1c.stoa.hadoop.job.v1.StandingH\x00R\bstanding\x12:\n" +
+	"\battempts\x18\x0f \x01(\v2\x1c.stoa.hadoop.job.v1.AttemptsH\x00R\battemptsB\a\n" +
+	"\x05event\"\x88\b\n" +
+	"\bStanding\x12!\n" +
+	"\fframework_id\x18\x01 \x01(\tR\vframeworkId\x12\x18\n" +
+	"\arecords\x18\x02 \x01(\x05R\arecords\x124\n" +
+	"\x04maps\x18\x03 \x03(\v2 .stoa.hadoop.job.v1.TaskStandingR\x04maps\x12:\n" +
+	"\areduces\x18\x04 \x03(\v2 .stoa.hadoop.job.v1.TaskStandingR\areduces\x12@\n" +
+	"\x06slaves\x18\x05 \x03(\v2(.stoa.hadoop.job.v1.Standing.SlavesEntryR\x06slaves\x12B\n" +
+	"\texecutors\x18\x06 \x03(\v2$.stoa.hadoop.job.v1.ExecutorStandingR\texecutors\x12-\n" +
+	"\x12executors_launched\x18\a \x01(\x05R\x11executorsLaunched\x12\x18\n" +
+	"\aoutputs\x18\b \x03(\x05R\aoutputs\x12J\n" +
+	"\n" +
+	"tasks_done\x18\t \x03(\v2+.stoa.hadoop.job.v1.Standing.TasksDoneEntryR\ttasksDone\x123\n" +
+	"\bmap_pace\x18\n" +
+	" \x01(\v2\x18.stoa.hadoop.job.v1.PaceR\amapPace\x129\n" +
+	"\vreduce_pace\x18\v \x01(\v2\x18.stoa.hadoop.job.v1.PaceR\n" +
+	"reducePace\x12\x16\n" +
+	"\x06failed\x18\f \x01(\x05R\x06failed\x12\x12\n" +
+	"\x04lost\x18\r \x01(\x05R\x04lost\x12'\n" +
+	"\x0fsecond_attempts\x18\x0e \x01(\x05R\x0esecondAttempts\x12\x1e\n" +
+	"\n" +
+	"committing\x18\x0f \x01(\bR\n" +
+	"committing\x12!\n" +
+	"\ffirst_launch\x18\x10 \x01(\x03R\vfirstLaunch\x12\x1b\n" +
+	"\tmaps_done\x18\x11 \x01(\x03R\bmapsDone\x12!\n" +
+	"\freduces_done\x18\x12 \x01(\x03R\vreducesDone\x12\x1d\n" +
+	"\n" +
+	"room_since\x18\x13 \x01(\x03R\troomSince\x12/\n" +
+	"\x05ended\x18\x14 \x01(\v2\x19.stoa.hadoop.job.v1.EndedR\x05ended\x1a\\\n" +
+	"\vSlavesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x127\n" +
+	"\x05value\x18\x02 \x01(\v2!.stoa.hadoop.job.v1.SlaveStandingR\x05value:\x028\x01\x1a<\n" +
+	"\x0eTasksDoneEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"E\n" +
+	"\x05Ended\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x12\x16\n" +
+	"\x06killed\x18\x03 \x01(\bR\x06killed\"2\n" +
+	"\x04Pace\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x03R\x05count\x12\x14\n" +
+	"\x05nanos\x18\x02 \x01(\x03R\x05nanos\"\xf1\x01\n" +
+	"\fTaskStanding\x12\x1a\n" +
+	"\battempts\x18\x01 \x01(\x05R\battempts\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x03R\x05since\x12\x1a\n" +
+	"\bfailures\x18\x03 \x01(\x05R\bfailures\x12\x16\n" +
+	"\x06losses\x18\x04 \x01(\x05R\x06losses\x12A\n" +
+	"\x05avoid\x18\x05 \x03(\v2+.stoa.hadoop.job.v1.TaskStanding.AvoidEntryR\x05avoid\x1a8\n" +
+	"\n" +
+	"AvoidEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x03R\x05value:\x028\x01\"\xc1\x01\n" +
+	"\rSlaveStanding\x12\x1a\n" +
+	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\x05R\x04port\x12\x12\n" +
+	"\x04gone\x18\x03 \x01(\bR\x04gone\x12\x1a\n" +
+	"\bfailures\x18\x04 \x01(\x05R\bfailures\x12\x1f\n" +
+	"\vlast_failed\x18\x05 \x01(\x03R\n" +
+	"lastFailed\x12\x12\n" +
+	"\x04late\x18\x06 \x01(\x05R\x04late\x12\x1b\n" +
+	"\tlast_late\x18\a \x01(\x03R\blastLate\"\x9f\x01\n" +
+	"\x10ExecutorStanding\x12*\n" +
+	"\x04info\x18\x01 \x01(\v2\x16.mesos.v1.ExecutorInfoR\x04info\x12\x14\n" +
+	"\x05slave\x18\x02 \x01(\tR\x05slave\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x05R\x06number\x12\x1d\n" +
+	"\n" +
+	"idle_since\x18\x04 \x01(\x03R\tidleSince\x12\x12\n" +
+	"\x04gone\x18\x05 \x01(\bR\x04gone\"A\n" +
+	"\bAttempts\x125\n" +
+	"\battempts\x18\x01 \x03(\v2\x19.stoa.hadoop.job.v1.TriedR\battempts\"\xfa\x05\n" +
+	"\x05Tried\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reduce\x18\x02 \x01(\bR\x06reduce\x12\x12\n" +
+	"\x04task\x18\x03 \x01(\x05R\x04task\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\x05R\x06number\x12\x14\n" +
+	"\x05slave\x18\x05 \x01(\tR\x05slave\x12\x14\n" +
+	"\x05since\x18\x06 \x01(\x03R\x05since\x12\x14\n" +
+	"\x05ready\x18\a \x01(\x03R\x05ready\x125\n" +
+	"\x05state\x18\b \x01(\x0e2\x1f.stoa.hadoop.job.v1.Tried.StateR\x05state\x12\x18\n" +
+	"\arunning\x18\t \x01(\bR\arunning\x12\x1b\n" +
+	"\tslave_url\x18\n" +
+	" \x01(\tR\bslaveUrl\x12!\n" +
+	"\fframework_id\x18\v \x01(\tR\vframeworkId\x12!\n" +
+	"\fcontainer_id\x18\f \x01(\tR\vcontainerId\x12\x12\n" +
+	"\x04base\x18\r \x01(\tR\x04base\x12\x1a\n" +
+	"\bexecutor\x18\x0e \x01(\x05R\bexecutor\x12\x14\n" +
+	"\x05known\x18\x0f \x01(\x05R\x05known\x12\x14\n" +
+	"\x05ended\x18\x10 \x01(\x03R\x05ended\x12\x12\n" +
+	"\x04fate\x18\x11 \x01(\tR\x04fate\x12\x16\n" +
+	"\x06reason\x18\x12 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06winner\x18\x13 \x01(\bR\x06winner\x12,\n" +
+	"\x06status\x18\x14 \x01(\v2\x14.mesos.v1.TaskStatusR\x06status\x12;\n" +
+	"\vmap_summary\x18\x15 \x01(\v2\x1a.stoa.hadoop.v1.MapSummaryR\n" +
+	"mapSummary\x12D\n" +
+	"\x0ereduce_summary\x18\x16 \x01(\v2\x1d.stoa.hadoop.v1.ReduceSummaryR\rreduceSummary\"V\n" +
+	"\x05State\x12\x0e\n" +
+	"\n" +
+	"STATE_OVER\x10\x00\x12\x12\n" +
+	"\x0eSTATE_LAUNCHED\x10\x01\x12\x14\n" +
+	"\x10STATE_COLLECTING\x10\x02\x12\x13\n" +
+	"\x0fSTATE_EXAMINING\x10\x03\"\x86\x01\n" +
 	"\tSubmitted\x122\n" +
 	"\x06submit\x18\x01 \x01(\v2\x1a.stoa.hadoop.job.v1.SubmitR\x06submit\x121\n" +
 	"\x06splits\x18\x02 \x03(\v2\x19.stoa.hadoop.job.v1.SplitR\x06splits\x12\x12\n" +
@@ -1463,65 +2465,96 @@ func file_frameworks_hadoop_jobpb_job_proto_rawDescGZIP() []byte {
 	return file_frameworks_hadoop_jobpb_job_proto_rawDescData
 }
 
-var file_frameworks_hadoop_jobpb_job_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_frameworks_hadoop_jobpb_job_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_frameworks_hadoop_jobpb_job_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_frameworks_hadoop_jobpb_job_proto_goTypes = []any{
-	(*Order)(nil),                // 0: stoa.hadoop.job.v1.Order
-	(*Outcome)(nil),              // 1: stoa.hadoop.job.v1.Outcome
-	(*Call)(nil),                 // 2: stoa.hadoop.job.v1.Call
-	(*Submit)(nil),               // 3: stoa.hadoop.job.v1.Submit
-	(*List)(nil),                 // 4: stoa.hadoop.job.v1.List
-	(*Look)(nil),                 // 5: stoa.hadoop.job.v1.Look
-	(*Kill)(nil),                 // 6: stoa.hadoop.job.v1.Kill
-	(*Logs)(nil),                 // 7: stoa.hadoop.job.v1.Logs
-	(*Answer)(nil),               // 8: stoa.hadoop.job.v1.Answer
-	(*Record)(nil),               // 9: stoa.hadoop.job.v1.Record
-	(*Submitted)(nil),            // 10: stoa.hadoop.job.v1.Submitted
-	(*Split)(nil),                // 11: stoa.hadoop.job.v1.Split
-	(*Placed)(nil),               // 12: stoa.hadoop.job.v1.Placed
-	(*Collected)(nil),            // 13: stoa.hadoop.job.v1.Collected
-	(*Examined)(nil),             // 14: stoa.hadoop.job.v1.Examined
-	(*Committed)(nil),            // 15: stoa.hadoop.job.v1.Committed
-	(*taskpb.MapTask)(nil),       // 16: stoa.hadoop.v1.MapTask
-	(*taskpb.ReduceTask)(nil),    // 17: stoa.hadoop.v1.ReduceTask
-	(*taskpb.MapSummary)(nil),    // 18: stoa.hadoop.v1.MapSummary
-	(*taskpb.ReduceSummary)(nil), // 19: stoa.hadoop.v1.ReduceSummary
-	(*taskpb.LostOutputs)(nil),   // 20: stoa.hadoop.v1.LostOutputs
-	(*taskpb.Kit)(nil),           // 21: stoa.hadoop.v1.Kit
-	(*mesos.TaskStatus)(nil),     // 22: mesos.v1.TaskStatus
-	(*taskpb.Chunk)(nil),         // 23: stoa.hadoop.v1.Chunk
-	(*mesos.ExecutorInfo)(nil),   // 24: mesos.v1.ExecutorInfo
+	(Tried_State)(0),             // 0: stoa.hadoop.job.v1.Tried.State
+	(*Order)(nil),                // 1: stoa.hadoop.job.v1.Order
+	(*Outcome)(nil),              // 2: stoa.hadoop.job.v1.Outcome
+	(*Call)(nil),                 // 3: stoa.hadoop.job.v1.Call
+	(*Submit)(nil),               // 4: stoa.hadoop.job.v1.Submit
+	(*List)(nil),                 // 5: stoa.hadoop.job.v1.List
+	(*Look)(nil),                 // 6: stoa.hadoop.job.v1.Look
+	(*Kill)(nil),                 // 7: stoa.hadoop.job.v1.Kill
+	(*Logs)(nil),                 // 8: stoa.hadoop.job.v1.Logs
+	(*Answer)(nil),               // 9: stoa.hadoop.job.v1.Answer
+	(*Record)(nil),               // 10: stoa.hadoop.job.v1.Record
+	(*Standing)(nil),             // 11: stoa.hadoop.job.v1.Standing
+	(*Ended)(nil),                // 12: stoa.hadoop.job.v1.Ended
+	(*Pace)(nil),                 // 13: stoa.hadoop.job.v1.Pace
+	(*TaskStanding)(nil),         // 14: stoa.hadoop.job.v1.TaskStanding
+	(*SlaveStanding)(nil),        // 15: stoa.hadoop.job.v1.SlaveStanding
+	(*ExecutorStanding)(nil),     // 16: stoa.hadoop.job.v1.ExecutorStanding
+	(*Attempts)(nil),             // 17: stoa.hadoop.job.v1.Attempts
+	(*Tried)(nil),                // 18: stoa.hadoop.job.v1.Tried
+	(*Submitted)(nil),            // 19: stoa.hadoop.job.v1.Submitted
+	(*Split)(nil),                // 20: stoa.hadoop.job.v1.Split
+	(*Placed)(nil),               // 21: stoa.hadoop.job.v1.Placed
+	(*Collected)(nil),            // 22: stoa.hadoop.job.v1.Collected
+	(*Examined)(nil),             // 23: stoa.hadoop.job.v1.Examined
+	(*Committed)(nil),            // 24: stoa.hadoop.job.v1.Committed
+	nil,                          // 25: stoa.hadoop.job.v1.Standing.SlavesEntry
+	nil,                          // 26: stoa.hadoop.job.v1.Standing.TasksDoneEntry
+	nil,                          // 27: stoa.hadoop.job.v1.TaskStanding.AvoidEntry
+	(*taskpb.MapTask)(nil),       // 28: stoa.hadoop.v1.MapTask
+	(*taskpb.ReduceTask)(nil),    // 29: stoa.hadoop.v1.ReduceTask
+	(*taskpb.MapSummary)(nil),    // 30: stoa.hadoop.v1.MapSummary
+	(*taskpb.ReduceSummary)(nil), // 31: stoa.hadoop.v1.ReduceSummary
+	(*taskpb.LostOutputs)(nil),   // 32: stoa.hadoop.v1.LostOutputs
+	(*taskpb.Kit)(nil),           // 33: stoa.hadoop.v1.Kit
+	(*mesos.TaskStatus)(nil),     // 34: mesos.v1.TaskStatus
+	(*mesos.ExecutorInfo)(nil),   // 35: mesos.v1.ExecutorInfo
+	(*taskpb.Chunk)(nil),         // 36: stoa.hadoop.v1.Chunk
 }
 var file_frameworks_hadoop_jobpb_job_proto_depIdxs = []int32{
-	16, // 0: stoa.hadoop.job.v1.Order.map:type_name -> stoa.hadoop.v1.MapTask
-	17, // 1: stoa.hadoop.job.v1.Order.reduce:type_name -> stoa.hadoop.v1.ReduceTask
-	18, // 2: stoa.hadoop.job.v1.Outcome.map:type_name -> stoa.hadoop.v1.MapSummary
-	19, // 3: stoa.hadoop.job.v1.Outcome.reduce:type_name -> stoa.hadoop.v1.ReduceSummary
-	20, // 4: stoa.hadoop.job.v1.Outcome.lost:type_name -> stoa.hadoop.v1.LostOutputs
-	3,  // 5: stoa.hadoop.job.v1.Call.submit:type_name -> stoa.hadoop.job.v1.Submit
-	4,  // 6: stoa.hadoop.job.v1.Call.list:type_name -> stoa.hadoop.job.v1.List
-	5,  // 7: stoa.hadoop.job.v1.Call.status:type_name -> stoa.hadoop.job.v1.Look
-	6,  // 8: stoa.hadoop.job.v1.Call.kill:type_name -> stoa.hadoop.job.v1.Kill
-	5,  // 9: stoa.hadoop.job.v1.Call.history:type_name -> stoa.hadoop.job.v1.Look
-	7,  // 10: stoa.hadoop.job.v1.Call.logs:type_name -> stoa.hadoop.job.v1.Logs
-	21, // 11: stoa.hadoop.job.v1.Submit.kit:type_name -> stoa.hadoop.v1.Kit
-	10, // 12: stoa.hadoop.job.v1.Record.submitted:type_name -> stoa.hadoop.job.v1.Submitted
-	12, // 13: stoa.hadoop.job.v1.Record.placed:type_name -> stoa.hadoop.job.v1.Placed
-	22, // 14: stoa.hadoop.job.v1.Record.updated:type_name -> mesos.v1.TaskStatus
-	13, // 15: stoa.hadoop.job.v1.Record.collected:type_name -> stoa.hadoop.job.v1.Collected
-	14, // 16: stoa.hadoop.job.v1.Record.examined:type_name -> stoa.hadoop.job.v1.Examined
-	15, // 17: stoa.hadoop.job.v1.Record.committed:type_name -> stoa.hadoop.job.v1.Committed
-	3,  // 18: stoa.hadoop.job.v1.Submitted.submit:type_name -> stoa.hadoop.job.v1.Submit
-	11, // 19: stoa.hadoop.job.v1.Submitted.splits:type_name -> stoa.hadoop.job.v1.Split
-	23, // 20: stoa.hadoop.job.v1.Split.chunks:type_name -> stoa.hadoop.v1.Chunk
-	24, // 21: stoa.hadoop.job.v1.Placed.executor:type_name -> mesos.v1.ExecutorInfo
-	18, // 22: stoa.hadoop.job.v1.Collected.map:type_name -> stoa.hadoop.v1.MapSummary
-	19, // 23: stoa.hadoop.job.v1.Collected.reduce:type_name -> stoa.hadoop.v1.ReduceSummary
-	20, // 24: stoa.hadoop.job.v1.Examined.lost:type_name -> stoa.hadoop.v1.LostOutputs
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	28, // 0: stoa.hadoop.job.v1.Order.map:type_name -> stoa.hadoop.v1.MapTask
+	29, // 1: stoa.hadoop.job.v1.Order.reduce:type_name -> stoa.hadoop.v1.ReduceTask
+	30, // 2: stoa.hadoop.job.v1.Outcome.map:type_name -> stoa.hadoop.v1.MapSummary
+	31, // 3: stoa.hadoop.job.v1.Outcome.reduce:type_name -> stoa.hadoop.v1.ReduceSummary
+	32, // 4: stoa.hadoop.job.v1.Outcome.lost:type_name -> stoa.hadoop.v1.LostOutputs
+	4,  // 5: stoa.hadoop.job.v1.Call.submit:type_name -> stoa.hadoop.job.v1.Submit
+	5,  // 6: stoa.hadoop.job.v1.Call.list:type_name -> stoa.hadoop.job.v1.List
+	6,  // 7: stoa.hadoop.job.v1.Call.status:type_name -> stoa.hadoop.job.v1.Look
+	7,  // 8: stoa.hadoop.job.v1.Call.kill:type_name -> stoa.hadoop.job.v1.Kill
+	6,  // 9: stoa.hadoop.job.v1.Call.history:type_name -> stoa.hadoop.job.v1.Look
+	8,  // 10: stoa.hadoop.job.v1.Call.logs:type_name -> stoa.hadoop.job.v1.Logs
+	33, // 11: stoa.hadoop.job.v1.Submit.kit:type_name -> stoa.hadoop.v1.Kit
+	19, // 12: stoa.hadoop.job.v1.Record.submitted:type_name -> stoa.hadoop.job.v1.Submitted
+	21, // 13: stoa.hadoop.job.v1.Record.placed:type_name -> stoa.hadoop.job.v1.Placed
+	34, // 14: stoa.hadoop.job.v1.Record.updated:type_name -> mesos.v1.TaskStatus
+	22, // 15: stoa.hadoop.job.v1.Record.collected:type_name -> stoa.hadoop.job.v1.Collected
+	23, // 16: stoa.hadoop.job.v1.Record.examined:type_name -> stoa.hadoop.job.v1.Examined
+	24, // 17: stoa.hadoop.job.v1.Record.committed:type_name -> stoa.hadoop.job.v1.Committed
+	11, // 18: stoa.hadoop.job.v1.Record.standing:type_name -> stoa.hadoop.job.v1.Standing
+	17, // 19: stoa.hadoop.job.v1.Record.attempts:type_name -> stoa.hadoop.job.v1.Attempts
+	14, // 20: stoa.hadoop.job.v1.Standing.maps:type_name -> stoa.hadoop.job.v1.TaskStanding
+	14, // 21: stoa.hadoop.job.v1.Standing.reduces:type_name -> stoa.hadoop.job.v1.TaskStanding
+	25, // 22: stoa.hadoop.job.v1.Standing.slaves:type_name -> stoa.hadoop.job.v1.Standing.SlavesEntry
+	16, // 23: stoa.hadoop.job.v1.Standing.executors:type_name -> stoa.hadoop.job.v1.ExecutorStanding
+	26, // 24: stoa.hadoop.job.v1.Standing.tasks_done:type_name -> stoa.hadoop.job.v1.Standing.TasksDoneEntry
+	13, // 25: stoa.hadoop.job.v1.Standing.map_pace:type_name -> stoa.hadoop.job.v1.Pace
+	13, // 26: stoa.hadoop.job.v1.Standing.reduce_pace:type_name -> stoa.hadoop.job.v1.Pace
+	12, // 27: stoa.hadoop.job.v1.Standing.ended:type_name -> stoa.hadoop.job.v1.Ended
+	27, // 28: stoa.hadoop.job.v1.TaskStanding.avoid:type_name -> stoa.hadoop.job.v1.TaskStanding.AvoidEntry
+	35, // 29: stoa.hadoop.job.v1.ExecutorStanding.info:type_name -> mesos.v1.ExecutorInfo
+	18, // 30: stoa.hadoop.job.v1.Attempts.attempts:type_name -> stoa.hadoop.job.v1.Tried
+	0,  // 31: stoa.hadoop.job.v1.Tried.state:type_name -> stoa.hadoop.job.v1.Tried.State
+	34, // 32: stoa.hadoop.job.v1.Tried.status:type_name -> mesos.v1.TaskStatus
+	30, // 33: stoa.hadoop.job.v1.Tried.map_summary:type_name -> stoa.hadoop.v1.MapSummary
+	31, // 34: stoa.hadoop.job.v1.Tried.reduce_summary:type_name -> stoa.hadoop.v1.ReduceSummary
+	4,  // 35: stoa.hadoop.job.v1.Submitted.submit:type_name -> stoa.hadoop.job.v1.Submit
+	20, // 36: stoa.hadoop.job.v1.Submitted.splits:type_name -> stoa.hadoop.job.v1.Split
+	36, // 37: stoa.hadoop.job.v1.Split.chunks:type_name -> stoa.hadoop.v1.Chunk
+	35, // 38: stoa.hadoop.job.v1.Placed.executor:type_name -> mesos.v1.ExecutorInfo
+	30, // 39: stoa.hadoop.job.v1.Collected.map:type_name -> stoa.hadoop.v1.MapSummary
+	31, // 40: stoa.hadoop.job.v1.Collected.reduce:type_name -> stoa.hadoop.v1.ReduceSummary
+	32, // 41: stoa.hadoop.job.v1.Examined.lost:type_name -> stoa.hadoop.v1.LostOutputs
+	15, // 42: stoa.hadoop.job.v1.Standing.SlavesEntry.value:type_name -> stoa.hadoop.job.v1.SlaveStanding
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_frameworks_hadoop_jobpb_job_proto_init() }
@@ -1554,19 +2587,22 @@ func file_frameworks_hadoop_jobpb_job_proto_init() {
 		(*Record_Killed)(nil),
 		(*Record_Idle)(nil),
 		(*Record_GaveWay)(nil),
+		(*Record_Standing)(nil),
+		(*Record_Attempts)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_frameworks_hadoop_jobpb_job_proto_rawDesc), len(file_frameworks_hadoop_jobpb_job_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   16,
+			NumEnums:      1,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_frameworks_hadoop_jobpb_job_proto_goTypes,
 		DependencyIndexes: file_frameworks_hadoop_jobpb_job_proto_depIdxs,
+		EnumInfos:         file_frameworks_hadoop_jobpb_job_proto_enumTypes,
 		MessageInfos:      file_frameworks_hadoop_jobpb_job_proto_msgTypes,
 	}.Build()
 	File_frameworks_hadoop_jobpb_job_proto = out.File

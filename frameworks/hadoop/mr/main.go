@@ -11,8 +11,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stoa-project/stoa/actor"
+	"github.com/stoa-project/stoa/actor/remote/identity"
 	"github.com/stoa-project/stoa/frameworks/hadoop"
 	"github.com/stoa-project/stoa/frameworks/hadoop/task"
+	"github.com/stoa-project/stoa/proto/wire"
 )
 
 // Exit statuses of Main.
@@ -28,18 +31,24 @@ func (j Job[K, V]) Main(args []string) int {
 	if kind := os.Getenv(task.ProgramVariable); kind != "" {
 		return task.RunProgram(context.Background(), kind, os.Stdin, j.functions())
 	}
-	flags, tracker, err := hadoop.TakeTracker(args)
+	var secured identity.Flags
+	flags, tracker, err := hadoop.TakeTracker(secured.Take(args))
 	var options hadoop.Options
 	if err == nil {
 		options, err = j.Options(flags, os.Args[1:len(os.Args)-len(args)]...)
 	}
 	if errors.Is(err, hadoop.ErrHelp) {
-		fmt.Print(hadoop.HelpText())
+		fmt.Print(hadoop.HelpText() + hadoop.TLSHelp)
 		return 0
-	} else if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	}
+	if err == nil {
+		options, err = secure(options, secured, tracker)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%v\n-help shows the flags.\n", err)
 		return exitUsage
 	}
+	setMaster(&options)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	options.Tell = func(line string) { fmt.Fprintln(os.Stderr, line) }
@@ -64,9 +73,34 @@ func (j Job[K, V]) Main(args []string) int {
 	return 0
 }
 
+// secure reads the certificates: as a framework's, or as those of a JobTracker's client. One that is not fit the peer refuses in
+// words.
+func secure(o hadoop.Options, files identity.Flags, tracker string) (hadoop.Options, error) {
+	role := actor.Role(wire.RoleFramework)
+	if tracker != "" {
+		role = wire.RoleOperator
+	}
+	var err error
+	if o.TLS, err = files.Open(role, nil); err != nil && !errors.Is(err, identity.ErrUnfit) {
+		return o, err
+	}
+	o.Authority, err = files.Authority()
+	return o, err
+}
+
+// setMaster takes the master from the environment, as stoa hadoop does.
+func setMaster(o *hadoop.Options) {
+	if o.Master == "" {
+		o.Master = os.Getenv(masterVariable)
+	}
+}
+
+// masterVariable names the master if no flag does.
+const masterVariable = "STOA_MASTER"
+
 // submit has a JobTracker run the job, and waits for its end.
 func (j Job[K, V]) submit(ctx context.Context, tracker string, options hadoop.Options, flags []string) (hadoop.Result, error) {
-	client, err := hadoop.NewClient(tracker, nil)
+	client, err := hadoop.NewClient(tracker, options.TLS)
 	if err != nil {
 		return hadoop.Result{}, err
 	}
@@ -86,7 +120,7 @@ func (j Job[K, V]) submit(ctx context.Context, tracker string, options hadoop.Op
 	if err != nil {
 		return hadoop.Result{}, err
 	}
-	fmt.Fprintf(os.Stderr, "%s is with the JobTracker at %s, whose page shows it: http://%[2]s/#%[1]s\n", id, tracker)
+	fmt.Fprintln(os.Stderr, client.Submitted(id))
 	if options.Verbose {
 		return client.WatchAttempts(ctx, id, nil, options.Tell)
 	}

@@ -67,32 +67,53 @@ func (j Job[K, V]) functions() task.Functions {
 		return j.writer(emit), nil
 	}}
 	if j.Reduce != nil {
-		f.Reduce = j.reduce
+		f.Reduce = j.reducer().reduce
 	}
 	return f
 }
 
-// reduce is Reduce for bytes.
-func (j Job[K, V]) reduce(keyBytes []byte, values iter.Seq2[[]byte, error], out io.Writer) error {
-	key, err := j.Key.Parse(keyBytes)
+// reducer is Reduce for bytes. What it gives Reduce is made once and not for each key, of which there may be many millions.
+type reducer[K, V any] struct {
+	job    Job[K, V]
+	values iter.Seq[V]              // of the key at hand
+	source iter.Seq2[[]byte, error] // their bytes
+	take   func([]byte, error) bool
+	yield  func(V) bool
+	failed error
+}
+
+func (j Job[K, V]) reducer() *reducer[K, V] {
+	r := &reducer[K, V]{job: j}
+	r.take = r.value
+	r.values = func(yield func(V) bool) {
+		r.yield = yield
+		r.source(r.take)
+	}
+	return r
+}
+
+func (r *reducer[K, V]) reduce(keyBytes []byte, source iter.Seq2[[]byte, error], out io.Writer) error {
+	key, err := r.job.Key.Parse(keyBytes)
 	if err != nil {
 		return fmt.Errorf("read a key: %w", err)
 	}
-	var failed error
-	err = j.Reduce(key, func(yield func(V) bool) {
-		for b, err := range values {
-			var value V
-			if err == nil {
-				if value, err = j.Value.Parse(b); err != nil {
-					err = fmt.Errorf("read a value: %w", err)
-				}
-			}
-			if failed = err; failed != nil || !yield(value) {
-				return
-			}
+	r.source, r.failed = source, nil
+	if err = r.job.Reduce(key, r.values, out); r.failed != nil {
+		err = errors.Join(r.failed, err)
+	}
+	return err
+}
+
+// value gives Reduce one value; false if it wants no more, or there is an error.
+func (r *reducer[K, V]) value(b []byte, err error) bool {
+	var value V
+	if err == nil {
+		if value, err = r.job.Value.Parse(b); err != nil {
+			err = fmt.Errorf("read a value: %w", err)
 		}
-	}, out)
-	return errors.Join(failed, err)
+	}
+	r.failed = err
+	return err == nil && r.yield(value)
 }
 
 // Local runs the job in this process, in memory: what the program's tests need. The output is that of one reduce. What Begin
@@ -112,12 +133,13 @@ func (j Job[K, V]) Local(in io.Reader) (string, error) {
 		return out.String(), err
 	}
 	slices.SortStableFunc(records, func(a, b keyValue) int { return bytes.Compare(a.key, b.key) })
+	reducer := j.reducer()
 	for len(records) > 0 {
 		n := slices.IndexFunc(records, func(r keyValue) bool { return !bytes.Equal(r.key, records[0].key) })
 		if n < 0 {
 			n = len(records)
 		}
-		err := j.reduce(records[0].key, func(yield func([]byte, error) bool) {
+		err := reducer.reduce(records[0].key, func(yield func([]byte, error) bool) {
 			for _, r := range records[:n] {
 				if !yield(r.value, nil) {
 					return

@@ -2,6 +2,7 @@ package mr
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 )
 
@@ -11,7 +12,7 @@ const (
 	maxHeldBytes  = 16 << 20 // of keys
 	maxHeldValues = 1 << 19
 	// combineAt is how many values of one key are combined at once.
-	combineAt = 64
+	combineAt = 16
 )
 
 // recordWriter is a map under way: it calls Map, writes records as bytes, combined if the job combines, and keeps its
@@ -19,22 +20,26 @@ const (
 type recordWriter[K, V any] struct {
 	job        Job[K, V]
 	out        func(key, value []byte) error
-	part, text []byte // of the record that is written
+	part, text []byte // of the record that is emitted
 	err        error
 
-	held       map[string]*heldKey[V] // by the key's bytes; nil: the job does not combine
-	heldBytes  int
+	held       *heldKeys[V] // nil: the job does not combine
 	heldValues int
 	keep       func(V) V // makes a value last; nil: it does
-}
 
-// heldKey is a key's values that have not been written yet.
-type heldKey[V any] struct{ values, combined []V }
+	// What Combine gets, made once: the values of the key that is combined, and who takes what it makes of them.
+	combining *heldKey[V]
+	combined  []V
+	values    iter.Seq[V]
+	take      func(V)
+}
 
 func (j Job[K, V]) writer(out func(key, value []byte) error) *recordWriter[K, V] {
 	w := &recordWriter[K, V]{job: j, out: out}
 	if j.Combine != nil {
-		w.held = map[string]*heldKey[V]{}
+		w.held = newHeldKeys[V]()
+		w.values = func(yield func(V) bool) { slices.Values(w.combining.values)(yield) }
+		w.take = w.takeCombined
 	}
 	if k, ok := j.Value.(keeper[V]); ok {
 		w.keep = k.Keep
@@ -52,7 +57,9 @@ func (w *recordWriter[K, V]) Line(line []byte) error {
 
 // End writes what is held.
 func (w *recordWriter[K, V]) End() error {
-	w.release()
+	if w.held != nil {
+		w.release()
+	}
 	return w.err
 }
 
@@ -63,14 +70,12 @@ func (w *recordWriter[K, V]) emit(key K, value V) {
 		w.write(w.part, value)
 		return
 	}
-	h := w.held[string(w.part)]
+	h := w.held.find(w.part)
 	if h == nil {
-		if len(w.held) == maxHeldKeys || w.heldBytes >= maxHeldBytes || w.heldValues >= maxHeldValues {
+		if len(w.held.keys) == maxHeldKeys || len(w.held.bytes) >= maxHeldBytes || w.heldValues >= maxHeldValues {
 			w.release()
 		}
-		h = &heldKey[V]{}
-		w.held[string(w.part)] = h
-		w.heldBytes += len(w.part)
+		h = w.held.add(w.part)
 	}
 	if w.keep != nil {
 		value = w.keep(value)
@@ -92,32 +97,34 @@ func (w *recordWriter[K, V]) combine(part []byte, h *heldKey[V]) {
 		w.fail(fmt.Errorf("read a key: %w", err))
 		return
 	}
-	h.combined = h.combined[:0]
-	err = w.job.Combine(key, slices.Values(h.values), func(v V) {
-		if w.keep != nil {
-			v = w.keep(v)
-		}
-		h.combined = append(h.combined, v)
-	})
-	if err != nil {
+	w.combining, w.combined = h, w.combined[:0]
+	if err := w.job.Combine(key, w.values, w.take); err != nil {
 		w.fail(fmt.Errorf("combine: %w", err))
 		return
 	}
-	w.heldValues += len(h.combined) - len(h.values)
-	h.values, h.combined = h.combined, h.values
+	w.heldValues += len(w.combined) - len(h.values)
+	h.values = append(h.values[:0], w.combined...)
+}
+
+// takeCombined takes a value that Combine has made.
+func (w *recordWriter[K, V]) takeCombined(v V) {
+	if w.keep != nil {
+		v = w.keep(v)
+	}
+	w.combined = append(w.combined, v)
 }
 
 // release writes all that is held. Records of a key stay in their order, that of keys does not matter.
 func (w *recordWriter[K, V]) release() {
-	for text, h := range w.held {
-		w.part = append(w.part[:0], text...)
+	for i := range w.held.keys {
+		h := &w.held.keys[i]
+		part := w.held.of(h)
 		if len(h.values) > 1 {
-			w.combine(w.part, h)
+			w.combine(part, h)
 		}
-		w.writeAll(w.part, h)
+		w.writeAll(part, h)
 	}
-	clear(w.held)
-	w.heldBytes = 0
+	w.held.clear()
 }
 
 func (w *recordWriter[K, V]) writeAll(part []byte, h *heldKey[V]) {

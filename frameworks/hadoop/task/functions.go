@@ -138,7 +138,8 @@ func reduceFunction(f Functions, runs []sortedRun, keys *keyRules, out io.Writer
 	}
 	defer m.close()
 	w := bufio.NewWriterSize(out, blockBytes)
-	g := group{merge: m}
+	g := &group{merge: m}
+	values := g.values // made once: there may be many millions of keys
 	if err := g.advance(); err != nil {
 		return 0, err
 	}
@@ -146,10 +147,10 @@ func reduceFunction(f Functions, runs []sortedRun, keys *keyRules, out io.Writer
 		groups++
 		g.key = append(g.key[:0], g.rec.key...)
 		g.ended = false
-		if err := f.Reduce(g.key, g.values, w); err != nil {
+		if err := f.Reduce(g.key, values, w); err != nil {
 			return groups, fmt.Errorf("reduce: %w", err)
 		}
-		for range g.values { // what the function did not want
+		for range values { // what the function did not want
 		}
 		if g.err != nil {
 			return groups, g.err

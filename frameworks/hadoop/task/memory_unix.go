@@ -14,5 +14,6 @@ func mapMemory(size int) (b []byte, release func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	preferLargePages(b)
 	return b, func() { _ = syscall.Munmap(b) }, nil // it was mapped
 }

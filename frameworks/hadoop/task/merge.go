@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
 )
 
 // MergeFactor is how many runs are merged at once, so that a merge needs at most that many buffers and descriptors.
@@ -16,9 +18,9 @@ const MergeFactor = 64
 type sortedRun struct {
 	memory  func(partition, rank int) *runReader // nil: in the file
 	path    string
-	kept    bool    // the file is somebody else's
-	largest int64   // bytes of its largest record, for a file's reader
-	ends    []int64 // where each partition's records end in the file; the first begin at 0
+	from    *taskpb.MapOutput // of the map whose file it is, to be checked and left there; nil: this task's own
+	largest int64             // bytes of its largest record, for a file's reader
+	ends    []int64           // where each partition's records end in the file; the first begin at 0
 }
 
 // open gives a reader for one partition, and what to close afterwards.
@@ -31,14 +33,23 @@ func (s sortedRun) open(partition, rank int) (*runReader, io.Closer, error) {
 		start = s.ends[partition-1]
 	}
 	f, err := os.Open(s.path)
+	if err != nil && s.from != nil {
+		return nil, nil, &LostError{Lost: []*taskpb.LostOutput{lostOutput(s.from, err)}}
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read kept records: %w", err)
 	}
-	return streamRun(io.NewSectionReader(f, start, s.ends[partition]-start), rank, s.largest), f, nil
+	section := io.NewSectionReader(f, start, s.ends[partition]-start)
+	if s.from == nil {
+		return streamRun(section, rank, s.largest), f, nil
+	}
+	r := streamRun(&checkedPart{r: section, part: s.from.GetPart()}, rank, s.largest)
+	r.from = s.from
+	return r, f, nil
 }
 
 func (s sortedRun) remove() error {
-	if s.path == "" || s.kept {
+	if s.path == "" || s.from != nil {
 		return nil
 	}
 	return os.Remove(s.path)

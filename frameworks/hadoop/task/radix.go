@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// smallSort is how many entries are sorted by comparing them: with fewer, counting bytes costs more.
+// smallSort is how many entries are sorted by inserting one after the other: with fewer, counting bytes costs more.
 const smallSort = 64
 
 // sort orders the entries by partition, key and arrival, and notes where each partition ends.
@@ -31,6 +31,22 @@ func (s *sorter) order(a, b entry) int {
 		return c
 	}
 	return cmp.Compare(a.offset, b.offset)
+}
+
+// insert sorts a few entries of one partition.
+func (s *sorter) insert(entries []entry) {
+	for i := 1; i < len(entries); i++ {
+		e, at := entries[i], i
+		for at > 0 {
+			before := &entries[at-1]
+			if e.prefix > before.prefix || (e.prefix == before.prefix && s.order(e, *before) > 0) {
+				break
+			}
+			entries[at] = *before
+			at--
+		}
+		entries[at] = e
+	}
 }
 
 // groupPartitions brings each partition's entries together, in any order, and notes in s.sorted where they end.
@@ -65,7 +81,11 @@ func (s *sorter) groupPartitions() {
 // each group by the next (American flag sort; McIlroy, Bostic, McIlroy 1993). It is not stable by itself: arrival is the
 // last part of the order.
 func (s *sorter) sortPrefixes(entries []entry, shift int) {
-	if len(entries) <= smallSort || shift < 0 {
+	if len(entries) <= smallSort {
+		s.insert(entries)
+		return
+	}
+	if shift < 0 {
 		slices.SortFunc(entries, s.order)
 		return
 	}

@@ -29,6 +29,15 @@ func Reduce(ctx context.Context, order *taskpb.ReduceTask, env Env) (*taskpb.Red
 	if err != nil {
 		return nil, err
 	}
+	summary, err := reduceIn(ctx, dir, order, env)
+	if err != nil {
+		return nil, noteLost(env, err)
+	}
+	return summary, writeMessage(filepath.Join(env.Sandbox, ReduceSummaryFile), summary)
+}
+
+// reduceIn is Reduce with a folder for its files.
+func reduceIn(ctx context.Context, dir string, order *taskpb.ReduceTask, env Env) (*taskpb.ReduceSummary, error) {
 	keys, err := newKeyRules(order.GetKeys())
 	if err != nil {
 		return nil, err
@@ -45,7 +54,7 @@ func Reduce(ctx context.Context, order *taskpb.ReduceTask, env Env) (*taskpb.Red
 	began := time.Now()
 	fetched, runs, err := fetchRuns(ctx, order, env, dir, memory)
 	if err != nil {
-		return nil, noteLost(env, err)
+		return nil, err
 	}
 	summary := &taskpb.ReduceSummary{
 		InputBytes: fetched.bytes, InputRecords: fetched.records, ShuffledMaps: int64(len(fetched.runs)), ShuffleNanos: int64(time.Since(began)),
@@ -65,7 +74,7 @@ func Reduce(ctx context.Context, order *taskpb.ReduceTask, env Env) (*taskpb.Red
 		summary.InputGroups, err = reduceCommand(ctx, order, env, runs, keys, out, reports)
 	}
 	if err != nil {
-		return nil, err
+		return nil, fetched.blame(err)
 	}
 	if summary.Part, err = out.close(); err != nil {
 		return nil, err
@@ -73,10 +82,7 @@ func Reduce(ctx context.Context, order *taskpb.ReduceTask, env Env) (*taskpb.Red
 	if summary.Reports, err = reports.summary(); err != nil {
 		return nil, err
 	}
-	if err := removeRuns(runs); err != nil {
-		return nil, err
-	}
-	return summary, writeMessage(filepath.Join(env.Sandbox, ReduceSummaryFile), summary)
+	return summary, removeRuns(runs)
 }
 
 // reduceCommand streams merged runs through the reducer and counts the keys.

@@ -121,8 +121,9 @@ type runReader struct {
 	buf  []byte    // bytes read[pos:end] are not consumed yet
 	pos  int
 	end  int
-	rank int    // breaks ties of equal keys: the lower comes first
-	rec  record // the current one
+	rank int               // breaks ties of equal keys: the lower comes first
+	rec  record            // the current one
+	from *taskpb.MapOutput // whose output it is, which is lost if it can not be read; nil: this task's own
 
 	prefixed bool   // the order is bytewise: prefix is that of the current key
 	prefix   uint64 // else 0
@@ -141,8 +142,16 @@ func streamRun(src io.Reader, rank int, largest int64) *runReader {
 
 var errTornRun = errors.New("kept records are damaged: a run ends in the middle of a record")
 
-// next moves to the next record; false without an error is the run's end.
+// next moves to the next record; false without an error is the run's end. The error of a map's output is a *LostError.
 func (r *runReader) next() (bool, error) {
+	more, err := r.advance()
+	if err != nil && r.from != nil {
+		err = &LostError{Lost: []*taskpb.LostOutput{lostOutput(r.from, err)}}
+	}
+	return more, err
+}
+
+func (r *runReader) advance() (bool, error) {
 	for {
 		key, keyN := binary.Uvarint(r.buf[r.pos:r.end])
 		if keyN > 0 {

@@ -168,24 +168,22 @@ func (s *shuffle) begin(ctx context.Context) {
 		return
 	}
 	run := sortedRun{path: filepath.Join(s.dir, fmt.Sprintf("fetch-%05d", in.GetMap())), ends: []int64{size}, largest: in.GetPart().GetLargest()}
-	local, isLocal := s.local(in.GetUrl())
-	if isLocal {
-		run.path, run.kept = local, true
+	if local, ok := s.local(in.GetUrl()); ok {
+		run.path, run.from = local, in
+		s.await(in, run, func() error { return lookLocal(in, local) })
+		return
 	}
 	into, fits := s.memory.take(size)
 	if fits {
 		run = sortedRun{memory: func(_, rank int) *runReader { return memoryRun(into, rank) }}
 	}
+	s.await(in, run, func() error { return fetchRun(ctx, s.fetcher, in, run.path, into, &s.hosts) })
+}
+
+// await has a run brought, in the background.
+func (s *shuffle) await(in *taskpb.MapOutput, run sortedRun, bring func() error) {
 	s.fetching++
-	go func() {
-		var err error
-		if isLocal {
-			err = readLocal(in, local, into)
-		} else {
-			err = fetchRun(ctx, s.fetcher, in, run.path, into, &s.hosts)
-		}
-		s.fetched <- fetched{in, run, err}
-	}()
+	go func() { s.fetched <- fetched{in, run, bring()} }()
 }
 
 // local is the file of an output that this reduce's own executor serves.
@@ -197,27 +195,64 @@ func (s *shuffle) local(url string) (path string, ok bool) {
 	return filepath.Join(string(s.order.GetLocalFolder()), file), true
 }
 
-// readLocal checks a file of this machine, and reads it into memory if there is some. What is wrong with it is an error as
-// of the network.
-func readLocal(in *taskpb.MapOutput, path string, into []byte) error {
-	file, err := os.Open(path)
-	if err == nil {
-		defer file.Close()
-		if into != nil {
-			if _, err = io.ReadFull(file, into); err == nil {
-				err = checkPart(Checksum(0, into), file, in.GetPart())
-			}
-		} else {
-			sums := checksumWriter{w: io.Discard}
-			if _, err = io.CopyBuffer(&sums, struct{ io.Reader }{io.LimitReader(file, in.GetPart().GetBytes())}, make([]byte, blockBytes)); err == nil {
-				err = checkPart(sums.sum, file, in.GetPart())
-			}
-		}
+// lookLocal says whether a file of this machine is there, and as long as it should be: it is read, and its bytes are checked,
+// when it is merged. What is wrong with it is an error as of the network.
+func lookLocal(in *taskpb.MapOutput, path string) error {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() != in.GetPart().GetBytes() {
+		err = fmt.Errorf("it has %d bytes, announced were %d", info.Size(), in.GetPart().GetBytes())
 	}
 	if err != nil {
 		return &FetchError{URL: in.GetUrl(), Err: err}
 	}
 	return nil
+}
+
+// checkedPart reads a part of another task's output: at its end its checksum is compared.
+type checkedPart struct {
+	r    io.Reader
+	sum  uint32
+	part *taskpb.Part
+}
+
+func (c *checkedPart) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.sum = Checksum(c.sum, b[:n])
+	if errors.Is(err, io.EOF) && c.sum != c.part.GetCrc32C() {
+		err = fmt.Errorf("checksum is %08x, announced was %08x", c.sum, c.part.GetCrc32C())
+	}
+	return n, err
+}
+
+// blame gives the inputs as lost that are damaged, if there are any, in the place of an error that may have come of them before
+// they were read to their ends.
+func (s *shuffle) blame(err error) error {
+	if lost := (*LostError)(nil); errors.As(err, &lost) {
+		return err
+	}
+	for m, run := range s.runs {
+		if run.from == nil {
+			continue
+		}
+		if damage := readAll(run); damage != nil {
+			s.failed = append(s.failed, fetched{in: s.at[m], err: damage})
+		}
+	}
+	if len(s.failed) > 0 {
+		return s.lost()
+	}
+	return err
+}
+
+// readAll reads a run of another task's to its end.
+func readAll(run sortedRun) error {
+	r, file, err := run.open(0, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = io.CopyBuffer(io.Discard, struct{ io.Reader }{r.src}, r.buf)
+	return err
 }
 
 // end takes what a fetch has brought. An error that is not the network's is returned; of another, a later output of the
@@ -245,9 +280,13 @@ func (s *shuffle) lost() *LostError {
 	slices.SortFunc(s.failed, func(a, b fetched) int { return cmp.Compare(a.in.GetMap(), b.in.GetMap()) })
 	e := &LostError{}
 	for _, f := range s.failed {
-		e.Lost = append(e.Lost, &taskpb.LostOutput{Map: f.in.GetMap(), Url: f.in.GetUrl(), Error: f.err.Error()})
+		e.Lost = append(e.Lost, lostOutput(f.in, f.err))
 	}
 	return e
+}
+
+func lostOutput(in *taskpb.MapOutput, err error) *taskpb.LostOutput {
+	return &taskpb.LostOutput{Map: in.GetMap(), Url: in.GetUrl(), Error: err.Error()}
 }
 
 // failedHosts remembers which slaves did not answer, so that a dead one is waited for once and not once per map.

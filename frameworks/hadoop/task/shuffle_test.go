@@ -1,6 +1,7 @@
 package task
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -53,7 +54,7 @@ func reduced(t *testing.T, order *taskpb.ReduceTask, inputs *Inputs) (result fun
 	env := testEnv(t)
 	env.Inputs, env.Fetcher = inputs, testFetcher(t)
 	env.Fetcher.Stall, env.Fetcher.Tries = 0, 1
-	order.Attempt, order.Reducer = &taskpb.Attempt{TaskId: "reduce-00000-0"}, "cat"
+	order.Attempt, order.Reducer = &taskpb.Attempt{TaskId: "reduce-00000-0"}, cmp.Or(order.GetReducer(), "cat")
 	done := make(chan error, 1)
 	var summary *taskpb.ReduceSummary
 	go func() {
@@ -145,8 +146,8 @@ func TestAReduceReadsWhatItsExecutorHas(t *testing.T) {
 	}
 	large := order()
 	large.SortBufferBytes = 1 // what does not fit into memory is read from the file while it is merged
-	long := strings.Repeat("v", 1<<20)
-	body := string(binary.AppendUvarint([]byte("\x01"), 1<<20+1)) + "k" + long
+	long := strings.Repeat("v", 2<<20)
+	body := string(binary.AppendUvarint([]byte("\x01"), 2<<20+1)) + "k" + long
 	write("zero", body)
 	large.Inputs[0].Part = part(body)
 	large.Inputs[0].Part.Largest = int64(len(body))
@@ -156,13 +157,22 @@ func TestAReduceReadsWhatItsExecutorHas(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(folder, "zero")); err != nil {
 		t.Errorf("a map's output is not there any more: %v", err)
 	}
+	write("zero", body[:len(body)-1]+"x")
+	large.Reducer = "exit 3" // before all of it is read
+	_, _, err := reduced(t, large, nil)()
+	if lost := (*LostError)(nil); !errors.As(err, &lost) || lost.Lost[0].GetMap() != 0 {
+		t.Errorf("damaged where the reducer has not read: %v", err)
+	}
 	for name, spoil := range map[string]func(){
 		"damaged": func() { write("zero", strings.ToUpper(recordOf("/here/zero"))) },
+		"torn":    func() { write("zero", "\xff\xff\xff\xff\xff\xff\xff\x7f"+recordOf("/here/zero")[8:]) },
 		"longer":  func() { write("zero", recordOf("/here/zero")+"x") },
 		"gone":    func() { _ = os.Remove(filepath.Join(folder, "zero")) },
 	} {
 		spoil()
-		_, _, err := reduced(t, order(), nil)()
+		spoiled := order()
+		spoiled.Reducer = "grep -q /here/zero" // which fails if it gets another
+		_, _, err := reduced(t, spoiled, nil)()
 		if lost := (*LostError)(nil); !errors.As(err, &lost) || len(lost.Lost) != 1 || lost.Lost[0].GetMap() != 0 {
 			t.Errorf("%s: %v", name, err)
 		}

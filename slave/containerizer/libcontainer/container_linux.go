@@ -346,7 +346,7 @@ func (c *container) gather() (known facts, err error) {
 	if known.root, err = rootEntries(); err != nil {
 		return known, err
 	}
-	if known.temporary, err = makeTemporary(c.spec.Sandbox); err != nil {
+	if known.temporary, err = makeTemporary(c.spec.Sandbox, pointsInTemporary(c.host.hiddenDirs)); err != nil {
 		return known, c.failed("making its /tmp", err)
 	}
 	return c.gatherVolumes(known)

@@ -86,6 +86,11 @@ func (c *Containerizer) prepare() (err error) {
 	}
 	c.hidden = realPaths(append([]string{c.options.WorkDir, c.options.StateDir}, c.options.Hide...))
 	c.hiddenDirs, c.hiddenFiles = hiddenPaths(c.hidden)
+	if belowAny(c.options.WorkDir, temporaryPaths()) {
+		// It is hidden anyway, by the container's own /tmp, but that is on the disk. In memory the path to the sandbox
+		// costs less, and leaves nothing in the sandbox.
+		c.hiddenDirs = append(c.hiddenDirs, c.options.WorkDir)
+	}
 	if c.dir, err = openHostDir(c.options.StateDir, c.options.HostID); err != nil {
 		return err
 	}

@@ -197,6 +197,20 @@ func realDirectories(paths ...string) []string {
 	})
 }
 
+// pointsInTemporary are the mount points, relative to the folder that is seen as
+// /tmp, that hiding directories takes.
+func pointsInTemporary(hidden []string) []string {
+	var points []string
+	for _, directory := range hidden {
+		for _, at := range temporaryPaths() {
+			if below(directory, at) {
+				points = append(points, strings.TrimPrefix(strings.TrimPrefix(directory, at), "/"))
+			}
+		}
+	}
+	return points
+}
+
 // realPaths resolves what of paths exists.
 func realPaths(paths []string) []string {
 	var found []string
@@ -251,9 +265,11 @@ func namingAliases(files []string) []alias {
 	return aliases
 }
 
-// makeTemporary makes the folder that is seen as /tmp. What was put into the
-// sandbox before must not lead it elsewhere by a link of that name.
-func makeTemporary(sandbox string) (string, error) {
+// makeTemporary makes the folder that is seen as /tmp, and in it the mount points
+// that are wanted. (Made from inside, they would keep the container's memory cgroup
+// from going with it: what the kernel remembers of a file is charged to whoever made
+// it.) What was put into the sandbox before must not lead elsewhere by a link.
+func makeTemporary(sandbox string, points []string) (string, error) {
 	root, err := os.OpenRoot(sandbox)
 	if err != nil {
 		return "", err
@@ -269,6 +285,11 @@ func makeTemporary(sandbox string) (string, error) {
 	}
 	if !info.IsDir() {
 		return "", fmt.Errorf("%s is a %s: must be a directory, or not exist", path, kindOf(info.Mode()))
+	}
+	for _, point := range points {
+		if err := root.MkdirAll(filepath.Join(TemporaryName, point), 0o755); err != nil {
+			return "", err
+		}
 	}
 	return path, root.Chmod(TemporaryName, 0o777|fs.ModeSticky)
 }

@@ -195,6 +195,21 @@ func TestTmpIsAPrivateFolderOnDisk(t *testing.T) {
 	}
 }
 
+func TestAWorkDirectoryInTmpLeavesNoPathInTheSandbox(t *testing.T) {
+	w, c := inside(t)
+	spec := w.Spec("path", fmt.Sprintf("pwd; touch %s/x 2>/dev/null || echo read-only", c.options.WorkDir))
+	spec.Sandbox = w.Sandbox("path")
+	below, err := filepath.Rel("/tmp", c.options.WorkDir)
+	if err != nil || !filepath.IsLocal(below) {
+		t.Skipf("the work directory %s is not below /tmp", c.options.WorkDir)
+	}
+	says(t, w, c, spec, spec.Sandbox+"\nread-only\n")
+	left, err := os.ReadDir(filepath.Join(spec.Sandbox, TemporaryName, below))
+	if err != nil || len(left) > 0 {
+		t.Errorf("the sandbox has the work directory with %v, %v", left, err)
+	}
+}
+
 func TestALinkInPlaceOfTmpIsRefused(t *testing.T) {
 	w, c := inside(t)
 	spec := w.Spec("link", "true")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -304,4 +305,11 @@ func prune(tree any) any {
 		}
 	}
 	return tree
+}
+
+func TestMountPointsInTmpAreKnownBefore(t *testing.T) {
+	got := pointsInTemporary([]string{"/tmp/cluster/slave-1", "/var/lib/stoa", "/tmpfs"})
+	if want := []string{"cluster/slave-1"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

@@ -1,0 +1,98 @@
+package hadoop
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// While a program is on its way to a JobTracker, however large it is and however slow its disk, the JobTracker answers others,
+// and tells of the job. The disk is as slow as can be: who opens the program waits until the test gives up a lease on it.
+func TestAJobThatArrivesDelaysNobody(t *testing.T) {
+	c := newCluster(t, 0)
+	dir := t.TempDir()
+	executable := filepath.Join(t.TempDir(), "program")
+	write(t, executable, "")
+	if err := os.Truncate(executable, 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.OpenFile(executable, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	lease := func(kind int) {
+		t.Helper()
+		if _, err := unix.FcntlInt(held.Fd(), unix.F_SETLEASE, kind); err != nil {
+			t.Skipf("no leases on this file system: %v", err)
+		}
+	}
+	l := c.jobTracker(t, JobTrackerOptions{Dir: dir})
+	submit := func() chan error {
+		args := withoutCommands(mapsOfLines(t, 1))
+		o, err := Options{Program: []string{executable}}.ParseArgs(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := make(chan error, 1)
+		go func() {
+			_, err := l.SubmitProgram(t.Context(), o, args, dir)
+			answer <- err
+		}()
+		return answer
+	}
+	arriving := func(n int) []JobStatus {
+		var jobs []JobStatus
+		l.await("the program is copied", func() bool {
+			jobs = l.list()
+			return len(jobs) == n && jobs[0].State == StateArriving && jobs[0].Waiting == copyingProgram
+		})
+		return jobs
+	}
+
+	lease(unix.F_WRLCK)
+	answer := submit()
+	jobs := arriving(1)
+	if s, err := l.Status(t.Context(), "job-0001"); err != nil || s.State != StateArriving || s.Output != jobs[0].Output {
+		t.Errorf("of the job it tells %+v, %v", s, err)
+	}
+	if h, err := l.History(t.Context(), "job-0001"); err != nil || h.State != StateArriving || len(h.Attempts) != 0 {
+		t.Errorf("of its history it tells %+v, %v", h, err)
+	}
+	if _, err := l.Logs(t.Context(), "job-0001", ""); err == nil || !strings.Contains(err.Error(), "it arrives") {
+		t.Errorf("of its logs it tells %v", err)
+	}
+	select {
+	case err := <-answer:
+		t.Fatalf("before its program was there the job was taken: %v", err)
+	default:
+	}
+	lease(unix.F_UNLCK)
+	if err := <-answer; err != nil {
+		t.Fatal(err)
+	}
+	if jobs := l.list(); len(jobs) != 1 || jobs[0].State == StateArriving {
+		t.Errorf("the jobs are %+v", jobs)
+	}
+	info, err := os.Stat(filepath.Join(dir, programsDir, "job-0001"))
+	if err != nil || info.Size() != 64<<20 {
+		t.Errorf("the copy is %v, %v", info, err)
+	}
+
+	lease(unix.F_WRLCK)
+	answer = submit()
+	arriving(2)
+	if err := l.Kill(t.Context(), "job-0002"); err != nil {
+		t.Fatal(err)
+	}
+	lease(unix.F_UNLCK)
+	if err := <-answer; err == nil || !strings.Contains(err.Error(), ErrKilled.Error()) {
+		t.Errorf("the end of a job that was killed while it arrived is told as %v", err)
+	}
+	if jobs, left := l.list(), tree(t, filepath.Join(dir, programsDir)); len(jobs) != 1 || len(left) != 1 {
+		t.Errorf("a job that was killed while it arrived has left %+v, %q", jobs, left)
+	}
+}
