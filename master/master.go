@@ -122,6 +122,7 @@ type master struct {
 	whitelistErr error            // why the file could not be read last time
 
 	recording *recording.Writer // nil: nothing is recorded
+	turn      turn
 
 	published  time.Time
 	publishing bool // a show is on its way
@@ -254,6 +255,7 @@ func (m *master) step(ctx actor.Context, event core.Event) {
 	}
 	m.schedule(ctx)
 	m.publish(ctx)
+	m.turn.took(begin)
 }
 
 // recorded ends the recording if it could not be written.

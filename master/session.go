@@ -54,6 +54,7 @@ type session struct {
 	limits     *callLimits
 	calls      *rate.Limiter // nil: it is no scheduler, or may call as often as it likes
 	complained time.Time
+	turn       turn
 	reader     reader // of a slave's session
 	lender     lender // of a framework's
 }
@@ -108,7 +109,9 @@ func (s *session) Receive(ctx actor.Context) {
 	case actor.Exited:
 		s.exited(ctx, m)
 	case say:
-		ctx.Send(s.peer, m.message)
+		begin := time.Now()
+		ctx.Send(s.peer, m.message) // It is encoded here.
+		s.turn.took(begin)
 	case hangUp:
 		ctx.Stop(ctx.Self())
 	case credit:

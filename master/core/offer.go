@@ -141,7 +141,7 @@ func (c *Core) shownOffer(o *offer) *mesos.Offer {
 		Id:             mesos.NewOfferID(o.id),
 		FrameworkId:    o.framework.info.Id,
 		AgentId:        o.slave.info.Id,
-		Hostname:       proto.String(o.slave.info.GetHostname()),
+		Hostname:       o.slave.info.Hostname,
 		Url:            c.offerURL(o.slave),
 		Domain:         o.slave.info.Domain,
 		Attributes:     o.slave.info.Attributes,
