@@ -1,10 +1,8 @@
 package master_test
 
 import (
-	"context"
 	"fmt"
 	"runtime"
-	"runtime/trace"
 	"runtime/metrics"
 	"slices"
 	"sync/atomic"
@@ -108,11 +106,9 @@ func (b *bench) ask(n int) []time.Duration {
 			switch m := ctx.Message().(type) {
 			case actor.Started, actor.Wake:
 				asked = time.Now()
-				trace.Log(context.Background(), "ask", "begin")
 				ctx.Ask(actor.At("", master.Name), &masterpb.Call{Type: masterpb.Call_LIST_FILES.Enum()}, time.Minute)
 			case actor.Answer:
 				waits = append(waits, time.Since(asked))
-				trace.Log(context.Background(), "ask", "end")
 				if m.Err != nil {
 					b.t.Error(m.Err)
 				}

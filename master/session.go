@@ -2,6 +2,7 @@ package master
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -35,6 +36,10 @@ const (
 	// subscribeCalls is how many calls a SUBSCRIBE counts as: all that the framework was offered is taken back, and all slaves
 	// are looked at for it again.
 	subscribeCalls = 1000
+
+	// MaxListed is how many offers of one DECLINE, and tasks of one RECONCILE, the core hears of at a time. What is more comes
+	// as calls of its own: a step of the core is to be short.
+	MaxListed = 100
 
 	// complainInterval is how often the log says that a scheduler calls too often.
 	complainInterval = time.Minute
@@ -147,9 +152,13 @@ func (s *session) Receive(ctx actor.Context) {
 
 // hear takes a message of the peer. One that has said too much already is told so, and its session ends.
 func (s *session) hear(ctx actor.Context, m proto.Message) {
-	w := waiting{m, proto.Size(m)}
-	s.backlog = append(s.backlog, w)
-	s.bytes += w.bytes
+	if list := parts(m); list != nil {
+		for _, part := range list {
+			s.keep(part)
+		}
+	} else {
+		s.keep(m)
+	}
 	s.passOn(ctx)
 	if len(s.backlog) <= SessionBacklog && s.bytes <= SessionBacklogBytes {
 		return
@@ -162,6 +171,31 @@ func (s *session) hear(ctx actor.Context, m proto.Message) {
 	}
 	ctx.Log().Warn().Stringer("peer", s.peer).Msg(why)
 	ctx.Stop(ctx.Self())
+}
+
+func (s *session) keep(m proto.Message) {
+	w := waiting{m, proto.Size(m)}
+	s.backlog = append(s.backlog, w)
+	s.bytes += w.bytes
+}
+
+// parts returns calls that together say what a call says of more than MaxListed; nil for any other message.
+func parts(m proto.Message) []proto.Message {
+	call, _ := m.(*schedulerpb.Call)
+	var list []proto.Message
+	switch {
+	case call.GetType() == schedulerpb.Call_DECLINE && len(call.GetDecline().GetOfferIds()) > MaxListed:
+		for ids := range slices.Chunk(call.GetDecline().GetOfferIds(), MaxListed) {
+			list = append(list, &schedulerpb.Call{
+				FrameworkId: call.FrameworkId, Type: call.Type, Decline: &schedulerpb.Call_Decline{OfferIds: ids, Filters: call.Decline.Filters},
+			})
+		}
+	case call.GetType() == schedulerpb.Call_RECONCILE && len(call.GetReconcile().GetTasks()) > MaxListed:
+		for tasks := range slices.Chunk(call.GetReconcile().GetTasks(), MaxListed) {
+			list = append(list, &schedulerpb.Call{FrameworkId: call.FrameworkId, Type: call.Type, Reconcile: &schedulerpb.Call_Reconcile{Tasks: tasks}})
+		}
+	}
+	return list
 }
 
 // price is how many calls a message counts as against what a scheduler may call.
