@@ -41,6 +41,10 @@ const (
 	// as calls of its own: a step of the core is to be short.
 	MaxListed = 100
 
+	// limitedCalls is how many calls of a scheduler that has to wait for more are passed on together: what others wait for
+	// behind them.
+	limitedCalls = 16
+
 	// complainInterval is how often the log says that a scheduler calls too often.
 	complainInterval = time.Minute
 )
@@ -78,6 +82,13 @@ type callLimits struct {
 	perSecond int // of one scheduler; 0: any number
 	published *Published
 }
+
+// subscribe is how many calls a SUBSCRIBE counts as.
+func (l *callLimits) subscribe() int { return min(subscribeCalls, l.perSecond) }
+
+// burst is how many calls of a scheduler that has been silent are heard at once: those of a tenth of a second. One that comes
+// again and again in new sessions gets no more by it.
+func (l *callLimits) burst() int { return max(l.perSecond/10, l.subscribe()) }
 
 // What a session and its master say to each other.
 type (
@@ -140,7 +151,7 @@ func (s *session) Receive(ctx actor.Context) {
 		s.passOn(ctx)
 	case *schedulerpb.Call:
 		if s.calls == nil && s.limits.perSecond > 0 {
-			s.calls = rate.NewLimiter(rate.Limit(s.limits.perSecond), max(s.limits.perSecond, 1))
+			s.calls = rate.NewLimiter(rate.Limit(s.limits.perSecond), s.limits.burst())
 		}
 		s.hear(ctx, m)
 	case proto.Message:
@@ -201,7 +212,7 @@ func parts(m proto.Message) []proto.Message {
 // price is how many calls a message counts as against what a scheduler may call.
 func (s *session) price(m proto.Message) int {
 	if call, ok := m.(*schedulerpb.Call); ok && call.GetType() == schedulerpb.Call_SUBSCRIBE {
-		return min(subscribeCalls, s.limits.perSecond)
+		return s.limits.subscribe()
 	}
 	return 1
 }
@@ -222,7 +233,7 @@ func (s *session) allowed(ctx actor.Context, n int) int {
 	if m == n {
 		return n
 	}
-	more := max(min(SessionWindow, n-m), s.price(s.backlog[m].message)-tokens+spent)
+	more := max(min(limitedCalls, n-m), s.price(s.backlog[m].message)-tokens+spent)
 	ctx.WakeAt(now.Add(time.Duration(float64(time.Second) * float64(more) / float64(s.limits.perSecond))))
 	if now.Sub(s.complained) >= complainInterval {
 		s.complained = now
