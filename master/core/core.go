@@ -60,6 +60,7 @@ type Core struct {
 	frameworks map[string]*framework
 	history    history
 	offers     map[string]*offer
+	lost       []lost                           // what of these is to be withdrawn
 	operations map[string]map[string]*operation // by framework, which need not be known, and id
 	inverse    map[string]*inverseOffer         // those that are open
 	timetable  timetable                        // of machines that will be away, or are
@@ -126,11 +127,14 @@ func (c *Core) Step(now time.Time, event Event) []Output {
 	return c.out
 }
 
-// Deadline is when the core wants a Tick: at once while slaves wait to be looked at. It is zero if it wants none.
+// Deadline is when the core wants a Tick: at once while slaves wait to be looked at, or offers to be withdrawn. It is zero if it wants none.
 func (c *Core) Deadline() time.Time {
 	next := c.timers.next()
 	if c.allocator == nil {
 		return next
+	}
+	if len(c.lost) > 0 {
+		return c.now
 	}
 	if at := c.allocator.Deadline(c.now); !at.IsZero() && (next.IsZero() || at.Before(next)) {
 		next = at
@@ -218,7 +222,7 @@ func (c *Core) sessionClosed(e SessionClosed) {
 }
 
 func (c *Core) tick() {
-	for {
+	for range maxTimersPerStep {
 		timer, ok := c.timers.due(c.now)
 		if !ok {
 			break
@@ -236,6 +240,7 @@ func (c *Core) tick() {
 			c.askToLeave(c.slaves[timer.id])
 		}
 	}
+	c.withdrawLost()
 	c.offer(c.allocator.Step(c.now))
 }
 
