@@ -25,7 +25,7 @@ import (
 
 const (
 	// patience is how long a test with real processes waits for what must happen: long, for the machine may be busy.
-	patience = 60 * time.Second
+	patience = 2 * time.Minute
 	// pollEvery is how often a condition is looked at there.
 	pollEvery = 20 * time.Millisecond
 	// cleanWithin is how long what has ended may take to be gone.

@@ -26,7 +26,7 @@ func TestAFloodOfLargeMessagesCostsNoMoreThanTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size, flood = 1 << 20, 512
 		var log bytes.Buffer
-		system := actor.NewSystem(actor.SystemOptions{Log: zerolog.New(&log)})
+		system := actor.NewSystem(actor.SystemOptions{Log: zerolog.New(zerolog.SyncWriter(&log))})
 		defer func() { _ = system.Shutdown(context.Background()) }()
 		door, peer := actortest.Named(t, system, Name), actortest.NewProbe(t, system)
 		session := system.Spawn("session", newSession(1, peer.PID(), door.PID(), &callLimits{}))
@@ -48,6 +48,7 @@ func TestAFloodOfLargeMessagesCostsNoMoreThanTheLimit(t *testing.T) {
 			t.Errorf("a flood of %d MiB cost %d MiB, want at most %d MiB", flood*size>>20, most>>20, limit>>20)
 		}
 		actortest.Await[actor.Exited](t, peer)
+		synctest.Wait()
 		if !strings.Contains(log.String(), "or 67108864 bytes: the session ends") {
 			t.Errorf("the log is %s, want the limit of bytes named", log.String())
 		}
@@ -112,7 +113,7 @@ func TestALongListIsHeardInPieces(t *testing.T) {
 func TestASessionHearsItsPeerAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		system := actor.NewSystem(actor.SystemOptions{Log: zerolog.New(&log)})
+		system := actor.NewSystem(actor.SystemOptions{Log: zerolog.New(zerolog.SyncWriter(&log))})
 		defer func() { _ = system.Shutdown(context.Background()) }()
 		door, peer, other := actortest.Named(t, system, Name), actortest.NewProbe(t, system), actortest.NewProbe(t, system)
 		session := system.Spawn("session", newSession(1, peer.PID(), door.PID(), &callLimits{}))

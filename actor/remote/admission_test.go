@@ -18,9 +18,9 @@ import (
 // await polls for a condition that has a name.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 10 s for this: %s", what)
+			t.Fatalf("waited a minute for this: %s", what)
 		}
 	}
 }

@@ -86,12 +86,15 @@ func TestALinkAcrossNodesEndsWithExactlyOneExited(t *testing.T) {
 	}
 }
 
+// busyFor is how long a flooded actor works on a message: less than a test's shutdown waits for it.
+const busyFor = 7 * time.Second
+
 // flood floods a's actor, which is busy.
 func flood(_ *testing.T, _ *MemoryNetwork, a, b *node, _ actor.PID) {
 	busy := a.Spawn("busy", func() actor.Actor {
 		return actor.Func(func(ctx actor.Context) {
 			if _, ok := ctx.Message().(*wrapperspb.BytesValue); ok {
-				time.Sleep(10 * time.Second)
+				time.Sleep(busyFor)
 			}
 		})
 	})

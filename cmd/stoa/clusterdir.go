@@ -36,13 +36,17 @@ func newClusterDir(name string) (string, *os.File, error) {
 	if err := os.Chmod(dir, clusterDirMode); err != nil {
 		return "", nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, clusterLockName), os.O_CREATE|os.O_RDWR, 0o600)
+	// Under its name the lock is held from the first moment, or another start would take the directory for a dead cluster's.
+	lock, err := os.CreateTemp(dir, clusterLockName+"-")
 	if err != nil {
 		return "", nil, err
 	}
 	// Shared: the children hold it by the descriptor that they inherit; a sweeper asks for it alone.
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
 		return "", nil, fmt.Errorf("lock %s: %w", lock.Name(), err)
+	}
+	if err := os.Rename(lock.Name(), filepath.Join(dir, clusterLockName)); err != nil {
+		return "", nil, err
 	}
 	return dir, lock, nil
 }

@@ -29,7 +29,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // deadline is how long a test waits for what must happen.
-const deadline = 10 * time.Second
+const deadline = time.Minute
 
 // rig is a fetcher with a sandbox to fill and a server to ask.
 type rig struct {

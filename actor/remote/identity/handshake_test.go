@@ -513,9 +513,9 @@ func TestCertificatesAreReadAgainWhenTheirFilesChange(t *testing.T) {
 // await polls for a condition that has a name.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 5 s for this: %s", what)
+			t.Fatalf("waited a minute for this: %s", what)
 		}
 	}
 }

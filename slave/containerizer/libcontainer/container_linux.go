@@ -89,9 +89,26 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) (err e
 	}
 	c.pass(Reaping)
 	c.account = accountOf(state.CgroupPaths, c.host.unified)
+	c.forget()
 	stop := context.AfterFunc(ctx, func() { _ = c.init.Signal(unix.SIGKILL) })
 	defer stop()
+	if err := c.tighten(); err != nil {
+		return c.failed("limiting its processes", errors.Join(ctx.Err(), err))
+	}
 	return c.execute(ctx)
+}
+
+// tighten sets the limits that only a command bears. The library's own program
+// has left the container by then, and nothing in it can fork before the launch.
+func (c *container) tighten() error {
+	config, tighter := started(c.made.Config(), c.spec)
+	if !tighter {
+		return nil
+	}
+	if err := c.control.Present(); err != nil {
+		return err
+	}
+	return c.made.Set(config)
 }
 
 // run starts the reaper as the container's first process.
@@ -150,7 +167,6 @@ func (c *container) execute(ctx context.Context) error {
 		return c.failed("executing its command", err)
 	}
 	c.pid, c.begun = pid, time.Now()
-	c.forget()
 	c.pass(Executed)
 	c.memoryLimit.Store(containerizer.MemoryLimit(c.spec.MemoryBytes))
 	c.executed.Store(true)

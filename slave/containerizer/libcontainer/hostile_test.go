@@ -208,6 +208,27 @@ func TestAFullLimitOfProcessesIsAnOutcomeOfItsOwn(t *testing.T) {
 	}
 }
 
+// A container's start takes more threads than a small limit allows, and is no business of the command's.
+func TestASmallLimitOfProcessesIsExactAndFailsNoStart(t *testing.T) {
+	const starts, largest, beside = 300, 4, 3
+	w, c := inside(t)
+	for side := range beside { // a host starts several at a time
+		t.Run(fmt.Sprint("side ", side), func(t *testing.T) {
+			t.Parallel()
+			for turn := side; turn < starts; turn += beside {
+				limit := turn%largest + 1
+				// The shell is the first of them; one more than the limit is refused.
+				spec := w.Spec(fmt.Sprint("few-", turn), strings.Repeat("sleep 1000 & ", limit-1)+"echo full; sleep 1000 & echo more")
+				spec.PIDs = int64(limit)
+				got := containertest.Run(t, c, spec)
+				if got.Stdout != "full\n" || !got.Exit.OutOfPIDs || got.Exit.PIDsLimit != spec.PIDs {
+					t.Errorf("a limit of %d: it said %q and %q, %+v", limit, got.Stdout, got.Stderr, got.Exit)
+				}
+			}
+		})
+	}
+}
+
 // The kernel counts periods, and refills a ceiling in each: what is used between two moments at which it was used up is so many
 // ceilings, however late this test gets to look.
 func TestACeilingOfProcessorTimeHolds(t *testing.T) {

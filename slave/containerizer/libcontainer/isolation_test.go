@@ -554,6 +554,10 @@ func TestLimitsChangeWhileAContainerRuns(t *testing.T) {
 			}
 		}
 	}
+	further := containerizer.Exec{Args: []string{"sh", "-c", "echo nothing > /dev/null; echo beside"}}
+	if said, status := containertest.Beside(t, one, further); said != "beside\n" || status != 0 {
+		t.Errorf("a further command afterwards: it said %q, status %d", said, status)
+	}
 	if err := one.Kill(); err != nil {
 		t.Fatal(err)
 	}

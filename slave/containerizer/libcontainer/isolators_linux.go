@@ -239,15 +239,41 @@ func resized(config configs.Config, limits containerizer.Limits, swapLimit bool)
 	isolateCPU(&config, known)
 	isolateMemory(&config, known)
 	resources.MemoryCheckBeforeUpdate = true // to lower the limit below what is used would kill, with the second version
-	resources.SkipDevices = true
 	return config
 }
 
+// startPIDs is the least limit of processes and threads under which a container
+// starts: what enters it first is a Go program, whose runtime has as many threads
+// as it likes (7 were seen).
+const startPIDs = 64
+
+// isolatePIDs sets the limit for the start; commandPIDs is that for the command.
 func isolatePIDs(config *configs.Config, known facts) {
-	if limit := known.spec.PIDs; limit > 0 {
-		limit++ // the reaper
+	if limit := commandPIDs(known.spec); limit > 0 {
+		limit = max(limit, startPIDs)
 		config.Cgroups.PidsLimit = &limit
 	}
+}
+
+// commandPIDs is the limit while the command runs, the reaper's process included; 0 is none.
+func commandPIDs(spec containerizer.Spec) int64 {
+	if spec.PIDs == 0 {
+		return 0
+	}
+	return spec.PIDs + 1
+}
+
+// started is a container's configuration once the reaper is all that runs in it,
+// and whether that differs from the one for the start.
+func started(config configs.Config, spec containerizer.Spec) (configs.Config, bool) {
+	limit := commandPIDs(spec)
+	if limit == 0 || limit >= startPIDs {
+		return config, false
+	}
+	cgroup, resources := *config.Cgroups, *config.Cgroups.Resources
+	cgroup.Resources, config.Cgroups = &resources, &cgroup
+	resources.PidsLimit = &limit
+	return config, true
 }
 
 func isolatePrivileges(config *configs.Config, known facts) {

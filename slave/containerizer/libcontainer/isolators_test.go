@@ -144,11 +144,36 @@ func TestWithoutLimitsNoneIsWritten(t *testing.T) {
 // This machine may have the first version of cgroups, so what the second would be
 // told is written into a folder, by what writes it in earnest.
 func TestTheSecondVersionOfCgroupsIsToldAsItsGoldenFileShows(t *testing.T) {
+	golden(t, "unified", toldUnified(t, *configure(someFacts())))
+}
+
+func TestTheSecondVersionOfCgroupsIsToldASmallLimitOfProcessesWhenItHasStarted(t *testing.T) {
+	known := someFacts()
+	known.spec.PIDs = 3
+	config := configure(known)
+	if got := toldUnified(t, *config); !strings.Contains(got, fmt.Sprintf("pids.max: %d\n", startPIDs)) {
+		t.Errorf("for the start: %s", got)
+	}
+	after, tighter := started(*config, known.spec)
+	if !tighter || *config.Cgroups.PidsLimit != startPIDs {
+		t.Errorf("tighter: %v, and the configuration for the start says %d by now", tighter, *config.Cgroups.PidsLimit)
+	}
+	golden(t, "unified-few-processes", toldUnified(t, after))
+	for _, pids := range []int64{0, startPIDs - 1, startPIDs, 1024} {
+		known.spec.PIDs = pids
+		if _, tighter := started(*configure(known), known.spec); tighter {
+			t.Errorf("a limit of %d is written twice", pids)
+		}
+	}
+}
+
+// toldUnified is what the second version of cgroups would be told of a configuration.
+func toldUnified(t *testing.T, config configs.Config) string {
+	t.Helper()
 	cgroups.TestMode = true
 	defer func() { cgroups.TestMode = false }()
 	folder := t.TempDir()
 	write(t, filepath.Join(folder, "cgroup.controllers"), "cpuset cpu io memory pids")
-	config := configure(someFacts())
 	config.Cgroups.SkipDevices = true // a program of the kernel's there, and no file
 	made, err := fs2.NewManager(config.Cgroups, folder)
 	if err != nil {
@@ -169,7 +194,7 @@ func TestTheSecondVersionOfCgroupsIsToldAsItsGoldenFileShows(t *testing.T) {
 		}
 		fmt.Fprintf(&text, "%s: %s\n", entry.Name(), data)
 	}
-	golden(t, "unified", text.String())
+	return text.String()
 }
 
 func golden(t *testing.T, name, got string) {

@@ -25,9 +25,11 @@ const (
 	executed       = 2
 	notExecuted    = 3
 	ended          = 4
+	present        = 5
 )
 
 const (
+	headBytes   = 16 // of a launch: bytes of text, arguments, environment entries, limits: 32 bits each
 	orderBytes  = 8  // kind, value: 32 bits each
 	reportBytes = 24 // kind, value: 32 bits each; microseconds, kilobytes: 64 bits each
 )
@@ -48,8 +50,9 @@ type End struct {
 	PeakBytes int64
 }
 
-// Control is the host's end of the conversation with one reaper. Launch, then
-// Started, then Wait; Signal and Kill may come from anywhere at any time.
+// Control is the host's end of the conversation with one reaper. Present if
+// that matters, Launch, then Started, then Wait; Signal and Kill may come from
+// anywhere at any time after the launch.
 type Control struct {
 	conn *net.UnixConn
 }
@@ -77,6 +80,19 @@ func New() (*Control, *os.File, error) {
 	}
 	theirs.Close()
 	return nil, nil, fmt.Errorf("control socket: %w", err)
+}
+
+// Present waits until the process is the reaper: a single thread, which starts
+// no process before the launch. It returns ErrGone if the reaper ended. It may
+// be called once.
+func (c *Control) Present() error {
+	// The head of a launch with nothing to execute. That it can't be written says what next says better.
+	_, _ = c.conn.Write(make([]byte, headBytes))
+	report, _, err := c.next()
+	if err == nil && report.kind != present {
+		err = fmt.Errorf("reaper said %d before the launch", report.kind)
+	}
+	return err
 }
 
 // Launch tells the reaper what to execute: spec's command with its arguments,

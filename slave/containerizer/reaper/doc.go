@@ -11,6 +11,9 @@
 // of a C program, and ps shows it as "stoa reaper".
 //
 //	host                           reaper                      command
+//	 │  are you there? (optional)    │
+//	 ├──────────────────────────────►│
+//	 │◄────────────────────── present┤ one thread, no child
 //	 │  Launch: argv, environment    │
 //	 ├──────────────────────────────►│ fork ───────────────────►│ new session, signals reset
 //	 │◄──────────────────────────────┼──────── about-to-execute ┤ (its pid by SCM_CREDENTIALS)

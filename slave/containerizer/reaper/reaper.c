@@ -30,7 +30,7 @@ struct order {
 };
 
 // What the host hears.
-enum { ABOUT_TO_EXECUTE = 1, EXECUTED = 2, NOT_EXECUTED = 3, ENDED = 4 };
+enum { ABOUT_TO_EXECUTE = 1, EXECUTED = 2, NOT_EXECUTED = 3, ENDED = 4, PRESENT = 5 };
 struct report {
 	uint32_t kind;
 	int32_t value; // errno of NOT_EXECUTED, wait status of ENDED
@@ -177,7 +177,14 @@ static int launch(struct reaper *r)
 {
 	uint32_t head[4]; // bytes of strings; numbers of arguments, of environment entries and of resource limits
 	struct limit limits[MAX_LIMITS];
-	if (read_all(r->control, head, sizeof head) < 0 || head[0] > MAX_LAUNCH_BYTES || head[1] == 0 || head[3] > MAX_LIMITS)
+	if (read_all(r->control, head, sizeof head) < 0)
+		return -1;
+	if (head[1] == 0) { // nothing to execute yet: the host asks whether this is the reaper by now
+		tell(r->control, PRESENT, 0);
+		if (read_all(r->control, head, sizeof head) < 0)
+			return -1;
+	}
+	if (head[0] > MAX_LAUNCH_BYTES || head[1] == 0 || head[3] > MAX_LIMITS)
 		return -1;
 	char *strings = malloc(head[0] + 1);
 	char **argv = calloc((size_t)head[1] + 1, sizeof *argv);
