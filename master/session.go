@@ -125,9 +125,7 @@ func (s *session) Receive(ctx actor.Context) {
 	case actor.Exited:
 		s.exited(ctx, m)
 	case say:
-		begin := time.Now()
-		ctx.Send(s.peer, m.message) // It is encoded here.
-		s.turn.took(begin)
+		s.say(ctx, m.message)
 	case hangUp:
 		ctx.Stop(ctx.Self())
 	case credit:
@@ -159,6 +157,17 @@ func (s *session) Receive(ctx actor.Context) {
 	default:
 		panic(fmt.Sprintf("master: a %T for a session", m))
 	}
+}
+
+// say tells the peer something, and lets others have the processor if that is much: it is encoded here.
+func (s *session) say(ctx actor.Context, m proto.Message) {
+	if e, ok := m.(*schedulerpb.Event); !ok || e.GetType() != schedulerpb.Event_OFFERS {
+		ctx.Send(s.peer, m)
+		return
+	}
+	begin := time.Now()
+	ctx.Send(s.peer, m)
+	s.turn.took(time.Since(begin))
 }
 
 // hear takes a message of the peer. One that has said too much already is told so, and its session ends.

@@ -12,9 +12,9 @@ const turnLength = 500 * time.Microsecond
 // turn is how long an actor has worked since it last let others work. It belongs to the actor's goroutine.
 type turn struct{ taken time.Duration }
 
-// took counts work that has been done since begin.
-func (t *turn) took(begin time.Time) {
-	if t.taken += time.Since(begin); t.taken >= turnLength {
+// took counts work.
+func (t *turn) took(d time.Duration) {
+	if t.taken += d; t.taken >= turnLength {
 		t.taken = 0
 		runtime.Gosched()
 	}
