@@ -134,8 +134,9 @@ type watcher struct {
 	pid   actor.PID
 }
 
+// watch returns a watcher that has asked for its links.
 func watch(n *node, targets ...actor.PID) *watcher {
-	w := &watcher{exits: make(chan actor.Exited, 1000)}
+	w, linked := &watcher{exits: make(chan actor.Exited, 1000)}, make(chan struct{})
 	w.pid = n.Spawn("watcher", func() actor.Actor {
 		return actor.Func(func(ctx actor.Context) {
 			switch m := ctx.Message().(type) {
@@ -144,11 +145,13 @@ func watch(n *node, targets ...actor.PID) *watcher {
 					ctx.Link(target)
 					ctx.Link(target)
 				}
+				close(linked)
 			case actor.Exited:
 				w.exits <- m
 			}
 		})
 	})
+	<-linked
 	return w
 }
 
