@@ -88,8 +88,6 @@ type Config struct {
 	Scheme string
 	// Flags are the master's flags as GET_FLAGS shows them, in this order.
 	Flags []Flag
-
-	lostPerStep int // maxLostPerStep, but for tests
 }
 
 // Flag is a flag of the process and its value.
@@ -103,7 +101,6 @@ func (c Config) withDefaults() Config {
 	c.MaxCompletedFrameworks = cmp.Or(c.MaxCompletedFrameworks, DefaultMaxCompletedFrameworks)
 	c.MaxCompletedTasksPerFramework = cmp.Or(c.MaxCompletedTasksPerFramework, DefaultMaxCompletedTasksPerFramework)
 	c.MaxCompletedTasks = cmp.Or(c.MaxCompletedTasks, DefaultMaxCompletedTasks)
-	c.lostPerStep = cmp.Or(c.lostPerStep, maxLostPerStep)
 	c.MaxUnreachableTasksPerFramework = cmp.Or(c.MaxUnreachableTasksPerFramework, DefaultMaxUnreachableTasksPerFramework)
 	return c
 }

@@ -70,6 +70,8 @@ type Core struct {
 	view    View // what readers see
 	touched touched
 
+	lostPerStep int // maxLostPerStep, but for tests
+
 	slaveCount, frameworkCount, offerCount uint64 // of the ids that have been given
 }
 
@@ -160,7 +162,7 @@ func (c *Core) born(e Born) {
 		inverse:    map[string]*inverseOffer{},
 		counters:   c.counters,
 	}
-	c.removed.limit = MaxRemovedSlaves
+	c.removed.limit, c.lostPerStep = MaxRemovedSlaves, maxLostPerStep
 	c.history = newHistory(c.config)
 	c.view = c.newView()
 	c.timers.init()

@@ -128,7 +128,7 @@ func (c *Core) withdrawAll(f *framework, told bool) {
 
 // withdrawLost withdraws some of the offers that frameworks have lost, the first lost ones first.
 func (c *Core) withdrawLost() {
-	for n := 0; n < c.config.lostPerStep && len(c.lost) > 0; n++ {
+	for n := 0; n < c.lostPerStep && len(c.lost) > 0; n++ {
 		first := c.lost[0]
 		_, o, some := first.offers.PopMin()
 		if !some {
