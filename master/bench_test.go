@@ -134,14 +134,13 @@ func (b *bench) ask(n int) []time.Duration {
 // BenchmarkReaders measures how long it takes from the end of a task to the offer of what it had, without readers and with
 // 8 that each take everything 10 times a second. 10,000 slaves, half used; a task ends every millisecond. One operation is
 // probesPerRound tasks without and as many with readers. The readers are a process of their own that takes what comes and
-// throws it away: what it costs to make sense of it is not the master's. So are the slave and the framework that are measured.
-// x-floor is with readers against without.
+// throws it away: what it costs to make sense of it is not the master's. x-floor is with
+// readers against without.
 func BenchmarkReaders(b *testing.B) {
 	const slaves, readers = 10_000, 8
 	c := newBench(b, master.Config{})
 	c.setUp(slaves)
-	p := c.startProbe()
-	defer p.end()
+	p := c.addProbe()
 	b.Run(fmt.Sprintf("slaves=%d/readers=%d", slaves, readers), func(b *testing.B) { // The cluster is set up once, whatever b.N.
 		var alone, read []time.Duration
 		var answers, bytes int64
@@ -189,11 +188,12 @@ type offerProbe struct {
 // probeName is the hostname of the probe's slave.
 const probeName = "probe"
 
-// addProbe makes one, and waits until it is offered its slave.
+// addProbe makes one, and waits until it has declined all other slaves.
 func (b *bench) addProbe() *offerProbe {
 	p := &offerProbe{bench: b}
+	slaves := b.registered.Load()
 	b.peers.Spawn("slave", func() actor.Actor { return &benchSlave{bench: b, name: probeName} })
-	b.await("the slave has registered", func() bool { return b.registered.Load() == 1 })
+	b.await("the slave has registered", func() bool { return b.registered.Load() == slaves+1 })
 	var ready atomic.Bool
 	p.scheduler = b.addScheduler("probe", func(ctx actor.Context, s *benchScheduler, offers []*mesos.Offer) {
 		now := time.Now().UnixNano()
@@ -210,14 +210,7 @@ func (b *bench) addProbe() *offerProbe {
 			}
 		}
 	})
-	b.await("the slave is offered", ready.Load)
-	return p
-}
-
-// startProbe starts a probe in a process of its own, and waits until it has declined all other slaves.
-func (b *bench) startProbe() *peers {
-	p := startPeers(b.t, beProbe, b.address, 1)
-	b.await("one offer is open", func() bool { n, _ := b.published.Snapshot(); return n.OffersOpen == 1 })
+	b.await("one offer is open", func() bool { n, _ := b.published.Snapshot(); return ready.Load() && n.OffersOpen == 1 })
 	return p
 }
 

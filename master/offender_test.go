@@ -170,8 +170,8 @@ func TestASchedulerThatSubscribesAgainAndAgainIsHeardNowAndThen(t *testing.T) {
 }
 
 // BenchmarkOffender measures how long a framework waits for what another task leaves to be offered, alone and beside one
-// that behaves badly. 100 slaves; a task ends every millisecond, and one operation is probesPerRound of them. Both are
-// processes of their own. x-floor is beside it against alone.
+// that behaves badly. 100 slaves; a task ends every millisecond, and one operation is probesPerRound of them. Who says
+// much is a process of its own. x-floor is beside it against alone.
 func BenchmarkOffender(b *testing.B) {
 	alone := map[string]float64{}
 	for _, x := range []struct {
@@ -191,8 +191,7 @@ func BenchmarkOffender(b *testing.B) {
 			c := newBench(b, master.Config{Core: core.Config{OfferTimeout: time.Second}})
 			c.addSlaves(100)
 			c.halfUse(100)
-			p := c.startProbe()
-			defer p.end()
+			p := c.addProbe()
 			offender := x.offend(b, c)
 			before, _ := c.published.Snapshot()
 			var waits []time.Duration

@@ -33,7 +33,6 @@ const peersVariable = "STOA_BENCH_PEERS"
 const (
 	beReaders      = "read"        // so many who want everything again and again
 	beDecliner     = "decline"     // a framework that declines all that it is offered at once
-	beProbe        = "probe"       // a slave, and a framework that has it to itself: see offerProbe
 	beFlooder      = "flood"       // a framework that asks for resources so many times every millisecond
 	beResubscriber = "resubscribe" // a framework that subscribes again so many times every millisecond
 )
@@ -45,22 +44,19 @@ const readInterval = 100 * time.Millisecond
 type peers struct {
 	t      testing.TB
 	cmd    *exec.Cmd
-	stdin  io.WriteCloser
+	stdin  io.Closer
 	stdout *bufio.Reader
 }
 
-// startPeers starts such a process and waits until what it is has begun. But for the probe they come behind all others of this
-// machine: they stand for peers on machines of their own.
+// startPeers starts such a process and waits until what it is has begun. They come behind all others of this machine: they
+// stand for peers on machines of their own.
 func startPeers(t testing.TB, what, address string, n int) *peers {
 	t.Helper()
 	p := &peers{t: t, cmd: exec.Command("nice", "-n", "19", os.Args[0])}
-	if what == beProbe {
-		p.cmd = exec.Command(os.Args[0])
-	}
 	p.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", peersVariable, what, n, address), "GOMAXPROCS=1")
 	p.cmd.Stderr = os.Stderr
-	var err error
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+	stdin, err := p.cmd.StdinPipe()
+	if err != nil {
 		t.Fatal(err)
 	}
 	stdout, err := p.cmd.StdoutPipe()
@@ -70,7 +66,7 @@ func startPeers(t testing.TB, what, address string, n int) *peers {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p.stdout = bufio.NewReader(stdout)
+	p.stdin, p.stdout = stdin, bufio.NewReader(stdout)
 	if line, err := p.stdout.ReadString('\n'); err != nil || line != "ready\n" {
 		t.Fatalf("peers that %s say %q: %v", what, line, err)
 	}
@@ -91,21 +87,6 @@ func (p *peers) end() (answers, bytes int64) {
 	return answers, bytes
 }
 
-// sample has a probe take n samples, of tasks that begin not more often than that, and returns how long it waited each time.
-func (p *peers) sample(n int, interval time.Duration) []time.Duration {
-	p.t.Helper()
-	if _, err := fmt.Fprintln(p.stdin, n, interval.Nanoseconds()); err != nil {
-		p.t.Fatal(err)
-	}
-	waits := make([]time.Duration, n)
-	for i := range waits {
-		if _, err := fmt.Fscanln(p.stdout, &waits[i]); err != nil {
-			p.t.Fatal(err)
-		}
-	}
-	return waits
-}
-
 // bePeers is the life of that process: until its standard input ends.
 func bePeers(order string) error {
 	var n int
@@ -114,7 +95,6 @@ func bePeers(order string) error {
 		return err
 	}
 	var answers, bytes, ready atomic.Int64
-	live := func() { _, _ = io.Copy(io.Discard, os.Stdin) }
 	switch what {
 	case beReaders:
 		for i := range n {
@@ -127,15 +107,11 @@ func bePeers(order string) error {
 		if err := newDecliner(address, func() { ready.Store(1) }); err != nil {
 			return err
 		}
-	case beProbe:
-		probe := newPeers(address, "probe-slave").addProbe()
-		live = func() { probe.serve(os.Stdin) }
-		ready.Store(int64(n))
 	case beFlooder:
-		newPeers(address, "").addRepeater("flooder", n, request, &answers)
+		newPeers(address).addRepeater("flooder", n, request, &answers)
 		ready.Store(int64(n))
 	case beResubscriber:
-		newPeers(address, "").addRepeater("resubscriber", n, resubscribe, &answers)
+		newPeers(address).addRepeater("resubscriber", n, resubscribe, &answers)
 		ready.Store(int64(n))
 	}
 	for ready.Load() < int64(n) {
@@ -144,7 +120,7 @@ func bePeers(order string) error {
 	answers.Store(0)
 	bytes.Store(0)
 	fmt.Println("ready")
-	live()
+	_, _ = io.Copy(io.Discard, os.Stdin)
 	fmt.Println(answers.Load(), bytes.Load())
 	return nil
 }
@@ -162,29 +138,9 @@ func (alone) Fatalf(format string, args ...any) {
 	os.Exit(1)
 }
 
-// newPeers is a cluster without its master, which is at this address. If slaves has a name they are a node of that name.
-func newPeers(address, slaves string) *bench {
-	b := &bench{t: alone{}, address: address, published: &master.Published{}}
-	if slaves != "" {
-		b.peers, _ = b.node(slaves, wire.RoleSlave, false)
-	}
-	return b
-}
-
-// serve takes samples as they are asked for, and writes a line for each wait.
-func (p *offerProbe) serve(orders io.Reader) {
-	out := bufio.NewWriter(os.Stdout)
-	for {
-		var n int
-		var interval time.Duration
-		if _, err := fmt.Fscanln(orders, &n, &interval); err != nil {
-			return
-		}
-		for _, wait := range p.sample(n, interval) {
-			fmt.Fprintln(out, wait.Nanoseconds())
-		}
-		_ = out.Flush()
-	}
+// newPeers is a cluster without its master, which is at this address, and without slaves.
+func newPeers(address string) *bench {
+	return &bench{t: alone{}, address: address, published: &master.Published{}}
 }
 
 // newBenchReader has a node of its own ask for everything again and again. What it gets is thrown away unread: who reads
