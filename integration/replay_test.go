@@ -1,10 +1,9 @@
 package integration_test
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,16 +97,15 @@ func TestTheRecordingOfABusyClusterHappensAgain(t *testing.T) {
 	if err != nil || seen["outputs"] < 3000 || seen["core.SessionClosed"] < 3 || seen["core.Persisted"] < 12 || seen["core.Asked"] < 8 {
 		t.Errorf("%d events with %v: %v", steps, seen, err)
 	}
-	// One bit of one message is enough to lead to something else.
+	// One letter of one message is enough to be no longer what was recorded.
 	damaged := bytes.Replace(record.Bytes(), []byte("sleep"), []byte("slees"), 1)
-	var difference *recording.Difference
-	if _, err := replay(damaged, func(int, recording.Step, []core.Output) {}); !errors.As(err, &difference) {
-		t.Errorf("another command leads to %v, want a difference", err)
+	if _, err := replay(damaged, func(int, recording.Step, []core.Output) {}); err == nil || !strings.Contains(err.Error(), "they are damaged") {
+		t.Errorf("another command leads to %v, want it to be found damaged", err)
 	}
 }
 
 func replay(text []byte, after func(int, recording.Step, []core.Output)) (int, error) {
-	r, err := recording.NewReader(bufio.NewReader(bytes.NewReader(text)))
+	r, err := recording.NewReader(bytes.NewReader(text))
 	if err != nil {
 		return 0, err
 	}

@@ -2,6 +2,8 @@ package master_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/metrics"
 	"slices"
@@ -73,18 +75,21 @@ func (b *bench) awaitPlaced(n int64) {
 
 // BenchmarkLoopStall measures for how long the master's loop does not answer at worst, with 50,000 slaves, all of which are
 // offered to a framework that declines them at once, again and again. One operation is one question to the loop, each
-// half a millisecond after the last answer. The framework is a process of its own: what it does is not the master's.
+// half a millisecond after the last answer. The framework is a process of its own: what it does is not the master's. The last
+// figure tells of other work on the machine: how long the master's threads together waited for a processor that others had.
 func BenchmarkLoopStall(b *testing.B) {
 	const slaves = 50_000
 	c := newBench(b, master.Config{})
 	c.setUp(slaves)
-	decliner := startReaders(b, "decline", c.address, 1)
+	decliner := startPeers(b, beDecliner, c.address, 1)
 	defer decliner.end()
 	b.Run(fmt.Sprintf("slaves=%d", slaves), func(b *testing.B) { // The cluster is set up once, whatever b.N.
 		before, _ := c.published.Snapshot()
+		waited := processorWait()
 		b.ResetTimer()
 		waits := c.ask(b.N)
 		b.StopTimer()
+		b.ReportMetric(100*float64(processorWait()-waited)/float64(b.Elapsed()), "%-queued")
 		after, _ := c.published.Snapshot()
 		if after.Declines == before.Declines {
 			b.Log("too short: nothing has been offered meanwhile")
@@ -129,7 +134,8 @@ func (b *bench) ask(n int) []time.Duration {
 // BenchmarkReaders measures how long it takes from the end of a task to the offer of what it had, without readers and with
 // 8 that each take everything 10 times a second. 10,000 slaves, half used; a task ends every millisecond. One operation is
 // probesPerRound tasks without and as many with readers. The readers are a process of their own that takes what comes and
-// throws it away: what it costs to make sense of it is not the master's. x-floor is with readers against without.
+// throws it away: what it costs to make sense of it is not the master's. x-floor is with
+// readers against without.
 func BenchmarkReaders(b *testing.B) {
 	const slaves, readers = 10_000, 8
 	c := newBench(b, master.Config{})
@@ -141,7 +147,7 @@ func BenchmarkReaders(b *testing.B) {
 		var took time.Duration
 		for b.Loop() {
 			alone = append(alone, p.sample(probesPerRound, probeInterval)...)
-			r := startReaders(b, "read", c.address, readers)
+			r := startPeers(b, beReaders, c.address, readers)
 			begin := time.Now()
 			read = append(read, p.sample(probesPerRound, probeInterval)...)
 			took += time.Since(begin)
@@ -171,7 +177,6 @@ const (
 type offerProbe struct {
 	bench     *bench
 	scheduler *benchScheduler
-	slave     string
 	last      *mesos.Offer
 	wanted    int
 	interval  time.Duration // between the beginnings of tasks, at least
@@ -180,17 +185,20 @@ type offerProbe struct {
 	done      chan struct{}
 }
 
+// probeName is the hostname of the probe's slave.
+const probeName = "probe"
+
 // addProbe makes one, and waits until it has declined all other slaves.
 func (b *bench) addProbe() *offerProbe {
 	p := &offerProbe{bench: b}
+	slaves := b.registered.Load()
+	b.peers.Spawn("slave", func() actor.Actor { return &benchSlave{bench: b, name: probeName} })
+	b.await("the slave has registered", func() bool { return b.registered.Load() == slaves+1 })
 	var ready atomic.Bool
 	p.scheduler = b.addScheduler("probe", func(ctx actor.Context, s *benchScheduler, offers []*mesos.Offer) {
 		now := time.Now().UnixNano()
 		for _, o := range offers {
-			if p.slave == "" {
-				p.slave = o.GetAgentId().GetValue()
-			}
-			if o.GetAgentId().GetValue() != p.slave {
+			if o.GetHostname() != probeName {
 				s.decline(ctx, 1e6, o)
 				continue
 			}
@@ -229,6 +237,20 @@ func (p *offerProbe) sample(n int, interval time.Duration) []time.Duration {
 	})
 	<-p.done
 	return p.waits
+}
+
+// processorWait is for how long the threads of this process have been ready to run without a processor; 0 where the system
+// does not say.
+func processorWait() time.Duration {
+	var sum time.Duration
+	files, _ := filepath.Glob("/proc/self/task/*/schedstat")
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		var ran, waited time.Duration
+		_, _ = fmt.Sscan(string(text), &ran, &waited)
+		sum += waited
+	}
+	return sum
 }
 
 // hasRoom reports whether a task fits an offer.

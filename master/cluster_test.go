@@ -104,7 +104,7 @@ func (b *bench) nodeOf(name string, role actor.Role, listens bool, options remot
 func (b *bench) addSlaves(n int) {
 	b.t.Helper()
 	for i := range n {
-		b.peers.Spawn(fmt.Sprintf("slave%d", i), func() actor.Actor { return &benchSlave{bench: b, number: i} })
+		b.peers.Spawn(fmt.Sprintf("slave%d", i), func() actor.Actor { return &benchSlave{bench: b, name: fmt.Sprintf("s%d", i)} })
 	}
 	b.await("slaves have registered", func() bool { return b.registered.Load() == int64(n) })
 }
@@ -123,7 +123,7 @@ func (b *bench) await(what string, done func() bool) {
 // acknowledged.
 type benchSlave struct {
 	bench   *bench
-	number  int
+	name    string
 	id      *mesos.AgentID
 	updates uint64
 }
@@ -131,7 +131,7 @@ type benchSlave struct {
 func (s *benchSlave) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case actor.Started:
-		ctx.Send(actor.At(s.bench.address, master.Name), registerSlave(fmt.Sprintf("s%d", s.number), benchResources))
+		ctx.Send(actor.At(s.bench.address, master.Name), registerSlave(s.name, benchResources))
 	case *wire.SlaveRegistered:
 		s.id = m.GetSlaveId()
 		s.bench.registered.Add(1)
@@ -202,6 +202,8 @@ func (s *benchScheduler) event(ctx actor.Context, e *schedulerpb.Event) {
 	case schedulerpb.Event_SUBSCRIBED:
 		s.session, s.id = ctx.Sender(), e.GetSubscribed().GetFrameworkId()
 		s.subscribed.Store(true)
+	case schedulerpb.Event_ERROR:
+		ctx.Send(actor.At(s.bench.address, master.Name), subscribe(s.name))
 	case schedulerpb.Event_OFFERS:
 		s.offers(ctx, s, e.GetOffers().GetOffers())
 	case schedulerpb.Event_UPDATE:

@@ -122,6 +122,7 @@ type master struct {
 	whitelistErr error            // why the file could not be read last time
 
 	recording *recording.Writer // nil: nothing is recorded
+	turn      turn
 
 	published  time.Time
 	publishing bool // a show is on its way
@@ -248,12 +249,14 @@ func (m *master) step(ctx actor.Context, event core.Event) {
 	if m.recording != nil {
 		m.recorded(ctx, m.recording.Outputs(outputs))
 	}
-	m.config.Published.observe(time.Since(begin))
+	took := time.Since(begin)
+	m.config.Published.observe(took)
 	for _, output := range outputs {
 		m.carryOut(ctx, output)
 	}
 	m.schedule(ctx)
 	m.publish(ctx)
+	m.turn.took(took)
 }
 
 // recorded ends the recording if it could not be written.

@@ -26,8 +26,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if order := os.Getenv(readersVariable); order != "" {
-		if err := beReaders(order); err != nil {
+	if order := os.Getenv(peersVariable); order != "" {
+		if err := bePeers(order); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -2,6 +2,7 @@ package master
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -36,6 +37,14 @@ const (
 	// are looked at for it again.
 	subscribeCalls = 1000
 
+	// MaxListed is how many offers of one DECLINE, and tasks of one RECONCILE, the core hears of at a time. What is more comes
+	// as calls of its own: a step of the core is to be short.
+	MaxListed = 100
+
+	// limitedCalls is how many calls of a scheduler that has to wait for more are passed on together: what others wait for
+	// behind them.
+	limitedCalls = 16
+
 	// complainInterval is how often the log says that a scheduler calls too often.
 	complainInterval = time.Minute
 )
@@ -54,6 +63,7 @@ type session struct {
 	limits     *callLimits
 	calls      *rate.Limiter // nil: it is no scheduler, or may call as often as it likes
 	complained time.Time
+	turn       turn
 	reader     reader // of a slave's session
 	lender     lender // of a framework's
 }
@@ -72,6 +82,13 @@ type callLimits struct {
 	perSecond int // of one scheduler; 0: any number
 	published *Published
 }
+
+// subscribe is how many calls a SUBSCRIBE counts as.
+func (l *callLimits) subscribe() int { return min(subscribeCalls, l.perSecond) }
+
+// burst is how many calls of a scheduler that has been silent are heard at once: those of a tenth of a second. One that comes
+// again and again in new sessions gets no more by it.
+func (l *callLimits) burst() int { return max(l.perSecond/10, l.subscribe()) }
 
 // What a session and its master say to each other.
 type (
@@ -108,7 +125,7 @@ func (s *session) Receive(ctx actor.Context) {
 	case actor.Exited:
 		s.exited(ctx, m)
 	case say:
-		ctx.Send(s.peer, m.message)
+		s.say(ctx, m.message)
 	case hangUp:
 		ctx.Stop(ctx.Self())
 	case credit:
@@ -132,7 +149,7 @@ func (s *session) Receive(ctx actor.Context) {
 		s.passOn(ctx)
 	case *schedulerpb.Call:
 		if s.calls == nil && s.limits.perSecond > 0 {
-			s.calls = rate.NewLimiter(rate.Limit(s.limits.perSecond), max(s.limits.perSecond, 1))
+			s.calls = rate.NewLimiter(rate.Limit(s.limits.perSecond), s.limits.burst())
 		}
 		s.hear(ctx, m)
 	case proto.Message:
@@ -142,11 +159,26 @@ func (s *session) Receive(ctx actor.Context) {
 	}
 }
 
+// say tells the peer something, and lets others have the processor if that is much: it is encoded here.
+func (s *session) say(ctx actor.Context, m proto.Message) {
+	if e, ok := m.(*schedulerpb.Event); !ok || e.GetType() != schedulerpb.Event_OFFERS {
+		ctx.Send(s.peer, m)
+		return
+	}
+	begin := time.Now()
+	ctx.Send(s.peer, m)
+	s.turn.took(time.Since(begin))
+}
+
 // hear takes a message of the peer. One that has said too much already is told so, and its session ends.
 func (s *session) hear(ctx actor.Context, m proto.Message) {
-	w := waiting{m, proto.Size(m)}
-	s.backlog = append(s.backlog, w)
-	s.bytes += w.bytes
+	if list := parts(m); list != nil {
+		for _, part := range list {
+			s.keep(part)
+		}
+	} else {
+		s.keep(m)
+	}
 	s.passOn(ctx)
 	if len(s.backlog) <= SessionBacklog && s.bytes <= SessionBacklogBytes {
 		return
@@ -161,10 +193,35 @@ func (s *session) hear(ctx actor.Context, m proto.Message) {
 	ctx.Stop(ctx.Self())
 }
 
+func (s *session) keep(m proto.Message) {
+	w := waiting{m, proto.Size(m)}
+	s.backlog = append(s.backlog, w)
+	s.bytes += w.bytes
+}
+
+// parts returns calls that together say what a call says of more than MaxListed; nil for any other message.
+func parts(m proto.Message) []proto.Message {
+	call, _ := m.(*schedulerpb.Call)
+	var list []proto.Message
+	switch {
+	case call.GetType() == schedulerpb.Call_DECLINE && len(call.GetDecline().GetOfferIds()) > MaxListed:
+		for ids := range slices.Chunk(call.GetDecline().GetOfferIds(), MaxListed) {
+			list = append(list, &schedulerpb.Call{
+				FrameworkId: call.FrameworkId, Type: call.Type, Decline: &schedulerpb.Call_Decline{OfferIds: ids, Filters: call.Decline.Filters},
+			})
+		}
+	case call.GetType() == schedulerpb.Call_RECONCILE && len(call.GetReconcile().GetTasks()) > MaxListed:
+		for tasks := range slices.Chunk(call.GetReconcile().GetTasks(), MaxListed) {
+			list = append(list, &schedulerpb.Call{FrameworkId: call.FrameworkId, Type: call.Type, Reconcile: &schedulerpb.Call_Reconcile{Tasks: tasks}})
+		}
+	}
+	return list
+}
+
 // price is how many calls a message counts as against what a scheduler may call.
 func (s *session) price(m proto.Message) int {
 	if call, ok := m.(*schedulerpb.Call); ok && call.GetType() == schedulerpb.Call_SUBSCRIBE {
-		return min(subscribeCalls, s.limits.perSecond)
+		return s.limits.subscribe()
 	}
 	return 1
 }
@@ -185,7 +242,7 @@ func (s *session) allowed(ctx actor.Context, n int) int {
 	if m == n {
 		return n
 	}
-	more := max(min(SessionWindow, n-m), s.price(s.backlog[m].message)-tokens+spent)
+	more := max(min(limitedCalls, n-m), s.price(s.backlog[m].message)-tokens+spent)
 	ctx.WakeAt(now.Add(time.Duration(float64(time.Second) * float64(more) / float64(s.limits.perSecond))))
 	if now.Sub(s.complained) >= complainInterval {
 		s.complained = now

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -50,6 +51,60 @@ func TestAFloodOfLargeMessagesCostsNoMoreThanTheLimit(t *testing.T) {
 		synctest.Wait()
 		if !strings.Contains(log.String(), "or 67108864 bytes: the session ends") {
 			t.Errorf("the log is %s, want the limit of bytes named", log.String())
+		}
+	})
+}
+
+// What a scheduler lists in one call is heard in pieces, in its order and before what the scheduler says next.
+func TestALongListIsHeardInPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		system := actor.NewSystem(actor.SystemOptions{Log: zerolog.Nop()})
+		defer func() { _ = system.Shutdown(context.Background()) }()
+		door, peer := actortest.Named(t, system, Name), actortest.NewProbe(t, system)
+		session := system.Spawn("session", newSession(1, peer.PID(), door.PID(), &callLimits{}))
+		const listed = 2*MaxListed + 1
+		filters := &mesos.Filters{RefuseSeconds: proto.Float64(7)}
+		decline := &schedulerpb.Call{
+			FrameworkId: mesos.NewFrameworkID("f"), Type: schedulerpb.Call_DECLINE.Enum(), Decline: &schedulerpb.Call_Decline{Filters: filters},
+		}
+		reconcile := &schedulerpb.Call{
+			FrameworkId: mesos.NewFrameworkID("f"), Type: schedulerpb.Call_RECONCILE.Enum(), Reconcile: &schedulerpb.Call_Reconcile{},
+		}
+		var ids []string
+		for i := range listed {
+			id := fmt.Sprint(i)
+			ids = append(ids, id)
+			decline.Decline.OfferIds = append(decline.Decline.OfferIds, mesos.NewOfferID(id))
+			reconcile.Reconcile.Tasks = append(reconcile.Reconcile.Tasks, &schedulerpb.Call_Reconcile_Task{TaskId: mesos.NewTaskID(id)})
+		}
+		suppress := &schedulerpb.Call{FrameworkId: mesos.NewFrameworkID("f"), Type: schedulerpb.Call_SUPPRESS.Enum()}
+		peer.Do(func(ctx actor.Context) {
+			ctx.Send(session, decline)
+			ctx.Send(session, reconcile)
+			ctx.Send(session, suppress)
+		})
+		var declined, asked []string
+		for len(asked) < listed {
+			call := actortest.Await[heard](t, door).message.(*schedulerpb.Call)
+			offers, tasks := call.GetDecline().GetOfferIds(), call.GetReconcile().GetTasks()
+			if n := len(offers) + len(tasks); n == 0 || n > MaxListed {
+				t.Fatalf("the core hears of %d at a time, want 1 to %d", n, MaxListed)
+			}
+			if !proto.Equal(call.FrameworkId, decline.FrameworkId) || len(offers) > 0 && !proto.Equal(call.Decline.Filters, filters) {
+				t.Errorf("a piece is %v", call)
+			}
+			for _, id := range offers {
+				declined = append(declined, id.GetValue())
+			}
+			for _, task := range tasks {
+				asked = append(asked, task.GetTaskId().GetValue())
+			}
+		}
+		if !slices.Equal(declined, ids) || !slices.Equal(asked, ids) {
+			t.Errorf("the core hears of offers %v and tasks %v, want %v of each", declined, asked, ids)
+		}
+		if last := actortest.Await[heard](t, door).message; !proto.Equal(last, suppress) {
+			t.Errorf("behind them is %v", last)
 		}
 	})
 }

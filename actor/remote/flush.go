@@ -46,6 +46,32 @@ func (d *direct) try(b []byte) (int, error) {
 	return max(d.n, 0), errors.Join(err, d.err)
 }
 
+// writeInTurns writes all of a block and waits where it must. It copies while it has one of a number of turns, which it has for no
+// longer: what is large takes as many processors as there are turns, and not those that others need who have little to say.
+func (d *direct) writeInTurns(b []byte, turns chan struct{}) (written int, err error) {
+	for written < len(b) {
+		var failed error
+		err := d.conn.Write(func(fd uintptr) bool {
+			turns <- struct{}{}
+			n, err := writeSome(fd, b[written:])
+			<-turns
+			written += max(n, 0)
+			if err != nil && !errors.Is(err, syscall.EINTR) {
+				failed = err
+			}
+			if errors.Is(err, syscall.EAGAIN) {
+				failed = nil
+				return false
+			}
+			return true
+		})
+		if err = errors.Join(err, failed); err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
 // Flush implements actor.Connection. The writer is woken, unless it is at it; or the caller writes in its stead, which saves the time
 // until it runs.
 func (s *session) Flush(alone bool) {

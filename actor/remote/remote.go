@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,8 @@ type Remote struct {
 	unknown atomic.Int64
 	refused atomic.Int64
 	web     *web
-	waiting *admission // accepted connections that shake hands
+	waiting *admission    // accepted connections that shake hands
+	turns   chan struct{} // as many as may write full blocks at a time
 
 	mu        sync.RWMutex
 	cluster   string
@@ -65,6 +67,7 @@ func Start(o Options) (*Remote, error) {
 		tracked: make(map[net.Conn]struct{}), listeners: make(map[net.Listener]struct{}),
 	}
 	r.life, r.end = context.WithCancel(context.Background())
+	r.turns = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	r.web = newWeb(o)
 	r.waiting = newAdmission(o, r.log)
 	o.System.SetTransport(r)

@@ -254,7 +254,7 @@ func (s *session) writeAll() {
 		if !ok {
 			break
 		}
-		n, err := s.conn.Write(b.bytes)
+		n, err := s.writeBlock(b.bytes)
 		s.sentBytes.Add(int64(n))
 		if s.wrote(err); err != nil {
 			break
@@ -264,6 +264,14 @@ func (s *session) writeAll() {
 		}
 	}
 	s.linger()
+}
+
+// writeBlock writes what takeOut gave: a full block in turns with other connections.
+func (s *session) writeBlock(b []byte) (int, error) {
+	if s.direct == nil || len(b) < blockBytes {
+		return s.conn.Write(b)
+	}
+	return s.direct.writeInTurns(b, s.remote.turns)
 }
 
 // wrote takes note of what became of a write that takeOut gave.

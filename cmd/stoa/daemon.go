@@ -28,7 +28,7 @@ const (
 	// mostly idle: half of it saves each some megabytes for little processor time. The variable GOGC overrides it.
 	gcPercent = 50
 	// masterGCPercent is that of a master, of which there is one, and whose answers wait for the collector: with 50 it places
-	// 0.7 times as many tasks in a second (BenchmarkPlacement), and a question waits 50 ms at worst, not 20 (BenchmarkLoopStall).
+	// 0.7 times as many tasks in a second (BenchmarkPlacement).
 	masterGCPercent = 300
 )
 

@@ -22,8 +22,8 @@ func newReplay(std stdio) *cobra.Command {
 		Short:   "Let happen again what 'stoa master --record' wrote down",
 		Long: `Feeds a recording of a master to a fresh one that talks to nobody, and compares what it decides.
 It ends with status 1 at the first event that leads to something else, or that ends the master, and shows
-what that event leads to now. A file that was cut is replayed as far as it goes; what is no recording is
-an error that names the byte.`,
+what that event leads to now. A file that was cut is replayed as far as it goes; what is damaged, or no
+recording, is an error that names the byte.`,
 		Example: `  stoa replay master.rec
   stoa replay --events master.rec`,
 		Args: oneArg("recording"),

@@ -16,7 +16,7 @@ import (
 )
 
 // benchCluster is a core with slaves and one framework, whose offers it returns by slave.
-func benchCluster(b *testing.B, slaves int) (c *Core, now time.Time, offers map[string]*mesos.Offer) {
+func benchCluster(b testing.TB, slaves int) (c *Core, now time.Time, offers map[string]*mesos.Offer) {
 	c, now, offers = New(), time.Unix(1e9, 0), map[string]*mesos.Offer{}
 	var step func(Event)
 	step = func(e Event) {

@@ -95,8 +95,8 @@ func (c *Core) checkFrameworks() error {
 		switch {
 		case f.connected() && (c.sessions[f.session.id] != f.session || f.session.framework != f):
 			return fmt.Errorf("framework %s: its session is not its own", id)
-		case !f.connected() && len(f.offers) > 0:
-			return fmt.Errorf("framework %s is disconnected and has %d offers", id, len(f.offers))
+		case !f.connected() && f.offers.Len() > 0:
+			return fmt.Errorf("framework %s is disconnected and has %d offers", id, f.offers.Len())
 		case f.connected() == c.timers.has(failoverTimer, id):
 			return fmt.Errorf("framework %s: connected is %v, and so is its failover timer", id, f.connected())
 		case f.connected() != c.timers.has(heartbeatTimer, id):
@@ -125,7 +125,15 @@ func (c *Core) checkFrameworks() error {
 func (c *Core) checkOffers() error {
 	inFrameworks, inSlaves := 0, 0
 	for _, f := range c.frameworks {
-		inFrameworks += len(f.offers)
+		inFrameworks += f.offers.Len()
+	}
+	lost := map[*offer]bool{}
+	for _, l := range c.lost {
+		for _, o := range l.offers.Values() {
+			if c.offers[o.id] == o {
+				lost[o] = true
+			}
+		}
 	}
 	for _, sl := range c.slaves {
 		inSlaves += len(sl.offers)
@@ -135,11 +143,11 @@ func (c *Core) checkOffers() error {
 			return fmt.Errorf("inverse offer %s is not one of its slave", id)
 		}
 	}
-	if inFrameworks != len(c.offers) || inSlaves != len(c.offers) {
+	if inFrameworks+len(lost) != len(c.offers) || inSlaves != len(c.offers) {
 		return fmt.Errorf("%d offers are open, frameworks have %d and slaves %d", len(c.offers), inFrameworks, inSlaves)
 	}
 	for id, o := range c.offers {
-		if o.framework.offers[id] != o || o.slave.offers[id] != o || c.frameworks[o.framework.id] != o.framework || c.slaves[o.slave.id] != o.slave {
+		if o.isHeld() == lost[o] || o.slave.offers[id] != o || o.isHeld() && c.frameworks[o.framework.id] != o.framework || c.slaves[o.slave.id] != o.slave {
 			return fmt.Errorf("offer %s is not one of its framework and slave", id)
 		}
 	}

@@ -57,6 +57,12 @@ const (
 	// MaxOffersPerEvent is how many offers one OFFERS event holds at most, so that it stays well below what readers of
 	// records take (4 MB).
 	MaxOffersPerEvent = 500
+
+	// maxLostPerStep is how many offers that a framework has lost are withdrawn in one step, some 5 µs each.
+	maxLostPerStep = 200
+
+	// maxTimersPerStep is how many timers one Tick serves; those that are due as well wait for the next.
+	maxTimersPerStep = 200
 )
 
 // Config holds what an operator can choose. The zero value of each field stands for its default.

@@ -165,8 +165,7 @@ func (c *Core) isUsed(sl *slave, volumes resource.Resources) bool {
 func (c *Core) rescindShared(sl *slave, volumes resource.Resources) {
 	for _, o := range sortedOffers(sl.offers) {
 		if !o.resources.Like(volumes.SharedOnly()).IsEmpty() {
-			c.withdraw(o)
-			c.tellRescinded(o)
+			c.rescind(o)
 		}
 	}
 }

@@ -60,6 +60,7 @@ type Core struct {
 	frameworks map[string]*framework
 	history    history
 	offers     map[string]*offer
+	lost       []lost                           // what of these is to be withdrawn
 	operations map[string]map[string]*operation // by framework, which need not be known, and id
 	inverse    map[string]*inverseOffer         // those that are open
 	timetable  timetable                        // of machines that will be away, or are
@@ -68,6 +69,8 @@ type Core struct {
 
 	view    View // what readers see
 	touched touched
+
+	lostPerStep int // maxLostPerStep, but for tests
 
 	slaveCount, frameworkCount, offerCount uint64 // of the ids that have been given
 }
@@ -126,11 +129,14 @@ func (c *Core) Step(now time.Time, event Event) []Output {
 	return c.out
 }
 
-// Deadline is when the core wants a Tick: at once while slaves wait to be looked at. It is zero if it wants none.
+// Deadline is when the core wants a Tick: at once while slaves wait to be looked at, or offers to be withdrawn. It is zero if it wants none.
 func (c *Core) Deadline() time.Time {
 	next := c.timers.next()
 	if c.allocator == nil {
 		return next
+	}
+	if len(c.lost) > 0 {
+		return c.now
 	}
 	if at := c.allocator.Deadline(c.now); !at.IsZero() && (next.IsZero() || at.Before(next)) {
 		next = at
@@ -156,7 +162,7 @@ func (c *Core) born(e Born) {
 		inverse:    map[string]*inverseOffer{},
 		counters:   c.counters,
 	}
-	c.removed.limit = MaxRemovedSlaves
+	c.removed.limit, c.lostPerStep = MaxRemovedSlaves, maxLostPerStep
 	c.history = newHistory(c.config)
 	c.view = c.newView()
 	c.timers.init()
@@ -218,7 +224,7 @@ func (c *Core) sessionClosed(e SessionClosed) {
 }
 
 func (c *Core) tick() {
-	for {
+	for range maxTimersPerStep {
 		timer, ok := c.timers.due(c.now)
 		if !ok {
 			break
@@ -236,6 +242,7 @@ func (c *Core) tick() {
 			c.askToLeave(c.slaves[timer.id])
 		}
 	}
+	c.withdrawLost()
 	c.offer(c.allocator.Step(c.now))
 }
 

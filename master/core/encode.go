@@ -32,13 +32,15 @@ const (
 
 // The numbers of fields in proto/mesos/masterpb/response.proto.
 const (
-	responseGetState, responseGetAgents, responseGetFrameworks, responseGetExecutors, responseGetTasks protowire.Number = 9, 10, 11, 12, 13
+	responseGetState, responseGetAgents, responseGetFrameworks, responseGetExecutors, responseGetTasks, responseGetRoles protowire.Number = 9, 10, 11, 12, 13, 14
 
 	stateTasks, stateExecutors, stateFrameworks, stateAgents protowire.Number = 1, 2, 3, 4
 
 	agentsAgents, agentsRecovered         protowire.Number = 1, 2
 	tasksTasks, tasksCompleted            protowire.Number = 2, 3
+	tasksUnreachable                      protowire.Number = 5
 	executorsExecutors                    protowire.Number = 1
+	rolesRoles                            protowire.Number = 1
 	frameworksFrameworks, frameworkOffers protowire.Number = 1, 7
 )
 
@@ -73,6 +75,9 @@ func (r *Reader) Encode(v *View, call masterpb.Call_Type) [][]byte {
 	case masterpb.Call_GET_FRAMEWORKS:
 		r.encodeAgents(v)
 		all.nest(responseGetFrameworks, r.encodeFrameworks(v))
+	case masterpb.Call_GET_ROLES:
+		r.encodeAgents(v)
+		all.nest(responseGetRoles, r.encodeRoles(v))
 	case masterpb.Call_GET_STATE:
 		agents := r.encodeAgents(v)
 		var state rope
@@ -100,7 +105,9 @@ func (r *Reader) encodeTasks(v *View) rope {
 	var all rope
 	r.tasks.renew(&r.work, v.tasks, sameText, tasksTasks, func(t *mesos.Task) proto.Message { return t })
 	r.tasks.addTo(&all)
-	all.add(r.work.marshal(&masterpb.Response_GetTasks{UnreachableTasks: v.unreachable()}))
+	for _, t := range v.unreachable() {
+		all.add(r.work.appendElement(nil, tasksUnreachable, t))
+	}
 	r.past.renew(&r.work, v.past, sameNumber, tasksCompleted, func(p past) proto.Message { return p.task })
 	r.past.addTo(&all)
 	return all
@@ -115,7 +122,7 @@ func (r *Reader) encodeExecutors(v *View) rope {
 
 // encodeFrameworks follows encodeAgents: what frameworks have is added up from its blocks.
 func (r *Reader) encodeFrameworks(v *View) rope {
-	used, offered := r.addUp()
+	used, offered := r.addUp(frameworkOf)
 	r.offers.renew(&r.work, v.offers, sameNumber, frameworkOffers, func(o *offer) proto.Message { return o.message })
 	offers := r.offersOf()
 	inverse := v.inverseOffers()
@@ -134,6 +141,15 @@ func (r *Reader) encodeFrameworks(v *View) rope {
 	})
 	completed := &masterpb.Response_GetFrameworks{CompletedFrameworks: v.completedFrameworks()}
 	all.add(r.work.marshal(completed))
+	return all
+}
+
+// encodeRoles follows encodeAgents as well.
+func (r *Reader) encodeRoles(v *View) rope {
+	var all rope
+	for _, role := range v.roles(r.addUp(roleOf)) {
+		all.add(r.work.appendElement(nil, rolesRoles, role))
+	}
 	return all
 }
 
@@ -159,8 +175,8 @@ func (r *Reader) offersOf() map[string]*rope {
 	return offers
 }
 
-// addUp adds up what is used and offered by framework: the sums of each block of slaves first.
-func (r *Reader) addUp() (used, offered map[string]resource.Resources) {
+// addUp adds up what is used and offered, by a key of who holds it: the sums of each block of slaves first.
+func (r *Reader) addUp(key func(allocator.Client) string) (used, offered map[string]resource.Resources) {
 	sums := make(map[*block[string, *shownSlave]]map[allocator.Client]holdings, len(r.slaves.blocks))
 	whole := map[allocator.Client]holdings{}
 	for _, b := range r.slaves.blocks {
@@ -179,7 +195,7 @@ func (r *Reader) addUp() (used, offered map[string]resource.Resources) {
 		r.work.took(len(sum))
 	}
 	r.sums = sums
-	return byKey(whole, func(c allocator.Client) string { return c.Framework })
+	return byKey(whole, key)
 }
 
 // rows is a tree of the view as it was when it was last marshalled.

@@ -80,13 +80,11 @@ func (c *Core) explainClient(client allocator.Client, need resource.Quantities, 
 	if down := len(c.registry.Maintenance.Down); down > 0 {
 		m.Reasons = append(m.Reasons, fmt.Sprintf("machines that are down for maintenance: %d", down))
 	}
-	for _, id := range slices.Sorted(maps.Keys(c.slaves)) {
-		if len(m.Slaves) == budget {
-			m.OtherSlaves = int32(len(c.slaves) - budget)
-			break
-		}
+	c.view.slaves.Scan(func(id string, _ *shownSlave) bool { // Sorted as it is: to sort all of a large cluster takes long.
 		m.Slaves = append(m.Slaves, c.explainSlave(client, c.slaves[id], need))
-	}
+		return len(m.Slaves) < budget
+	})
+	m.OtherSlaves = int32(len(c.slaves) - len(m.Slaves))
 	return m
 }
 

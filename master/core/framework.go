@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidwall/btree"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/master/allocator"
@@ -29,9 +30,9 @@ type framework struct {
 	reregistered time.Time // zero: never
 	unregistered time.Time // zero: it lives
 
-	tasks       map[string]*task  // by id, until their terminal update is acknowledged
-	unreachable []*mesos.Task     // on slaves that are unreachable, oldest first
-	offers      map[string]*offer // Invariant: none while disconnected
+	tasks       map[string]*task           // by id, until their terminal update is acknowledged
+	unreachable []*mesos.Task              // on slaves that are unreachable, oldest first
+	offers      *btree.Map[uint64, *offer] // by number. Invariant: none while disconnected
 	executors   map[executorOn]*executor
 	constraints *schedulerpb.OfferConstraints // which slaves it wants offers of; valid
 	// kills are the tasks that its scheduler wants to end and that may yet come back with a slave.
@@ -249,7 +250,7 @@ func (c *Core) addFramework(info *mesos.FrameworkInfo) *framework {
 	}
 	f := &framework{
 		id: info.GetId().GetValue(), info: info,
-		tasks: map[string]*task{}, offers: map[string]*offer{}, executors: map[executorOn]*executor{}, kills: map[string]*mesos.KillPolicy{},
+		tasks: map[string]*task{}, offers: &btree.Map[uint64, *offer]{}, executors: map[executorOn]*executor{}, kills: map[string]*mesos.KillPolicy{},
 	}
 	c.frameworks[f.id] = f
 	c.allocator.AddFramework(f.id, mesos.RolesOf(info), nil)
@@ -270,12 +271,7 @@ func (c *Core) recoverFramework(info *mesos.FrameworkInfo) {
 func (c *Core) resubscribe(f *framework, s *session, info *mesos.FrameworkInfo) {
 	again := f.session == s
 	c.closeInverse(f)
-	for _, o := range sortedOffers(f.offers) {
-		c.withdraw(o)
-		if again {
-			c.tellRescinded(o)
-		}
-	}
+	c.withdrawAll(f, again)
 	if old := f.session; old != nil && !again {
 		old.framework = nil
 		c.send(old, &schedulerpb.Event{Type: schedulerpb.Event_ERROR.Enum(), Error: &schedulerpb.Event_Error{Message: proto.String("Framework failed over")}})
@@ -334,9 +330,7 @@ func (c *Core) frameworkDisconnected(f *framework, reason string) {
 	f.session = nil
 	c.touchFramework(f)
 	c.timers.cancel(heartbeatTimer, f.id)
-	for _, o := range sortedOffers(f.offers) {
-		c.withdraw(o)
-	}
+	c.withdrawAll(f, false)
 	c.closeInverse(f)
 	c.allocator.DeactivateFramework(f.id)
 	if wait := f.failoverTimeout(); wait > 0 {
@@ -364,9 +358,7 @@ func (c *Core) failoverTimeout(f *framework) {
 // removeFramework ends a framework and all that it has.
 func (c *Core) removeFramework(f *framework, why string) {
 	c.note("framework %s (%s) is removed: %s", f.id, f.info.GetName(), why)
-	for _, o := range sortedOffers(f.offers) {
-		c.withdraw(o)
-	}
+	c.withdrawAll(f, false)
 	slaves := map[string]*slave{}
 	for _, t := range f.sortedTasks() {
 		slaves[t.slave.id] = t.slave

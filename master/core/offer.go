@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tidwall/btree"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/master/allocator"
@@ -59,7 +60,8 @@ func (c *Core) addOffer(f *framework, sl *slave, role string, r resource.Resourc
 	}
 	c.offerCount++
 	o.message = c.shownOffer(o)
-	c.offers[o.id], f.offers[o.id], sl.offers[o.id] = o, o, o
+	c.offers[o.id], sl.offers[o.id] = o, o
+	f.offers.Set(o.number, o)
 	c.view.offers.Set(o.number, o)
 	c.counters.Offers++
 	if c.config.OfferTimeout > 0 {
@@ -72,7 +74,7 @@ func (c *Core) addOffer(f *framework, sl *slave, role string, r resource.Resourc
 // of it.
 func (c *Core) forgetOffer(o *offer) {
 	delete(c.offers, o.id)
-	delete(o.framework.offers, o.id)
+	o.framework.offers.Delete(o.number)
 	delete(o.slave.offers, o.id)
 	c.view.offers.Delete(o.number)
 	if c.config.OfferTimeout > 0 {
@@ -83,14 +85,64 @@ func (c *Core) forgetOffer(o *offer) {
 // offerTimeout takes back an offer that nobody has answered in time: others may want it.
 func (c *Core) offerTimeout(o *offer) {
 	c.note("framework %s has not answered offer %s within %v", o.framework.id, o.id, c.config.OfferTimeout)
-	c.withdraw(o)
-	c.tellRescinded(o)
+	c.rescind(o)
 }
 
 // withdraw ends an offer and gives its resources back.
 func (c *Core) withdraw(o *offer) {
 	c.forgetOffer(o)
 	c.allocator.Return(o.framework.client(o.role), o.slave.id, o.resources)
+}
+
+// rescind takes an offer back and tells its framework, if that has not lost it already.
+func (c *Core) rescind(o *offer) {
+	held := o.isHeld()
+	c.withdraw(o)
+	if held {
+		c.tellRescinded(o)
+	}
+}
+
+// isHeld reports whether an open offer is still its framework's: not one of withdrawAll that waits.
+func (o *offer) isHeld() bool {
+	held, _ := o.framework.offers.Get(o.number)
+	return held == o
+}
+
+// lost is offers that a framework has no longer, and that are yet to be withdrawn.
+type lost struct {
+	offers *btree.Map[uint64, *offer]
+	told   bool // the framework is told of each
+}
+
+// withdrawAll takes all offers from a framework, and tells it of each if it is to be told. Those that are too many for one
+// step are not its own any more, and are withdrawn in the next ones.
+func (c *Core) withdrawAll(f *framework, told bool) {
+	if f.offers.Len() == 0 {
+		return
+	}
+	c.lost = append(c.lost, lost{f.offers, told})
+	f.offers = &btree.Map[uint64, *offer]{}
+	c.withdrawLost()
+}
+
+// withdrawLost withdraws some of the offers that frameworks have lost, the first lost ones first.
+func (c *Core) withdrawLost() {
+	for n := 0; n < c.lostPerStep && len(c.lost) > 0; n++ {
+		first := c.lost[0]
+		_, o, some := first.offers.PopMin()
+		if !some {
+			c.lost = c.lost[1:]
+			continue
+		}
+		if c.offers[o.id] != o {
+			continue // It has been rescinded meanwhile.
+		}
+		c.withdraw(o)
+		if first.told {
+			c.tellRescinded(o)
+		}
+	}
 }
 
 func (c *Core) tellRescinded(o *offer) {
@@ -101,8 +153,7 @@ func (c *Core) tellRescinded(o *offer) {
 // rescindAll takes back all offers of a slave.
 func (c *Core) rescindAll(sl *slave) {
 	for _, o := range sortedOffers(sl.offers) {
-		c.withdraw(o)
-		c.tellRescinded(o)
+		c.rescind(o)
 	}
 }
 
@@ -110,8 +161,8 @@ func (c *Core) rescindAll(sl *slave) {
 // matter.
 func (c *Core) decline(f *framework, m *schedulerpb.Call_Decline) {
 	for _, id := range m.GetOfferIds() {
-		o := f.offers[id.GetValue()]
-		if o == nil {
+		o := c.offers[id.GetValue()]
+		if o == nil || o.framework != f || !o.isHeld() {
 			continue
 		}
 		c.counters.Declines++
@@ -141,7 +192,7 @@ func (c *Core) shownOffer(o *offer) *mesos.Offer {
 		Id:             mesos.NewOfferID(o.id),
 		FrameworkId:    o.framework.info.Id,
 		AgentId:        o.slave.info.Id,
-		Hostname:       proto.String(o.slave.info.GetHostname()),
+		Hostname:       o.slave.info.Hostname,
 		Url:            c.offerURL(o.slave),
 		Domain:         o.slave.info.Domain,
 		Attributes:     o.slave.info.Attributes,

@@ -98,8 +98,7 @@ func (c *Core) free(sl *slave, r resource.Resources) error {
 			return nil
 		}
 		if !o.resources.Like(lacks).IsEmpty() {
-			c.withdraw(o)
-			c.tellRescinded(o)
+			c.rescind(o)
 		}
 	}
 	return nil

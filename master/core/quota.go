@@ -174,8 +174,7 @@ func (c *Core) rescindForQuota(quotas map[string]registry.Quota) {
 		for role := range quotas {
 			over := c.allocator.OverLimit(role)
 			if isWithin(o.role, role) && o.holdsAny(over) || !isWithin(o.role, role) && o.holdsAny(c.allocator.LacksHeadroom()) {
-				c.withdraw(o)
-				c.tellRescinded(o)
+				c.rescind(o)
 				break
 			}
 		}

@@ -161,7 +161,7 @@ func (v *View) held(key func(allocator.Client) string) (used, offered map[string
 }
 
 func (v *View) getFrameworks() *masterpb.Response_GetFrameworks {
-	used, offered := v.held(func(c allocator.Client) string { return c.Framework })
+	used, offered := v.held(frameworkOf)
 	offers := map[string][]*mesos.Offer{}
 	v.offers.Scan(func(_ uint64, o *offer) bool {
 		offers[o.framework.id] = append(offers[o.framework.id], o.message)
@@ -236,8 +236,16 @@ func (v *View) unreachable() []*mesos.Task {
 	return list
 }
 
-// getRoles returns the roles that have frameworks, resources in use or offered, a weight or a quota.
 func (v *View) getRoles() *masterpb.Response_GetRoles {
+	return &masterpb.Response_GetRoles{Roles: v.roles(v.held(roleOf))}
+}
+
+func frameworkOf(c allocator.Client) string { return c.Framework }
+
+func roleOf(c allocator.Client) string { return c.Role }
+
+// roles returns the roles that have frameworks, resources in use or offered, a weight or a quota.
+func (v *View) roles(used, offered map[string]resource.Resources) []*mesos.Role {
 	roles := map[string]*mesos.Role{}
 	role := func(name string) *mesos.Role {
 		if roles[name] == nil {
@@ -262,17 +270,16 @@ func (v *View) getRoles() *masterpb.Response_GetRoles {
 		}
 		return true
 	})
-	used, offered := v.held(func(c allocator.Client) string { return c.Role })
 	for _, held := range []map[string]resource.Resources{used, offered} {
 		for name := range held {
 			role(name).Resources = used[name].Add(offered[name]).ToProto()
 		}
 	}
-	m := &masterpb.Response_GetRoles{}
+	var list []*mesos.Role
 	for _, name := range slices.Sorted(maps.Keys(roles)) {
-		m.Roles = append(m.Roles, roles[name])
+		list = append(list, roles[name])
 	}
-	return m
+	return list
 }
 
 func (v *View) getWeights() *masterpb.Response_GetWeights {

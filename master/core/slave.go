@@ -420,6 +420,9 @@ func (sl *slave) sortedTasks() []*task {
 }
 
 func (sl *slave) sortedExecutors() []*executor {
+	if len(sl.executors) == 0 {
+		return nil
+	}
 	list := slices.Collect(maps.Values(sl.executors))
 	slices.SortFunc(list, func(a, b *executor) int {
 		return cmp.Or(cmp.Compare(a.framework.id, b.framework.id), cmp.Compare(a.id(), b.id()))

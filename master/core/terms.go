@@ -104,10 +104,9 @@ func (c *Core) updateFramework(f *framework, m *schedulerpb.Call_UpdateFramework
 	f.info, f.constraints = info, m.GetOfferConstraints()
 	c.touchFramework(f)
 	roles := mesos.RolesOf(info)
-	for _, o := range sortedOffers(f.offers) {
+	for _, o := range f.offers.Values() {
 		if !slices.Contains(roles, o.role) {
-			c.withdraw(o)
-			c.tellRescinded(o)
+			c.rescind(o)
 		}
 	}
 	c.allocator.UpdateFramework(f.id, roles, m.GetSuppressedRoles())

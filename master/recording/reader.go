@@ -7,7 +7,6 @@ import (
 	"io"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -19,7 +18,7 @@ import (
 type Reader struct {
 	Version string // of the Stoa that recorded
 
-	from   protodelim.Reader
+	from   io.Reader
 	offset int64 // of what comes next
 	cut    int64 // where an entry begins that is not whole; 0: none does
 	ahead  *entry
@@ -32,7 +31,7 @@ type entry struct {
 }
 
 // NewReader begins to read a recording.
-func NewReader(from protodelim.Reader) (*Reader, error) {
+func NewReader(from io.Reader) (*Reader, error) {
 	r := &Reader{from: from}
 	first, err := r.read()
 	switch {
@@ -95,22 +94,28 @@ func (r *Reader) read() (*entry, error) {
 		return e, nil
 	}
 	at := r.offset
-	length, err := binary.ReadUvarint(counted{r})
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, r.end(at)
-	}
-	if err != nil || length > MaxEntry {
-		return nil, fmt.Errorf("no entry at byte %d: its length would be more than %d bytes", at, MaxEntry)
-	}
-	body, err := io.ReadAll(io.LimitReader(counted{r}, int64(length)))
+	head, err := r.take(headBytes)
 	if err != nil {
-		return nil, fmt.Errorf("at byte %d: %w", at, err)
+		return nil, err
 	}
-	if uint64(len(body)) < length {
-		if !begins(body, length) {
-			return nil, fmt.Errorf("no entry at byte %d", at)
-		}
+	if len(head) < headBytes {
 		return nil, r.end(at)
+	}
+	length := binary.LittleEndian.Uint32(head)
+	if length > MaxEntry {
+		return nil, fmt.Errorf("no entry at byte %d: it would be of %d bytes, more than %d", at, length, MaxEntry)
+	}
+	body, err := r.take(int64(length))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(body) < int(length) && begins(body, length):
+		return nil, r.end(at)
+	case len(body) < int(length):
+		return nil, fmt.Errorf("no entry at byte %d: there are %d bytes of %d, and they are not the beginning of one", at, len(body), length)
+	}
+	if want, got := binary.LittleEndian.Uint32(head[4:]), checksum(head[:4], body); got != want {
+		return nil, fmt.Errorf("no entry at byte %d: %d bytes with the checksum %08x, written with %08x: they are damaged", at, length, got, want)
 	}
 	e := &entry{&record.Entry{}, at}
 	if err := proto.Unmarshal(body, e.Entry); err != nil {
@@ -130,8 +135,9 @@ func (r *Reader) end(at int64) error {
 	return io.EOF
 }
 
-// begins says whether an entry of this length may begin so: with one field that has all of it.
-func begins(body []byte, length uint64) bool {
+// begins says whether an entry of this length may begin so: with one field that has all of it. What has been cut cannot be
+// held against its checksum; so its length is not taken for granted.
+func begins(body []byte, length uint32) bool {
 	if len(body) == 0 {
 		return true
 	}
@@ -143,22 +149,14 @@ func begins(body []byte, length uint64) bool {
 	if m < 0 {
 		return errors.Is(protowire.ParseError(m), io.ErrUnexpectedEOF)
 	}
-	return uint64(n)+uint64(m)+inner == length
+	return uint64(n)+uint64(m)+inner == uint64(length)
 }
 
-// counted reads, and counts what was read.
-type counted struct{ r *Reader }
-
-func (c counted) ReadByte() (byte, error) {
-	b, err := c.r.from.ReadByte()
-	if err == nil {
-		c.r.offset++
+// take reads so many bytes, or as many as there are.
+func (r *Reader) take(n int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r.from, n))
+	if r.offset += int64(len(b)); err != nil {
+		return nil, fmt.Errorf("at byte %d: %w", r.offset, err)
 	}
-	return b, err
-}
-
-func (c counted) Read(p []byte) (int, error) {
-	n, err := c.r.from.Read(p)
-	c.r.offset += int64(n)
-	return n, err
+	return b, nil
 }

@@ -3,34 +3,53 @@
 //
 //	header  event outputs  event outputs  …  event
 //
-// Each entry is a record.Entry behind its length. An event is written before it is handled and the digest of its outputs
-// after it, so the recording of a master that ended in an event ends with that event. Config is in it as JSON.
+// Each entry is a record.Entry behind its length and a checksum of both. An event is written before it is handled and the
+// digest of its outputs after it, so the recording of a master that ended in an event ends with that event. Config is in it
+// as JSON.
 package recording
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"hash/fnv"
 	"io"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protodelim"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/master/core"
 	"github.com/stoa-project/stoa/proto/record"
 )
 
-// MaxEntry is the largest entry that is read, in bytes: a message of the greatest size, and some room.
-const MaxEntry = 80 << 20
+const (
+	// MaxEntry is the largest entry that is read, in bytes: a message of the greatest size, and some room.
+	MaxEntry = 80 << 20
+
+	// headBytes is what stands before an entry: how long it is and its checksum, 4 bytes each, little-endian.
+	headBytes = 8
+
+	// keptBytes is how much memory for an entry a Writer keeps for the next one.
+	keptBytes = 1 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checksum is the CRC-32C of an entry's length, as it is written, and of the entry.
+func checksum(length, body []byte) uint32 {
+	return crc32.Update(crc32.Checksum(length, castagnoli), castagnoli, body)
+}
 
 // Writer writes a recording.
-type Writer struct{ to io.Writer }
+type Writer struct {
+	to    io.Writer
+	entry []byte // memory for one
+}
 
 // NewWriter begins a recording by this version of Stoa.
 func NewWriter(to io.Writer, version string) (*Writer, error) {
-	w := &Writer{to}
+	w := &Writer{to: to}
 	return w, w.write(&record.Entry{Entry: &record.Entry_Header{Header: &record.Header{Version: version}}})
 }
 
@@ -54,7 +73,20 @@ func (w *Writer) Outputs(outputs []core.Output) error {
 }
 
 func (w *Writer) write(entry *record.Entry) error {
-	if _, err := protodelim.MarshalTo(w.to, entry); err != nil {
+	all, err := proto.MarshalOptions{}.MarshalAppend(append(w.entry[:0], make([]byte, headBytes)...), entry)
+	if err != nil {
+		return fmt.Errorf("recording: %w", err)
+	}
+	head, body := all[:headBytes], all[headBytes:]
+	if len(body) > MaxEntry {
+		return fmt.Errorf("recording: an entry of %d bytes: at most %d can be read again", len(body), MaxEntry)
+	}
+	binary.LittleEndian.PutUint32(head, uint32(len(body)))
+	binary.LittleEndian.PutUint32(head[4:], checksum(head[:4], body))
+	if w.entry = all; cap(all) > keptBytes {
+		w.entry = nil
+	}
+	if _, err := w.to.Write(all); err != nil {
 		return fmt.Errorf("recording: %w", err)
 	}
 	return nil

@@ -1,8 +1,8 @@
 package recording
 
 import (
-	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -20,6 +20,7 @@ import (
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
+	"github.com/stoa-project/stoa/proto/record"
 	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
 )
@@ -93,7 +94,7 @@ func recorded(t *testing.T, events []core.Event) (text []byte, outputs int) {
 }
 
 func replay(t *testing.T, text []byte) (int, int, error) {
-	r, err := NewReader(bufio.NewReader(bytes.NewReader(text)))
+	r, err := NewReader(bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,20 +171,85 @@ func TestARecordingEndsWhereItsMasterDid(t *testing.T) {
 }
 
 func TestWhatIsNoRecordingIsRefused(t *testing.T) {
+	written := func(e *record.Entry) string {
+		var b bytes.Buffer
+		if err := (&Writer{to: &b}).write(e); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	header := written(&record.Entry{Entry: &record.Entry_Header{Header: &record.Header{Version: "1.2.3"}}})
 	for text, want := range map[string]string{
-		"": "it is empty", "hello": "no entry at byte 0", "\x02\x12\x00": "does not begin with a header", "\x09\x0a\x07": "ends in its header",
-		"\xff\xff\xff\xff\xff\xff": "ends in its header", strings.Repeat("\xff", 20): "no entry at byte 0",
+		"": "it is empty", "hello": "ends in its header", "hello, world": "no entry at byte 0", header[:headBytes-1]: "ends in its header",
+		header[:len(header)-1]: "ends in its header", header[:headBytes] + "\xff": "no entry at byte 0", strings.Repeat("\xff", 20): "no entry at byte 0",
+		written(&record.Entry{Entry: &record.Entry_Event{Event: &record.Event{}}}): "does not begin with a header",
+		written(&record.Entry{}): "no entry at byte 0: neither",
 	} {
-		if _, err := NewReader(bufio.NewReader(strings.NewReader(text))); err == nil || !strings.Contains(err.Error(), "this is no recording of a master: ") || !strings.Contains(err.Error(), want) {
+		if _, err := NewReader(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "this is no recording of a master: ") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error is %v, want %q", text, err, want)
 		}
 	}
 }
 
+// Whichever bit flips, and wherever the recording has been cut: what was not written is not taken for an event. The entry
+// that is damaged is named by its place, or it is the last one and was cut.
+func TestAFlippedBitIsNamedByTheEntryThatItIsIn(t *testing.T) {
+	whole, _ := recorded(t, events())
+	starts := entries(whole)
+	random := rand.New(rand.NewPCG(3, 4))
+	check := func(text []byte, bit int) {
+		t.Helper()
+		damaged := slices.Clone(text)
+		damaged[bit/8] ^= 1 << (bit % 8)
+		in := starts[0]
+		for _, start := range starts {
+			if start <= bit/8 {
+				in = start
+			}
+		}
+		r, err := NewReader(bytes.NewReader(damaged))
+		if err == nil {
+			_, err = Replay(r, func(_ int, step Step) {
+				if int(step.Offset) >= in {
+					t.Fatalf("bit %d of %d bytes: the event at byte %d is read, the damage is in the entry at byte %d", bit, len(text), step.Offset, in)
+				}
+			}, func(int, Step, []core.Output) {})
+		}
+		if err == nil {
+			if at, _, cut := r.Cut(); cut && int(at) == in && len(text) < len(whole) {
+				return // Of an entry that was cut nobody can say more.
+			}
+		}
+		named := fmt.Sprintf("no entry at byte %d", in)
+		if in == 0 {
+			named = "this is no recording of a master"
+		}
+		if err == nil || !strings.Contains(err.Error(), named+":") {
+			t.Fatalf("bit %d of %d bytes is flipped: %v, want an error with %q", bit, len(text), err, named)
+		}
+	}
+	for bit := range 8 * len(whole) {
+		check(whole, bit)
+	}
+	for range 2000 {
+		length := 1 + random.IntN(len(whole))
+		check(whole[:length], random.IntN(8*length))
+	}
+}
+
+// entries is where each entry of a recording begins.
+func entries(text []byte) []int {
+	var starts []int
+	for at := 0; at < len(text); at += headBytes + int(binary.LittleEndian.Uint32(text[at:])) {
+		starts = append(starts, at)
+	}
+	return starts
+}
+
 // Behind a header, and behind whole events, garbage is told from an entry that was cut.
 func TestWhatIsNoEntryIsNamedByItsPlace(t *testing.T) {
 	text, _ := recorded(t, events())
-	header := int(text[0]) + 1
+	header := entries(text)[1]
 	garbage := rand.New(rand.NewPCG(1, 2))
 	for _, begin := range []int{header, len(text)} {
 		for size := 8; size < 5000; size = size*3/2 + 1 {
@@ -199,7 +265,7 @@ func TestWhatIsNoEntryIsNamedByItsPlace(t *testing.T) {
 	}
 	// Wherever it is cut, it is known what is missing.
 	for length := header; length < len(text); length++ {
-		r, err := NewReader(bufio.NewReader(bytes.NewReader(text[:length])))
+		r, err := NewReader(bytes.NewReader(text[:length]))
 		if err != nil {
 			t.Fatal(err)
 		}

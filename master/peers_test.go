@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -27,81 +26,95 @@ import (
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
-// readersVariable makes this program peers of the master at an address, instead of tests: "read NUMBER ADDRESS" makes it
-// readers, "decline 1 ADDRESS" a framework that declines all that it is offered at once.
-const readersVariable = "STOA_BENCH_READERS"
+// peersVariable makes this program peers of the master at an address, instead of tests: "KIND NUMBER ADDRESS".
+const peersVariable = "STOA_BENCH_PEERS"
+
+// What peers a process can be. A real master shares its process with none of them, and their work is not its own.
+const (
+	beReaders      = "read"        // so many who want everything again and again
+	beDecliner     = "decline"     // a framework that declines all that it is offered at once
+	beFlooder      = "flood"       // a framework that asks for resources so many times every millisecond
+	beResubscriber = "resubscribe" // a framework that subscribes again so many times every millisecond
+)
 
 // readInterval is how often each reader wants everything.
 const readInterval = 100 * time.Millisecond
 
-// readers is such a program.
-type readers struct {
+// peers is such a process.
+type peers struct {
 	t      testing.TB
 	cmd    *exec.Cmd
 	stdin  io.Closer
 	stdout *bufio.Reader
 }
 
-// startReaders starts such peers and waits until each has had an answer, or an offer. They come behind all others of this
-// machine: they stand for peers on machines of their own.
-func startReaders(t testing.TB, what, address string, n int) *readers {
+// startPeers starts such a process and waits until what it is has begun. They come behind all others of this machine: they
+// stand for peers on machines of their own.
+func startPeers(t testing.TB, what, address string, n int) *peers {
 	t.Helper()
-	r := &readers{t: t, cmd: exec.Command("nice", "-n", "19", os.Args[0])}
-	r.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", readersVariable, what, n, address), "GOMAXPROCS=1")
-	r.cmd.Stderr = os.Stderr
-	stdin, err := r.cmd.StdinPipe()
+	p := &peers{t: t, cmd: exec.Command("nice", "-n", "19", os.Args[0])}
+	p.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", peersVariable, what, n, address), "GOMAXPROCS=1")
+	p.cmd.Stderr = os.Stderr
+	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := r.cmd.StdoutPipe()
+	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.cmd.Start(); err != nil {
+	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	r.stdin, r.stdout = stdin, bufio.NewReader(stdout)
-	if line, err := r.stdout.ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("readers say %q: %v", line, err)
+	p.stdin, p.stdout = stdin, bufio.NewReader(stdout)
+	if line, err := p.stdout.ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("peers that %s say %q: %v", what, line, err)
 	}
-	return r
+	return p
 }
 
-// end ends the readers and returns how many answers they had since all were ready, and of how many bytes.
-func (r *readers) end() (answers, bytes int64) {
-	r.t.Helper()
-	_ = r.stdin.Close()
-	if _, err := fmt.Fscan(r.stdout, &answers, &bytes); err != nil {
-		r.t.Fatal(err)
+// end ends the process. It returns how many answers its readers have had since all were ready, and of how many bytes, or how
+// often its framework has said something.
+func (p *peers) end() (answers, bytes int64) {
+	p.t.Helper()
+	_ = p.stdin.Close()
+	if _, err := fmt.Fscan(p.stdout, &answers, &bytes); err != nil {
+		p.t.Fatal(err)
 	}
-	if err := r.cmd.Wait(); err != nil {
-		r.t.Fatal(err)
+	if err := p.cmd.Wait(); err != nil {
+		p.t.Fatal(err)
 	}
 	return answers, bytes
 }
 
-// beReaders is the life of that program: it reads until its standard input ends.
-func beReaders(order string) error {
+// bePeers is the life of that process: until its standard input ends.
+func bePeers(order string) error {
 	var n int
 	var what, address string
 	if _, err := fmt.Sscan(order, &what, &n, &address); err != nil {
 		return err
 	}
-	var answers, bytes atomic.Int64
-	var ready atomic.Int64
-	for i := range n {
-		var err error
-		if what == "decline" {
-			err = newDecliner(address, func() { ready.Store(int64(n)) })
-		} else {
-			err = newBenchReader(address, "reader"+strconv.Itoa(i), &bytes, func() { answers.Add(1) }, func() { ready.Add(1) })
+	var answers, bytes, ready atomic.Int64
+	switch what {
+	case beReaders:
+		for i := range n {
+			if err := newBenchReader(address, "reader"+strconv.Itoa(i), &bytes, func() { answers.Add(1) }, func() { ready.Add(1) }); err != nil {
+				return err
+			}
 		}
-		if err != nil {
+	case beDecliner:
+		n = 1
+		if err := newDecliner(address, func() { ready.Store(1) }); err != nil {
 			return err
 		}
+	case beFlooder:
+		newPeers(address).addRepeater("flooder", n, request, &answers)
+		ready.Store(int64(n))
+	case beResubscriber:
+		newPeers(address).addRepeater("resubscriber", n, resubscribe, &answers)
+		ready.Store(int64(n))
 	}
 	for ready.Load() < int64(n) {
-		runtime.Gosched()
 		time.Sleep(time.Millisecond)
 	}
 	answers.Store(0)
@@ -110,6 +123,24 @@ func beReaders(order string) error {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	fmt.Println(answers.Load(), bytes.Load())
 	return nil
+}
+
+// alone stands for a test in a process that has none: what fails ends the process.
+type alone struct{ testing.TB }
+
+func (alone) Helper()        {}
+func (alone) Cleanup(func()) {} // The process ends.
+
+func (alone) Fatal(args ...any) { alone{}.Fatalf("%s", fmt.Sprint(args...)) }
+
+func (alone) Fatalf(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+	os.Exit(1)
+}
+
+// newPeers is a cluster without its master, which is at this address, and without slaves.
+func newPeers(address string) *bench {
+	return &bench{t: alone{}, address: address, published: &master.Published{}}
 }
 
 // newBenchReader has a node of its own ask for everything again and again. What it gets is thrown away unread: who reads
