@@ -157,13 +157,16 @@ func newDoomed(t *testing.T, isolation string) *doomed {
 // slave starts the slave, with faults or without.
 func (d *doomed) slave(faults ...string) *program {
 	d.t.Helper()
+	args := []string{
+		"slave", "--master", d.address, "--port", "0", "--work_dir", d.work, "--isolation", d.isolation, "--hostname", "doomed",
+		"--resources", "cpus:1;mem:256;disk:1000", "--gc_delay", "1s",
+	}
 	return d.startBy(func(command *exec.Cmd) error {
 		if len(faults) > 0 {
 			command.Path, command.Env = faultyProgram(d.t), append(command.Env, faults...)
 		}
 		return command.Start()
-	}, append([]string{"slave", "--master", d.address, "--port", "0", "--work_dir", d.work, "--isolation", d.isolation, "--hostname", "doomed",
-		"--resources", "cpus:1;mem:256;disk:1000", "--gc_delay", "1s"}, d.flags...)...)
+	}, append(args, d.flags...)...)
 }
 
 // struck is the file that is there when the blow has fallen, or falls at this moment.
