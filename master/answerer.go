@@ -14,13 +14,6 @@ import (
 // for so many times as long.
 const restShare = 3
 
-// The answerer sleeps for a breath when it has worked for a stretch. To yield would not do: the runtime looks for what has
-// come from the network only when nothing else wants a processor.
-const (
-	stretch = 200 * time.Microsecond
-	breath  = 20 * time.Microsecond // at least: to 1 ms where nobody else wants the processor
-)
-
 // answerer is the actor that answers whoever asks the master what is. The master hands it a view and goes on; what takes
 // time, to make the answer and to encode it, takes it here, in pieces between which others get their turn. Those who ask
 // the same while an answer is in the making, or while the answerer rests, share the next one, so that many readers cost
@@ -29,7 +22,6 @@ type answerer struct {
 	maker   core.Reader
 	waiting []read
 	rested  time.Time // from when on lists may be made again
-	resumed time.Time // after the last breath
 }
 
 type (
@@ -43,19 +35,7 @@ type (
 )
 
 func newAnswerer() actor.Actor {
-	r := &answerer{}
-	r.maker.Pause = r.pause
-	return r
-}
-
-// pause lets others have their turn.
-func (r *answerer) pause() {
-	if time.Since(r.resumed) < stretch {
-		runtime.Gosched()
-		return
-	}
-	time.Sleep(breath)
-	r.resumed = time.Now()
+	return &answerer{maker: core.Reader{Pause: runtime.Gosched}}
 }
 
 // Receive handles one message.
