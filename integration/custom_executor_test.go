@@ -228,67 +228,60 @@ func waiterInfo(id string, uri *mesos.CommandInfo_URI, line string) *mesos.Execu
 }
 
 func TestAnExecutorOfItsOwnHasAContainerForAllItsTasks(t *testing.T) {
-	for _, isolation := range []string{"libcontainer", "process"} {
-		t.Run(isolation, func(t *testing.T) {
-			if isolation == "libcontainer" {
-				needsRoot(t)
-			}
-			g := newGround(t)
-			t.Parallel()
-			files := &scheduler.Files{}
-			uri, err := files.Add(exampleExecutor(t)) // the file of this machine comes with the executor
-			if err != nil {
-				t.Fatal(err)
-			}
-			master := onSlaveOf(g, "--isolation", isolation)
-			b := employ(t, g, master, files)
-			waiter := waiterInfo("waiter", uri, "exec ./waiter")
-			b.launch(waiter, "1000", "first", "second")
-			b.await(mesos.TaskState_TASK_RUNNING, "first", "second")
-			if n := len(g.processesNamed("waiter")); n != 1 {
-				t.Errorf("%d processes of the executor run, want 1", n)
-			}
-			b.expectUsed(t, master, 0.4, 224) // the executor's own once, and the tasks'
-			b.expectLimit(t, master, isolation, 224<<20)
-			g.expectShares(t, isolation, 409) // of 1,024 for a cpu
+	underEachIsolation(t, func(t *testing.T, g *ground, isolation string) {
+		files := &scheduler.Files{}
+		uri, err := files.Add(exampleExecutor(t)) // the file of this machine comes with the executor
+		if err != nil {
+			t.Fatal(err)
+		}
+		master := onSlaveOf(g, "--isolation", isolation)
+		b := employ(t, g, master, files)
+		waiter := waiterInfo("waiter", uri, "exec ./waiter")
+		b.launch(waiter, "1000", "first", "second")
+		b.await(mesos.TaskState_TASK_RUNNING, "first", "second")
+		if n := len(g.processesNamed("waiter")); n != 1 {
+			t.Errorf("%d processes of the executor run, want 1", n)
+		}
+		b.expectUsed(t, master, 0.4, 224) // the executor's own once, and the tasks'
+		b.expectLimit(t, master, isolation, 224<<20)
+		g.expectShares(t, isolation, 409) // of 1,024 for a cpu
 
-			env := g.stoa("task", "exec", "--master", master, "first", "env").out.String()
-			for _, name := range []string{
-				"MESOS_FRAMEWORK_ID=", "MESOS_EXECUTOR_ID=waiter\n", "MESOS_DIRECTORY=/", "MESOS_SANDBOX=/", "MESOS_SLAVE_ID=", "MESOS_SLAVE_PID=slave(1)@127.0.0.1:",
-				"MESOS_AGENT_ENDPOINT=127.0.0.1:", "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD=5secs\n", "MESOS_HTTP_COMMAND_EXECUTOR=0\n", "LIBPROCESS_PORT=0\n",
-				"MESOS_EXECUTOR_AUTHENTICATION_TOKEN=",
-			} {
-				if !strings.Contains(env, name) {
-					t.Errorf("the executor's environment has no %q:\n%s", name, env)
-				}
+		env := g.stoa("task", "exec", "--master", master, "first", "env").out.String()
+		for _, name := range []string{
+			"MESOS_FRAMEWORK_ID=", "MESOS_EXECUTOR_ID=waiter\n", "MESOS_DIRECTORY=/", "MESOS_SANDBOX=/", "MESOS_SLAVE_ID=", "MESOS_SLAVE_PID=slave(1)@127.0.0.1:",
+			"MESOS_AGENT_ENDPOINT=127.0.0.1:", "MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD=5secs\n", "MESOS_HTTP_COMMAND_EXECUTOR=0\n", "LIBPROCESS_PORT=0\n",
+			"MESOS_EXECUTOR_AUTHENTICATION_TOKEN=",
+		} {
+			if !strings.Contains(env, name) {
+				t.Errorf("the executor's environment has no %q:\n%s", name, env)
 			}
+		}
 
-			b.driver.Do(func() { b.driver.Message(b.slaveID, "waiter", []byte("hello")) })
-			g.await("the executor answers", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.said) == 1 })
-			if want := `2 tasks run; you said "hello"`; b.said[0] != want {
-				t.Errorf("it says %q, want %q", b.said[0], want)
-			}
-			b.driver.Do(func() { b.driver.Kill("first", 0) })
-			b.await(mesos.TaskState_TASK_KILLED, "first")
-			b.launch(waiter, "0.1", "third")
-			b.await(mesos.TaskState_TASK_FINISHED, "third")
-			b.launch(waiter, "nonsense", "fourth")
-			b.await(mesos.TaskState_TASK_FAILED, "fourth")
-			b.expectUsed(t, master, 0.3, 160)
-			b.expectLimit(t, master, isolation, 160<<20)
-			g.expectShares(t, isolation, 307)
-			if n := len(g.processesNamed("waiter")); n != 1 {
-				t.Errorf("%d processes of the executor run, want the one", n)
-			}
+		b.driver.Do(func() { b.driver.Message(b.slaveID, "waiter", []byte("hello")) })
+		g.await("the executor answers", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.said) == 1 })
+		if want := `2 tasks run; you said "hello"`; b.said[0] != want {
+			t.Errorf("it says %q, want %q", b.said[0], want)
+		}
+		b.driver.Do(func() { b.driver.Kill("first", 0) })
+		b.await(mesos.TaskState_TASK_KILLED, "first")
+		b.launch(waiter, "0.1", "third")
+		b.await(mesos.TaskState_TASK_FINISHED, "third")
+		b.launch(waiter, "nonsense", "fourth")
+		b.await(mesos.TaskState_TASK_FAILED, "fourth")
+		b.expectUsed(t, master, 0.3, 160)
+		b.expectLimit(t, master, isolation, 160<<20)
+		g.expectShares(t, isolation, 307)
+		if n := len(g.processesNamed("waiter")); n != 1 {
+			t.Errorf("%d processes of the executor run, want the one", n)
+		}
 
-			b.driver.Do(func() { b.driver.ShutdownExecutor(b.slaveID, "waiter") })
-			g.await("the executor is gone", func() bool { return len(g.processesNamed("waiter")) == 0 })
-			g.await("its end is told", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.exits == 1 })
-			g.await("its last task has ended", func() bool { return mesos.IsTerminal(b.last("second").GetState()) })
-			b.expectUsed(t, master, 0, 0)
-			b.driver.Do(func() { b.driver.Teardown(nil) })
-		})
-	}
+		b.driver.Do(func() { b.driver.ShutdownExecutor(b.slaveID, "waiter") })
+		g.await("the executor is gone", func() bool { return len(g.processesNamed("waiter")) == 0 })
+		g.await("its end is told", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.exits == 1 })
+		g.await("its last task has ended", func() bool { return mesos.IsTerminal(b.last("second").GetState()) })
+		b.expectUsed(t, master, 0, 0)
+		b.driver.Do(func() { b.driver.Teardown(nil) })
+	})
 }
 
 // What an executor proves itself with is in its own environment, and nowhere else that anybody looks: not in a log, however

@@ -18,23 +18,16 @@ import (
 
 // onBothIsolations tells a story on a cluster of one slave with a task that sleeps.
 func onBothIsolations(t *testing.T, story func(t *testing.T, g *ground, c *localCluster, task string)) {
-	for _, isolation := range []string{"libcontainer", "process"} {
-		t.Run(isolation, func(t *testing.T) {
-			if isolation == "libcontainer" {
-				needsRoot(t)
-			}
-			g := newGround(t)
-			t.Parallel()
-			c := g.local("--slaves", "1", "--isolation", isolation, "--resources", "cpus:4;mem:1024")
-			g.start("run", "--master", c.master, "--name", "sleeper", "--env", "GREETING=hello", "--", "sleep", "1000")
-			g.await("the task runs", func() bool { return len(g.tasksNamed("sleep")) == 1 })
-			g.await("the master knows", func() bool {
-				return strings.Contains(c.on("task", "list").out.String(), "RUNNING")
-			})
-			story(t, g, c, "sleeper-0")
-			c.interrupt()
+	underEachIsolation(t, func(t *testing.T, g *ground, isolation string) {
+		c := g.local("--slaves", "1", "--isolation", isolation, "--resources", "cpus:4;mem:1024")
+		g.start("run", "--master", c.master, "--name", "sleeper", "--env", "GREETING=hello", "--", "sleep", "1000")
+		g.await("the task runs", func() bool { return len(g.tasksNamed("sleep")) == 1 })
+		g.await("the master knows", func() bool {
+			return strings.Contains(c.on("task", "list").out.String(), "RUNNING")
 		})
-	}
+		story(t, g, c, "sleeper-0")
+		c.interrupt()
+	})
 }
 
 // beside runs a command beside a task's own, with some input.

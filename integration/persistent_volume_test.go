@@ -44,97 +44,83 @@ func (g *ground) volumeFolders() []string {
 // Reserve, create, write, end, read, destroy: what a task writes into a persistent volume is there for the next, also when the
 // master has been killed in between, until somebody destroys it.
 func TestWhatATaskWritesToAPersistentVolumeIsThereForTheNext(t *testing.T) {
-	for _, isolation := range []string{"libcontainer", "process"} {
-		t.Run(isolation, func(t *testing.T) {
-			if isolation == "libcontainer" {
-				needsRoot(t)
-			}
-			g := newGround(t)
-			t.Parallel()
-			c := g.local("--slaves", "2", "--isolation", isolation, "--resources", "cpus:4;mem:1024;disk:1000")
-			run := func(script string) *program {
-				return c.on("run", "--role", "db", "--persistent_volume", "data:data:100", "--", "sh", "-c", script)
-			}
-			first := run("echo one > data/log; cat data/log")
-			first.expect(0, "is made on slave")
-			volumes := c.listVolumes()
-			if len(volumes) != 1 || volumes[0].ID != "data" || volumes[0].Role != "db" || volumes[0].MB != 100 || volumes[0].Users != 0 {
-				t.Fatalf("after the first run the volumes are %v", volumes)
-			}
-			if folders := g.volumeFolders(); len(folders) != 1 {
-				t.Fatalf("the volumes' folders are %v, want one", folders)
-			}
+	underEachIsolation(t, func(t *testing.T, g *ground, isolation string) {
+		c := g.local("--slaves", "2", "--isolation", isolation, "--resources", "cpus:4;mem:1024;disk:1000")
+		run := func(script string) *program {
+			return c.on("run", "--role", "db", "--persistent_volume", "data:data:100", "--", "sh", "-c", script)
+		}
+		first := run("echo one > data/log; cat data/log")
+		first.expect(0, "is made on slave")
+		volumes := c.listVolumes()
+		if len(volumes) != 1 || volumes[0].ID != "data" || volumes[0].Role != "db" || volumes[0].MB != 100 || volumes[0].Users != 0 {
+			t.Fatalf("after the first run the volumes are %v", volumes)
+		}
+		if folders := g.volumeFolders(); len(folders) != 1 {
+			t.Fatalf("the volumes' folders are %v, want one", folders)
+		}
 
-			masters := g.daemons("master")
-			if len(masters) != 1 {
-				t.Fatalf("there are %d masters, want one", len(masters))
-			}
-			g.kill(masters[0])
-			g.await("the slaves are back with a new master", func() bool { return g.countNodes(c.master) == 2 })
-			if again := c.listVolumes(); len(again) != 1 || again[0] != volumes[0] {
-				t.Errorf("a new master lists %v, the one before it %v", again, volumes)
-			}
-			second := run("cat data/log; echo two >> data/log; cat data/log")
-			second.expect(0)
-			if got := second.out.String(); got != "one\none\ntwo\n" {
-				t.Errorf("the second run read %q, want what the first had written", got)
-			}
+		masters := g.daemons("master")
+		if len(masters) != 1 {
+			t.Fatalf("there are %d masters, want one", len(masters))
+		}
+		g.kill(masters[0])
+		g.await("the slaves are back with a new master", func() bool { return g.countNodes(c.master) == 2 })
+		if again := c.listVolumes(); len(again) != 1 || again[0] != volumes[0] {
+			t.Errorf("a new master lists %v, the one before it %v", again, volumes)
+		}
+		second := run("cat data/log; echo two >> data/log; cat data/log")
+		second.expect(0)
+		if got := second.out.String(); got != "one\none\ntwo\n" {
+			t.Errorf("the second run read %q, want what the first had written", got)
+		}
 
-			slave := volumes[0].SlaveID
-			holds := g.start("run", "--master", c.master, "--role", "db", "--persistent_volume", "data:data:100", "--", "sleep", "1000")
-			g.await("a task uses the volume", func() bool { return len(g.tasksNamed("sleep")) == 1 })
-			c.on("volume", "destroy", slave, "data").expect(1, "in use")
-			holds.signal(syscall.SIGINT)
-			holds.expect(130)
+		slave := volumes[0].SlaveID
+		holds := g.start("run", "--master", c.master, "--role", "db", "--persistent_volume", "data:data:100", "--", "sleep", "1000")
+		g.await("a task uses the volume", func() bool { return len(g.tasksNamed("sleep")) == 1 })
+		c.on("volume", "destroy", slave, "data").expect(1, "in use")
+		holds.signal(syscall.SIGINT)
+		holds.expect(130)
 
-			c.on("unreserve", slave, "disk:100", "--role", "db").expect(1, "nothing reserved")
-			c.on("volume", "destroy", slave, "data", "--role", "web").expect(1, `no persistent volume "data" of role "web"`)
-			c.on("volume", "destroy", slave, "data").expect(0)
-			g.await("its folder is gone", func() bool { return len(g.volumeFolders()) == 0 })
-			c.on("unreserve", slave, "disk:100", "--role", "db").expect(0)
-			if left := c.listVolumes(); len(left) != 0 {
-				t.Errorf("after its end the volumes are %v", left)
-			}
-			c.interrupt()
-		})
-	}
+		c.on("unreserve", slave, "disk:100", "--role", "db").expect(1, "nothing reserved")
+		c.on("volume", "destroy", slave, "data", "--role", "web").expect(1, `no persistent volume "data" of role "web"`)
+		c.on("volume", "destroy", slave, "data").expect(0)
+		g.await("its folder is gone", func() bool { return len(g.volumeFolders()) == 0 })
+		c.on("unreserve", slave, "disk:100", "--role", "db").expect(0)
+		if left := c.listVolumes(); len(left) != 0 {
+			t.Errorf("after its end the volumes are %v", left)
+		}
+		c.interrupt()
+	})
 }
 
 // Two tasks in containers of their own see one shared volume at the same time: each goes on when it reads what the other wrote
 // there. Nobody destroys it under them.
 func TestTasksShareAVolume(t *testing.T) {
-	for _, isolation := range []string{"libcontainer", "process"} {
-		t.Run(isolation, func(t *testing.T) {
-			if isolation == "libcontainer" {
-				needsRoot(t)
-			}
-			g := newGround(t)
-			t.Parallel()
-			c := g.local("--slaves", "1", "--isolation", isolation, "--resources", "cpus:4;mem:1024;disk:1000")
-			c.on("reserve", "slave-1", "disk:100", "--role", "db").expect(0)
-			c.on("volume", "create", "slave-1", "data", "--role", "db", "--size", "100", "--shared").expect(0)
-			start := func(mine, theirs string) *program {
-				script := fmt.Sprintf("echo from %s > data/%s; until test -s data/%s; do sleep 0.05; done; cat data/%s; until test -e data/enough; do sleep 0.05; done", mine, mine, theirs, theirs)
-				return g.start("run", "--master", c.master, "--name", mine, "--role", "db", "--persistent_volume", "data:data:1", "--", "sh", "-c", script)
-			}
-			one, two := start("one", "two"), start("two", "one")
-			g.await("both have read what the other wrote", func() bool {
-				return one.out.String() == "from two\n" && two.out.String() == "from one\n"
-			})
-			volumes := c.listVolumes()
-			if len(volumes) != 1 || volumes[0].Users != 2 || !volumes[0].Shared {
-				t.Errorf("the volumes are %v, want one that is shared and has two users", volumes)
-			}
-			c.on("volume", "destroy", "slave-1", "data").expect(1, "in use")
-			c.on("run", "--role", "db", "--persistent_volume", "data:data:1", "--", "touch", "data/enough").expect(0)
-			one.expect(0)
-			two.expect(0)
-			g.await("nobody uses it", func() bool { v := c.listVolumes(); return len(v) == 1 && v[0].Users == 0 })
-			c.on("volume", "destroy", "slave-1", "data").expect(0)
-			g.await("its folder is gone", func() bool { return len(g.volumeFolders()) == 0 })
-			c.interrupt()
+	underEachIsolation(t, func(t *testing.T, g *ground, isolation string) {
+		c := g.local("--slaves", "1", "--isolation", isolation, "--resources", "cpus:4;mem:1024;disk:1000")
+		c.on("reserve", "slave-1", "disk:100", "--role", "db").expect(0)
+		c.on("volume", "create", "slave-1", "data", "--role", "db", "--size", "100", "--shared").expect(0)
+		start := func(mine, theirs string) *program {
+			script := fmt.Sprintf("echo from %s > data/%s; until test -s data/%s; do sleep 0.05; done; cat data/%s; until test -e data/enough; do sleep 0.05; done", mine, mine, theirs, theirs)
+			return g.start("run", "--master", c.master, "--name", mine, "--role", "db", "--persistent_volume", "data:data:1", "--", "sh", "-c", script)
+		}
+		one, two := start("one", "two"), start("two", "one")
+		g.await("both have read what the other wrote", func() bool {
+			return one.out.String() == "from two\n" && two.out.String() == "from one\n"
 		})
-	}
+		volumes := c.listVolumes()
+		if len(volumes) != 1 || volumes[0].Users != 2 || !volumes[0].Shared {
+			t.Errorf("the volumes are %v, want one that is shared and has two users", volumes)
+		}
+		c.on("volume", "destroy", "slave-1", "data").expect(1, "in use")
+		c.on("run", "--role", "db", "--persistent_volume", "data:data:1", "--", "touch", "data/enough").expect(0)
+		one.expect(0)
+		two.expect(0)
+		g.await("nobody uses it", func() bool { v := c.listVolumes(); return len(v) == 1 && v[0].Users == 0 })
+		c.on("volume", "destroy", "slave-1", "data").expect(0)
+		g.await("its folder is gone", func() bool { return len(g.volumeFolders()) == 0 })
+		c.interrupt()
+	})
 }
 
 func TestOperatorsReserveAndMakeVolumes(t *testing.T) {

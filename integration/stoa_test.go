@@ -124,6 +124,20 @@ func newGround(t testing.TB) *ground {
 	return g
 }
 
+// underEachIsolation runs a test that has a ground of its own with each --isolation, beside others.
+func underEachIsolation(t *testing.T, test func(t *testing.T, g *ground, isolation string)) {
+	for _, isolation := range []string{"libcontainer", "process"} {
+		t.Run(isolation, func(t *testing.T) {
+			if isolation == "libcontainer" {
+				needsRoot(t)
+			}
+			g := newGround(t)
+			t.Parallel()
+			test(t, g, isolation)
+		})
+	}
+}
+
 // hostCensus looks for hosts while there are tests that want to know of theirs: at all processes once, however many tests run.
 type hostCensus struct {
 	mu      sync.Mutex

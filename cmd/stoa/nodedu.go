@@ -42,28 +42,8 @@ func newNodeDu(std stdio) *cobra.Command {
 their removal. The slave looks at every file for that. The executor of a task that has a command has the task's id.`,
 		Example: `  stoa node du
   stoa node du --json S0 | jq '.[0].sandboxes[:3]'`,
-		Args:              atMostOneArg("slave's id, the end of it as in S0, or its hostname"),
-		ValidArgsFunction: flags.completeNodes,
-		RunE: func(command *cobra.Command, args []string) error {
-			slaves, err := flags.slaves(command.Context(), args)
-			if err != nil {
-				return err
-			}
-			all := onEachSlave(slaves, func(slave *masterpb.Response_GetAgents_Agent) nodeDisk {
-				return flags.nodeDisk(command.Context(), slave)
-			})
-			if flags.json {
-				return printJSON(std.out, all)
-			}
-			var rows [][]string
-			for _, n := range all {
-				rows = append(rows, n.rows()...)
-			}
-			return table(std.out, []string{"NODE", "WHAT", "BYTES", "FILES", "STATE"}, rows)
-		},
 	}
-	flags.add(command.Flags())
-	return withSettings(command)
+	return askSlaves(std, command, &flags, flags.nodeDisk, []string{"NODE", "WHAT", "BYTES", "FILES", "STATE"}, nodeDisk.rows)
 }
 
 // rows are the largest things first, then the sums.

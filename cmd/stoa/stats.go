@@ -213,25 +213,30 @@ func newNodeStats(std stdio) *cobra.Command {
 run there. With --json each container's figures are there too.`,
 		Example: `  stoa node stats
   stoa node stats --json S0 | jq '.[0].containers'`,
-		Args:              atMostOneArg("slave's id, the end of it as in S0, or its hostname"),
-		ValidArgsFunction: flags.completeNodes,
-		RunE: func(command *cobra.Command, args []string) error {
-			slaves, err := flags.slaves(command.Context(), args)
-			if err != nil {
-				return err
-			}
-			all := onEachSlave(slaves, func(slave *masterpb.Response_GetAgents_Agent) nodeStats {
-				return flags.nodeStats(command.Context(), slave)
-			})
-			if flags.json {
-				return printJSON(std.out, all)
-			}
-			var rows [][]string
-			for _, n := range all {
-				rows = append(rows, n.row())
-			}
-			return table(std.out, []string{"ID", "HOSTNAME", "CPUS", "LOAD", "MEM", "DISK", "CONTAINERS", "ERROR"}, rows)
-		},
+	}
+	return askSlaves(std, command, &flags, flags.nodeStats, []string{"ID", "HOSTNAME", "CPUS", "LOAD", "MEM", "DISK", "CONTAINERS", "ERROR"},
+		func(n nodeStats) [][]string { return [][]string{n.row()} })
+}
+
+// askSlaves completes a command that asks every slave, or the one that is named, and prints the answers.
+func askSlaves[T any](std stdio, command *cobra.Command, flags *operatorFlags, ask func(context.Context, *masterpb.Response_GetAgents_Agent) T,
+	header []string, rowsOf func(T) [][]string) *cobra.Command {
+	command.Args = atMostOneArg("slave's id, the end of it as in S0, or its hostname")
+	command.ValidArgsFunction = flags.completeNodes
+	command.RunE = func(command *cobra.Command, args []string) error {
+		slaves, err := flags.slaves(command.Context(), args)
+		if err != nil {
+			return err
+		}
+		all := onEachSlave(slaves, func(slave *masterpb.Response_GetAgents_Agent) T { return ask(command.Context(), slave) })
+		if flags.json {
+			return printJSON(std.out, all)
+		}
+		var rows [][]string
+		for _, answer := range all {
+			rows = append(rows, rowsOf(answer)...)
+		}
+		return table(std.out, header, rows)
 	}
 	flags.add(command.Flags())
 	return withSettings(command)

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/proto/mesos"
-	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
 	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
@@ -131,24 +130,8 @@ func (w *world) operatorConverts() {
 	if o == nil {
 		return
 	}
-	id := mesos.NewAgentID(s.id)
-	call := &masterpb.Call{}
-	switch o.GetType() {
-	case mesos.Offer_Operation_RESERVE:
-		call.Type, call.ReserveResources = masterpb.Call_RESERVE_RESOURCES.Enum(), &masterpb.Call_ReserveResources{AgentId: id, Resources: o.Reserve.Resources}
-	case mesos.Offer_Operation_UNRESERVE:
-		call.Type, call.UnreserveResources = masterpb.Call_UNRESERVE_RESOURCES.Enum(), &masterpb.Call_UnreserveResources{AgentId: id, Resources: o.Unreserve.Resources}
-	case mesos.Offer_Operation_CREATE:
-		call.Type, call.CreateVolumes = masterpb.Call_CREATE_VOLUMES.Enum(), &masterpb.Call_CreateVolumes{AgentId: id, Volumes: o.Create.Volumes}
-	case mesos.Offer_Operation_DESTROY:
-		call.Type, call.DestroyVolumes = masterpb.Call_DESTROY_VOLUMES.Enum(), &masterpb.Call_DestroyVolumes{AgentId: id, Volumes: o.Destroy.Volumes}
-	case mesos.Offer_Operation_GROW_VOLUME:
-		call.Type, call.GrowVolume = masterpb.Call_GROW_VOLUME.Enum(), &masterpb.Call_GrowVolume{AgentId: id, Volume: o.GrowVolume.Volume, Addition: o.GrowVolume.Addition}
-	case mesos.Offer_Operation_SHRINK_VOLUME:
-		call.Type, call.ShrinkVolume = masterpb.Call_SHRINK_VOLUME.Enum(), &masterpb.Call_ShrinkVolume{AgentId: id, Volume: o.ShrinkVolume.Volume, Subtract: o.ShrinkVolume.Subtract}
-	}
 	w.request++
-	w.feed(Asked{w.request, call})
+	w.feed(Asked{w.request, operatorCall(mesos.NewAgentID(s.id), o)})
 }
 
 // compareOperations holds what the master believes of a slave's resources and operations against what the slave has.

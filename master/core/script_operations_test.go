@@ -188,6 +188,11 @@ func (s *script) reconcileOperations(args []string, _ map[string]string) {
 func (s *script) operatorOperation(args []string) *masterpb.Call {
 	id := s.agent(strings.TrimPrefix(args[1], "on:"))
 	o := s.resourceOperation(id.GetValue(), args[0], args[2:])
+	return operatorCall(id, o)
+}
+
+// operatorCall is how an operator asks for an operation on a slave.
+func operatorCall(id *mesos.AgentID, o *mesos.Offer_Operation) *masterpb.Call {
 	call := &masterpb.Call{}
 	switch o.GetType() {
 	case mesos.Offer_Operation_RESERVE:
