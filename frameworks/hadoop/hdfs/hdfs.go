@@ -228,8 +228,12 @@ type writer struct {
 	location Location
 }
 
-// completionPatience is how long a file may take to have its replicas when all is written.
-const completionPatience = 30 * time.Second
+const (
+	// completionPatience is how long a file may take to have its replicas when all is written.
+	completionPatience = 30 * time.Second
+	// completionPeriod is how often the name node is asked whether it has them.
+	completionPeriod = 50 * time.Millisecond
+)
 
 // Write leaves out what has no bytes: it would begin a block that never ends.
 func (w *writer) Write(b []byte) (int, error) {
@@ -249,7 +253,7 @@ func (w *writer) Close() error {
 			}
 			return err
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(completionPeriod)
 	}
 }
 
