@@ -41,7 +41,8 @@ type model struct {
 	terms    map[string]Terms
 	serial   int
 	clients  []Client
-	quotas   bool // there may be some
+	quotas   bool                           // there may be some
+	limits   map[string]resource.Quantities // by role
 }
 
 // refusal is what a client does not want before a time.
@@ -56,6 +57,7 @@ func newModel() *model {
 	return &model{
 		Allocator: New(Options{Region: "eu"}), now: noon, totals: map[string]resource.Resources{}, traits: map[string]Traits{}, idle: map[string]bool{},
 		weights: map[string]float64{}, active: map[string]bool{}, quiet: map[Client]bool{}, terms: map[string]Terms{},
+		limits: map[string]resource.Quantities{},
 	}
 }
 
@@ -161,22 +163,39 @@ func (m *model) happen(t *rapid.T) {
 			return
 		}
 		role := rapid.SampledFrom([]string{"a", "a/x", "b", "c"}).Draw(t, "quota of")
-		m.SetQuota(role, rapid.SampledFrom(quotas).Draw(t, "quota"))
+		quota := rapid.SampledFrom(quotas).Draw(t, "quota")
+		m.SetQuota(role, quota)
+		m.limits[role] = quota.Limits
 	default:
 		m.now = m.now.Add(time.Duration(rapid.IntRange(0, 2000).Draw(t, "ms")) * time.Millisecond)
 		m.step(t)
 	}
 }
 
+// overLimit is by how much what a role has is more than the limit that it was given.
+func (m *model) overLimit(role string) string {
+	var over resource.Quantities
+	consumed := m.Consumption(role)
+	for _, limit := range m.limits[role] {
+		if excess := consumed.Get(limit.Name) - limit.Thousandths; excess > 0 {
+			over = over.Add(resource.Quantities{{Name: limit.Name, Thousandths: excess}})
+		}
+	}
+	return over.String()
+}
+
 // step checks each offer against what the client may and wants to have.
 func (m *model) step(t *rapid.T) {
 	over, lack := map[string]string{}, m.LacksHeadroom()
 	for role := range m.tree.roles {
-		over[role] = m.OverLimit(role).String()
+		over[role] = m.overLimit(role)
+		if got := m.OverLimit(role).String(); got != over[role] {
+			t.Fatalf("role %s is over its limit by %q, and says by %q", role, over[role], got)
+		}
 	}
 	defer func() {
 		for role := range m.tree.roles {
-			if got := m.OverLimit(role).String(); got != over[role] {
+			if got := m.overLimit(role); got != over[role] {
 				t.Fatalf("role %s was over its limit by %q, and is by %q", role, over[role], got)
 			}
 		}
