@@ -220,7 +220,8 @@ run there. With --json each container's figures are there too.`,
 
 // askSlaves completes a command that asks every slave, or the one that is named, and prints the answers.
 func askSlaves[T any](std stdio, command *cobra.Command, flags *operatorFlags, ask func(context.Context, *masterpb.Response_GetAgents_Agent) T,
-	header []string, rowsOf func(T) [][]string) *cobra.Command {
+	header []string, rowsOf func(T) [][]string,
+) *cobra.Command {
 	command.Args = atMostOneArg("slave's id, the end of it as in S0, or its hostname")
 	command.ValidArgsFunction = flags.completeNodes
 	command.RunE = func(command *cobra.Command, args []string) error {

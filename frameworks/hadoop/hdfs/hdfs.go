@@ -212,8 +212,12 @@ func (s *System) Create(l Location) (w io.WriteCloser, err error) {
 		if err := c.MkdirAll(path.Dir(l.Path), folderMode); err != nil {
 			return err
 		}
+		defaults, err := c.ServerDefaults()
+		if err != nil {
+			return err
+		}
 		f, err := c.Create(l.Path)
-		w = &writer{f, l}
+		w = &writer{FileWriter: f, client: c, location: l, blockSize: defaults.BlockSize, room: defaults.BlockSize}
 		return err
 	})
 	return w, err
@@ -222,10 +226,14 @@ func (s *System) Create(l Location) (w io.WriteCloser, err error) {
 // folderMode is that of new folders, before the name node's mask.
 const folderMode = 0o777
 
-// writer waits for a file to be complete.
+// writer completes a file block by block. The library begins a block when it has sent the one before, and the name node refuses that
+// (NotReplicatedYetException) if no machine has reported the one before that yet.
 type writer struct {
 	*client.FileWriter
-	location Location
+	client    *client.Client
+	location  Location
+	blockSize int64
+	room      int64 // bytes that the block under way still takes
 }
 
 const (
@@ -235,15 +243,37 @@ const (
 	completionPeriod = 50 * time.Millisecond
 )
 
-// Write leaves out what has no bytes: it would begin a block that never ends.
-func (w *writer) Write(b []byte) (int, error) {
-	if len(b) == 0 {
-		return 0, nil
+// Write writes into as many blocks as it takes. What has no bytes begins none, which would never end.
+func (w *writer) Write(b []byte) (written int, err error) {
+	for len(b) > 0 {
+		if w.room == 0 {
+			if err := w.nextBlock(); err != nil {
+				return written, err
+			}
+		}
+		n, err := w.FileWriter.Write(b[:min(int64(len(b)), w.room)])
+		written, w.room, b = written+n, w.room-int64(n), b[n:]
+		if err != nil {
+			return written, err
+		}
 	}
-	return w.FileWriter.Write(b)
+	return written, nil
 }
 
-// Close waits for the file's replicas.
+// nextBlock goes on behind a block that is full.
+func (w *writer) nextBlock() error {
+	if err := w.Close(); err != nil {
+		return err
+	}
+	next, err := w.client.Append(w.location.Path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.location, err)
+	}
+	w.FileWriter, w.room = next, w.blockSize
+	return nil
+}
+
+// Close waits until the name node has what was written.
 func (w *writer) Close() error {
 	for begin := time.Now(); ; {
 		err := w.FileWriter.Close()
