@@ -104,16 +104,33 @@ func (c *Core) updateFramework(f *framework, m *schedulerpb.Call_UpdateFramework
 	f.info, f.constraints = info, m.GetOfferConstraints()
 	c.touchFramework(f)
 	roles := mesos.RolesOf(info)
-	for _, o := range f.offers.Values() {
-		if !slices.Contains(roles, o.role) {
-			c.rescind(o)
-		}
-	}
 	c.allocator.UpdateFramework(f.id, roles, m.GetSuppressedRoles())
+	c.begin(&leaving{framework: f, end: c.offerCount})
 	c.allocator.SetTerms(f.id, f.terms())
 	c.note("framework %s (%s) has changed; its roles are %q", f.id, info.GetName(), roles)
 	return nil
 }
+
+// leaving takes a framework's offers back in roles that it does not have any more, of those with numbers below end. They cannot be
+// accepted from the beginning: acceptedOffers.
+type leaving struct {
+	framework *framework
+	from, end uint64
+}
+
+func (w *leaving) next(c *Core) bool {
+	number, o, some := firstOf(w.framework.offers, w.from)
+	if !some || number >= w.end {
+		return false
+	}
+	w.from = number + 1
+	if !w.framework.hasRole(o.role) {
+		c.rescind(o)
+	}
+	return true
+}
+
+func (f *framework) hasRole(role string) bool { return slices.Contains(mesos.RolesOf(f.info), role) }
 
 // updateCall is an UPDATE_FRAMEWORK on the framework's own session, where only an error can be answered.
 func (c *Core) updateCall(f *framework, m *schedulerpb.Call_UpdateFramework) {
