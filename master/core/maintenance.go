@@ -30,7 +30,11 @@ type timetable map[registry.Machine]*window
 
 // newTimetable makes one of a schedule. Windows that are in the old one too stay the same.
 func newTimetable(windows []registry.Window, old timetable) timetable {
-	t := timetable{}
+	machines := 0
+	for _, w := range windows {
+		machines += len(w.Machines)
+	}
+	t := make(timetable, machines)
 	for _, w := range windows {
 		message := shownUnavailability(w)
 		for _, machine := range w.Machines {
@@ -85,7 +89,7 @@ func shownMachine(m registry.Machine) *mesos.MachineID {
 
 // readMachines reads machines that an operator names.
 func readMachines(ids []*mesos.MachineID) ([]registry.Machine, error) {
-	var machines []registry.Machine
+	machines := make([]registry.Machine, 0, len(ids))
 	for _, id := range ids {
 		m := registry.Machine{Hostname: strings.ToLower(id.GetHostname()), IP: id.GetIp()}
 		if m.IP != "" {

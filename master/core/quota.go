@@ -100,13 +100,12 @@ func readAmounts(what string, amounts map[string]*mesos.Value_Scalar) (resource.
 // What is only offered does not count, it can be taken back.
 func (c *Core) checkQuota(role string, q registry.Quota) error {
 	used := c.allocator.Consumption(role)
-	for _, o := range c.offers {
-		if isWithin(o.role, role) {
-			used = used.Sub(o.resources.Unreserved().Nonrevocable().Quantities())
-		}
-	}
 	for _, limit := range q.Limits {
-		if got := used.Get(limit.Name); got > limit.Thousandths {
+		got := used.Get(limit.Name)
+		if got > limit.Thousandths {
+			got -= c.offered(role, limit.Name)
+		}
+		if got > limit.Thousandths {
 			return fmt.Errorf("it uses %s of %s, more than the limit of %s: end some of it, or use force",
 				resource.FormatThousandths(got), limit.Name, resource.FormatThousandths(limit.Thousandths))
 		}
@@ -119,6 +118,29 @@ func (c *Core) checkQuota(role string, q registry.Quota) error {
 		}
 	}
 	return nil
+}
+
+// offered is how much of a resource is offered to a role and those below it, of what quota is about.
+func (c *Core) offered(role, name string) int64 {
+	sum := int64(0)
+	c.view.offers.Scan(func(_ uint64, o *offer) bool {
+		if isWithin(o.role, role) {
+			sum += o.plain(name)
+		}
+		return true
+	})
+	return sum
+}
+
+// plain is how much the offer holds of a scalar resource that is neither reserved nor revocable nor shared: of what quota is about.
+func (o *offer) plain(name string) int64 {
+	sum := int64(0)
+	for x := range o.resources.All() {
+		if x.Name() == name && x.Kind() == resource.KindScalar && x.Role() == resource.Unreserved && !x.Revocable() && !x.Shared() {
+			sum += x.Thousandths()
+		}
+	}
+	return sum
 }
 
 // checkQuotaTree reports which of the new quotas makes no sense beside those of the roles above and below it, and why: what is
@@ -217,8 +239,7 @@ func parentRole(role string) string { return role[:max(0, strings.LastIndexByte(
 
 // holdsAny reports whether the offer holds something of what is lacking.
 func (o *offer) holdsAny(lacking resource.Quantities) bool {
-	plain := o.resources.Unreserved().Nonrevocable()
-	return slices.ContainsFunc(lacking, func(q resource.Quantity) bool { return plain.Get(q.Name) > 0 })
+	return slices.ContainsFunc(lacking, func(q resource.Quantity) bool { return o.plain(q.Name) > 0 })
 }
 
 // isWithin reports whether a role is another or lies below it.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/stoa-project/stoa/master/allocator"
 	"github.com/stoa-project/stoa/proto/mesos"
@@ -200,6 +201,9 @@ func (c *Core) checkDomain(info *mesos.AgentInfo) error {
 	return nil
 }
 
+// maxNotedHostnames is how many hostnames of a whitelist the log names.
+const maxNotedHostnames = 20
+
 // whitelisted is a new whitelist of slaves.
 func (c *Core) whitelisted(e Whitelisted) {
 	if e.All {
@@ -207,6 +211,7 @@ func (c *Core) whitelisted(e Whitelisted) {
 		c.allocator.SetWhitelist(nil)
 		return
 	}
-	c.note("only slaves at these hostnames may be offered: %q", e.Hostnames)
+	few := e.Hostnames[:min(len(e.Hostnames), maxNotedHostnames)]
+	c.note("only slaves at these %d hostnames may be offered: %q%s", len(e.Hostnames), few, strings.Repeat(" and others", min(1, len(e.Hostnames)-len(few))))
 	c.allocator.SetWhitelist(append([]string{}, e.Hostnames...))
 }
