@@ -206,11 +206,27 @@ func TestImplicitReconciliationsAreAnsweredTogether(t *testing.T) {
 	if n := len(s.said[benchSession]); n != 20 {
 		t.Errorf("%d answers for 10 tasks, want 20", n)
 	}
-	s.said = map[Session][]string{}
+}
+
+// What was asked in one session is not answered in the next one.
+func TestAReconciliationEndsWithItsSession(t *testing.T) {
+	s := newLarge(t, 10)
+	s.launch()
+	s.c.workPerStep = 3
+	s.measure, s.said = true, map[Session][]string{}
 	s.call(&schedulerpb.Call{Type: schedulerpb.Call_RECONCILE.Enum(), Reconcile: &schedulerpb.Call_Reconcile{}})
-	s.step(SessionClosed{Session: benchSession, Reason: "connection lost"})
+	s.step(Opened{Session: benchSession + 1})
+	s.step(Received{benchSession + 1, subscription(s.fid, "*")})
 	s.settle()
-	if n := len(s.said[benchSession]); n != 3 {
-		t.Errorf("%d answers to a scheduler that has gone behind the first step, want 3", n)
+	for session, want := range map[Session]int{benchSession: 3, benchSession + 1: 0} {
+		n := 0
+		for _, line := range s.said[session] {
+			if strings.Contains(line, "RECONCILIATION") {
+				n++
+			}
+		}
+		if n != want {
+			t.Errorf("%d answers in session %d, want %d: %q", n, session, want, s.said[session])
+		}
 	}
 }
