@@ -136,11 +136,11 @@ func (c *Core) withTasks() []*framework {
 }
 
 func (c *Core) isClosing(f *framework) bool {
-	return slices.ContainsFunc(c.chores, func(w chore) bool { w1, ok := w.(*closing); return ok && w1.framework == f })
+	return slices.ContainsFunc(c.chores, func(w chore) bool { own, ok := w.(*closing); return ok && own.framework == f })
 }
 
 func (c *Core) isToMaintain(sl *slave) bool {
-	return slices.ContainsFunc(c.chores, func(w chore) bool { w1, ok := w.(*maintaining); return ok && w1.from <= sl.id })
+	return slices.ContainsFunc(c.chores, func(w chore) bool { tour, ok := w.(*maintaining); return ok && tour.from <= sl.id })
 }
 
 func (c *Core) livesOrEnds(f *framework) bool { return slices.Contains(c.withTasks(), f) }
