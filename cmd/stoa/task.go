@@ -102,7 +102,7 @@ func newTaskView(t *mesos.Task) task {
 	view := task{
 		ID: t.GetTaskId().GetValue(), Name: t.GetName(), FrameworkID: t.GetFrameworkId().GetValue(), ExecutorID: t.GetExecutorId().GetValue(),
 		SlaveID: t.GetAgentId().GetValue(), State: t.GetState().String(), User: t.GetUser(),
-		Resources: newAmounts(t.GetResources()), Labels: labelMap(t.GetLabels()), Statuses: []taskStatus{},
+		Resources: newAmounts(t.GetResources()), Labels: mesos.LabelMap(t.GetLabels()), Statuses: []taskStatus{},
 	}
 	for _, resource := range t.GetResources() {
 		view.Role = resource.GetAllocationInfo().GetRole()
@@ -116,7 +116,7 @@ func newTaskView(t *mesos.Task) task {
 func newStatusView(s *mesos.TaskStatus) taskStatus {
 	view := taskStatus{
 		State: s.GetState().String(), Timestamp: s.GetTimestamp(), Message: s.GetMessage(),
-		ContainerID: s.GetContainerStatus().GetContainerId().GetValue(), Labels: labelMap(s.GetLabels()),
+		ContainerID: s.GetContainerStatus().GetContainerId().GetValue(), Labels: mesos.LabelMap(s.GetLabels()),
 	}
 	if s.Source != nil {
 		view.Source = s.GetSource().String()
@@ -125,14 +125,6 @@ func newStatusView(s *mesos.TaskStatus) taskStatus {
 		view.Reason = s.GetReason().String()
 	}
 	return view
-}
-
-func labelMap(labels *mesos.Labels) map[string]string {
-	shown := map[string]string{}
-	for _, label := range labels.GetLabels() {
-		shown[label.GetKey()] = label.GetValue()
-	}
-	return shown
 }
 
 func newTaskKill(std stdio) *cobra.Command {
