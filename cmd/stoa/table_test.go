@@ -23,6 +23,18 @@ func TestTextsOfOthersDoNothingToATerminal(t *testing.T) {
 	}
 }
 
+func TestALongNameLeavesRoomInATable(t *testing.T) {
+	for text, want := range map[string]string{
+		strings.Repeat("ü", 40): strings.Repeat("ü", 40),
+		strings.Repeat("ü", 41): strings.Repeat("ü", 39) + "…",
+	} {
+		var out strings.Builder
+		if err := listJobs(&out, []hadoop.JobStatus{{ID: "job-1", Name: text}}); err != nil || !strings.Contains(out.String(), "  "+want+"  ") {
+			t.Errorf("no %s in\n%s", want, out.String())
+		}
+	}
+}
+
 func TestWhatTasksSayOfThemselvesDoesNothingToATerminal(t *testing.T) {
 	var out strings.Builder
 	result := hadoop.Result{
