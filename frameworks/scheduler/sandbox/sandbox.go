@@ -205,7 +205,7 @@ func check(answer *http.Response, place Place, file string, offset int64) (skip 
 }
 
 // pumpBytes is how much is read at once.
-const pumpBytes = 6300
+const pumpBytes = 64 << 10
 
 // pump writes the part to w.
 func (a *content) pump(w io.Writer, clock func(reading bool)) (written int64, err error) {
