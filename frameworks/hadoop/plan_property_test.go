@@ -93,7 +93,7 @@ func (w *world) keep(e event) {
 // sumUp replaces what was kept by where the plan stands.
 func (w *world) sumUp() {
 	var err error
-	if w.log, err = encodeStanding(w.plan, w.now); err != nil {
+	if w.log, err = encodeStanding(w.plan.sumUp(w.now)); err != nil {
 		w.t.Fatal(err)
 	}
 }
