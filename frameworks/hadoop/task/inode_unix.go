@@ -10,7 +10,7 @@ import (
 // inodeOf is the number by which a file's system knows it; 0 if it does not tell.
 func inodeOf(info fs.FileInfo) uint64 {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(s.Ino)
+		return s.Ino
 	}
 	return 0
 }

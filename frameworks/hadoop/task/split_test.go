@@ -134,11 +134,14 @@ func (w *writerOnce) Write(b []byte) (int, error) {
 func overwrite(t *testing.T, path, text string) {
 	t.Helper()
 	before, err := os.Stat(path)
-	for now := before; err == nil && now.ModTime().Equal(before.ModTime()); now, err = os.Stat(path) {
+	for now := before; err == nil && now.ModTime().Equal(before.ModTime()); {
 		var f *os.File
-		if f, err = os.OpenFile(path, os.O_WRONLY, 0); err == nil {
-			_, err = f.WriteString(text)
-			err = errors.Join(err, f.Close())
+		if f, err = os.OpenFile(path, os.O_WRONLY, 0); err != nil {
+			break
+		}
+		_, err = f.WriteString(text)
+		if err = errors.Join(err, f.Close()); err == nil {
+			now, err = os.Stat(path)
 		}
 	}
 	if err != nil {
