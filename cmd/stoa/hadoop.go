@@ -156,9 +156,9 @@ func printJob(w io.Writer, r hadoop.Result) {
 	c := r.Counters
 	fmt.Fprintf(w, "\n%s and %s in %s: %s to place, %s to map, %s to reduce, %s to fetch the output\n",
 		plural(r.Maps, "map"), plural(r.Reduces, "reduce"), seconds(r.Total), seconds(r.Planning+r.Placing), seconds(r.Mapping), seconds(r.Reducing), seconds(r.Commit))
-	fmt.Fprintf(w, "read     %s in %d files, %d lines\n", megabytes(c.InputBytes), c.InputFiles, c.InputRecords)
-	fmt.Fprintf(w, "shuffled %s, %d lines\n", megabytes(c.ShuffleBytes), c.ReduceInputRecords)
-	fmt.Fprintf(w, "written  %s, %d lines\n", megabytes(c.OutputBytes), c.OutputRecords)
+	fmt.Fprintf(w, "read     %s in %s, %s\n", megabytes(c.InputBytes), plural(int(c.InputFiles), "file"), plural(int(c.InputRecords), "line"))
+	fmt.Fprintf(w, "shuffled %s, %s\n", megabytes(c.ShuffleBytes), plural(int(c.ReduceInputRecords), "line"))
+	fmt.Fprintf(w, "written  %s, %s\n", megabytes(c.OutputBytes), plural(int(c.OutputRecords), "line"))
 	if r.FailedAttempts+r.LostAttempts > 0 {
 		fmt.Fprintf(w, "run again after a failure: %d; after a loss: %d\n", r.FailedAttempts, r.LostAttempts)
 	}

@@ -34,6 +34,17 @@ func TestAJobWhoseLargeInputChanges(t *testing.T) {
 		"is replaced by a shorter one": {func(path string) error {
 			return os.WriteFile(path+".new", []byte("short\n"), 0o600)
 		}, "has changed: it ends after "},
+		"is overwritten by as many bytes": {func(path string) error {
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err == nil {
+				_, err = f.Write(bytes.Repeat([]byte("sixteen bytes b\n"), lines))
+				_ = f.Close()
+			}
+			return err
+		}, "has changed: it was written to while it was read"},
+		"is replaced by one as long": {func(path string) error {
+			return os.WriteFile(path+".new", bytes.Repeat([]byte("sixteen bytes b\n"), lines), 0o600)
+		}, "it was not the same for "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

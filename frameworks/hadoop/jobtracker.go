@@ -93,9 +93,15 @@ type heldJob struct {
 	submit *jobpb.Submit
 	out    *output
 
-	first   []byte // record of its log
-	logged  int64  // bytes of the log's records
-	sumUpAt int64  // when it has so many, it is summed up
+	ending  bool                  // it is over, and what it has left is removed and its log summed up
+	tidied  bool                  // nothing is left
+	killers []func(*jobpb.Answer) // who wait for the end of both
+
+	first   []byte   // record of its log
+	logged  int64    // bytes of the log's records
+	sumUpAt int64    // when it has so many, it is summed up
+	summing bool     // that is under way
+	since   [][]byte // records that were kept meanwhile
 }
 
 // RunJobTracker is the life of a JobTracker: it ends when ctx does, and its tasks go on for a while. The error says what is
@@ -237,9 +243,7 @@ func (t *jobTracker) restoreJob(id string, kept [][]byte) error {
 		return err
 	}
 	h := &heldJob{id: id, plan: p, submit: records[0].GetSubmitted().GetSubmit(), out: out, first: kept[0]}
-	for _, record := range kept {
-		h.logged += int64(len(record))
-	}
+	h.logged = recordBytes(kept)
 	t.hold(h)
 	if p.over { // what it has left, if it died before it could remove that, may be somebody else's by now
 		return nil
@@ -250,6 +254,9 @@ func (t *jobTracker) restoreJob(id string, kept [][]byte) error {
 		}
 	}
 	t.tracker.jobs = append(t.tracker.jobs, p)
+	if out.remote != nil {
+		return nil // folders there come with the first file, and the name node may be out of reach at the moment
+	}
 	return out.create(true)
 }
 
@@ -281,41 +288,88 @@ func (t *jobTracker) hold(h *heldJob) {
 		plan: h.plan, out: h.out,
 		keep: func(now time.Time, e event) error { return t.keepEvent(h, now, e) },
 		kept: func(now time.Time) {
-			if h.logged >= h.sumUpAt {
+			if h.logged >= h.sumUpAt && !h.plan.over {
 				t.sumUp(h, now)
 			}
 		},
 		ended: func(err error) {
 			t.options.Log.Info().Str("job", h.id).AnErr("error", err).Msg("a job has ended")
-			if err != nil {
-				t.warn(h.out.discard())
-			}
-			h.out.close()
+			h.ending = true
 			t.sumUp(h, h.plan.ended)
-			t.dropProgram(h)
-			t.forgetOldest()
+			t.workers.Go(func() {
+				if err != nil {
+					t.warn(h.out.discard())
+				}
+				h.out.close()
+				t.dropProgram(h)
+				t.arrived.then(func() {
+					h.tidied = true
+					t.maybeEnded(h)
+				})
+			})
 		},
 	}
 }
 
-// sumUp replaces a job's log by one that says where its plan stands, when all that has happened is kept. If that fails the
-// log is as good as it was.
-func (t *jobTracker) sumUp(h *heldJob, now time.Time) {
-	records, err := encodeStanding(h.plan, now)
-	if err == nil {
-		records = append([][]byte{h.first}, records...)
-		err = t.store.Replace(h.id, records)
+// maybeEnded is a job's end if nothing is left of it but what there is to know of it, summed up.
+func (t *jobTracker) maybeEnded(h *heldJob) {
+	if !h.ending || !h.tidied || h.summing {
+		return
 	}
+	h.ending = false
+	for _, reply := range h.killers {
+		reply(&jobpb.Answer{Job: h.id})
+	}
+	h.killers = nil
+	t.forgetOldest()
+}
+
+// sumUp has a job's log replaced by one that says where its plan stands, when all that has happened is kept. That is much if the
+// job is large, so it is encoded and written beside the handlers; what happens meanwhile is kept in the log that there is, and
+// comes after the sum.
+func (t *jobTracker) sumUp(h *heldJob, now time.Time) {
+	if h.summing {
+		return // at the job's end once more
+	}
+	h.summing, h.since = true, nil
+	at, over := h.plan.sumUp(now), h.plan.over
+	t.workers.Go(func() {
+		records, err := encodeStanding(at)
+		records = append([][]byte{h.first}, records...)
+		var replace func(more [][]byte) error
+		if err == nil {
+			replace, err = t.store.Prepare(h.id, records)
+		}
+		t.arrived.then(func() {
+			if err == nil {
+				err = replace(h.since)
+			}
+			t.summedUp(h, recordBytes(records)+recordBytes(h.since), err)
+			if h.plan.over && !over {
+				t.sumUp(h, h.plan.ended)
+			}
+			t.maybeEnded(h)
+		})
+	})
+}
+
+// summedUp notes how long a job's log is. If it could not be replaced it is as good as it was.
+func (t *jobTracker) summedUp(h *heldJob, bytes int64, err error) {
+	h.summing, h.since = false, nil
 	if err != nil {
 		t.options.Log.Warn().Err(err).Str("job", h.id).Msg("a job's log can not be summed up")
 		h.sumUpAt = 2 * h.logged // not at each event
 		return
 	}
-	h.logged = 0
-	for _, record := range records {
-		h.logged += int64(len(record))
-	}
+	h.logged = bytes
 	h.sumUpAt = max(t.options.sumUpBytes, 2*h.logged)
+}
+
+func recordBytes(records [][]byte) (n int64) {
+	for _, record := range records {
+		n += int64(len(record))
+	}
+	return n
 }
 
 func (t *jobTracker) keepEvent(h *heldJob, now time.Time, e event) error {
@@ -329,6 +383,9 @@ func (t *jobTracker) keepEvent(h *heldJob, now time.Time, e event) error {
 	}
 	_, last := e.(committed)
 	h.logged += int64(len(b))
+	if h.summing {
+		h.since = append(h.since, b)
+	}
 	return t.store.Append(h.id, b, last)
 }
 
@@ -343,7 +400,7 @@ func (t *jobTracker) forgetOldest() {
 	over := 0
 	for _, id := range slices.Backward(t.ids) {
 		h := t.jobs[id]
-		if !h.plan.over {
+		if !h.plan.over || h.ending {
 			continue
 		}
 		if over++; over > t.options.History {
@@ -380,17 +437,17 @@ func (t *jobTracker) answer(call *jobpb.Call, reply func(*jobpb.Answer)) {
 	case *jobpb.Call_List:
 		document(t.list(now))
 	case *jobpb.Call_Status:
-		of(c.Status.GetJob(), func(h *heldJob) { document(h.plan.status(now, h.submit)) })
+		of(c.Status.GetJob(), func(h *heldJob) { document(h.status(now)) })
 	case *jobpb.Call_History:
 		of(c.History.GetJob(), func(h *heldJob) { document(h.history(now)) })
 	case *jobpb.Call_Kill:
 		of(c.Kill.GetJob(), func(h *heldJob) {
-			if h.plan.over {
+			if h.plan.over && !(h.ending && errors.Is(h.plan.err, ErrKilled)) {
 				reply(&jobpb.Answer{Error: fmt.Sprintf("job %s has ended already", h.id)})
 				return
 			}
+			h.killers = append(h.killers, reply)
 			t.step(ofJob{h.plan, killed{killedByClient}})
-			reply(&jobpb.Answer{Job: h.id})
 		})
 	case *jobpb.Call_Logs:
 		of(c.Logs.GetJob(), func(h *heldJob) { t.logs(h, c.Logs.GetAttempt(), reply) })
@@ -403,17 +460,25 @@ func (t *jobTracker) answer(call *jobpb.Call, reply func(*jobpb.Answer)) {
 func (t *jobTracker) list(now time.Time) []JobStatus {
 	jobs := t.arrived.list(now)
 	for _, id := range slices.Backward(t.ids) {
-		s := t.jobs[id].plan.status(now, t.jobs[id].submit)
+		s := t.jobs[id].status(now)
 		s.CounterGroups, s.Statuses = nil, nil // they are asked for by job
 		jobs = append(jobs, s)
 	}
 	return jobs
 }
 
+func (h *heldJob) status(now time.Time) JobStatus {
+	s := h.plan.status(now, h.submit)
+	if h.ending {
+		s.State = StateEnding
+	}
+	return s
+}
+
 func (h *heldJob) history(now time.Time) JobHistory {
 	attempts := h.plan.history(now)
 	left := max(0, len(attempts)-MaxShownAttempts)
-	return JobHistory{JobStatus: h.plan.status(now, h.submit), Attempts: attempts[:len(attempts)-left], Left: left}
+	return JobHistory{JobStatus: h.status(now), Attempts: attempts[:len(attempts)-left], Left: left}
 }
 
 // shownLogs is how many attempts' standard errors are shown when none is named.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 )
 
@@ -94,5 +96,56 @@ func TestAJobThatArrivesDelaysNobody(t *testing.T) {
 	}
 	if jobs, left := l.list(), tree(t, filepath.Join(dir, programsDir)); len(jobs) != 1 || len(left) != 1 {
 		t.Errorf("a job that was killed while it arrived has left %+v, %q", jobs, left)
+	}
+}
+
+// While a job's log is summed up, however slow the disk is, the job goes on and the JobTracker answers; what happens meanwhile is
+// kept. Who writes the sum waits until the test gives up a lease on its file.
+func TestTheSummingUpOfALogDelaysNobody(t *testing.T) {
+	c := newCluster(t, 1)
+	dir := t.TempDir()
+	o := JobTrackerOptions{Dir: dir, sumUpBytes: 1}
+	l := c.jobTracker(t, o)
+	held, err := os.OpenFile(filepath.Join(dir, ".job-0001.new"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	lease := func(kind int) {
+		t.Helper()
+		if _, err := unix.FcntlInt(held.Fd(), unix.F_SETLEASE, kind); err != nil {
+			t.Skipf("no leases on this file system: %v", err)
+		}
+	}
+	lease(unix.F_WRLCK)
+	id, err := l.Submit(t.Context(), mapsOfLines(t, 3), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before JobHistory
+	l.await("all of the job has been done", func() bool {
+		var err error
+		if before, err = l.History(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		return before.State == StateEnding
+	})
+	lease(unix.F_UNLCK)
+	l.await("the job has ended", func() bool { return l.list()[0].State == StateFinished })
+	log, err := os.ReadFile(filepath.Join(dir, "job-0001.log"))
+	if err != nil || secondRecord(log).GetStanding() == nil {
+		t.Errorf("the log of %d bytes is not summed up: %v", len(log), err)
+	}
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+	l = c.jobTracker(t, o)
+	after, err := l.History(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before.State = StateFinished
+	if diff := cmp.Diff(before, after, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
+		t.Errorf("in its next life it tells (-before +after):\n%s", diff)
 	}
 }

@@ -293,7 +293,7 @@ func TestWhatIsToldOfAJobThatIsOverIsKept(t *testing.T) {
 		s.step(finishedBy(t, "reduce-00000-0", &jobpb.Outcome{Reduce: &taskpb.ReduceSummary{InputRecords: 7}}))
 		s.step(reduceCollected{id: "reduce-00000-0", summary: &taskpb.ReduceSummary{InputRecords: 7}})
 		s.step(ofJob{s.plan, end})
-		kept, err := encodeStanding(s.plan, s.now)
+		kept, err := encodeStanding(s.plan.sumUp(s.now))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -329,5 +329,101 @@ func TestTheEndOfAJobLeavesOnlySumsOfWhatItsMapsHaveMade(t *testing.T) {
 	}
 	if left := s.plan.past[0].mapSummary.GetParts(); len(left) != 1 || left[0].GetRecords() != 60 {
 		t.Errorf("left are %v", left)
+	}
+}
+
+// A name node that does not answer keeps no JobTracker from its start, and its other clients from no answer: not when a job whose
+// output is there goes on, and not when it is ended.
+func TestANameNodeThatDoesNotAnswerDelaysNobody(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepting sync.WaitGroup
+	var held []net.Conn
+	accepting.Go(func() {
+		for {
+			c, err := silent.Accept()
+			if err != nil {
+				return
+			}
+			held = append(held, c)
+		}
+	})
+	hangUp := sync.OnceFunc(func() {
+		silent.Close()
+		accepting.Wait()
+		for _, c := range held {
+			c.Close()
+		}
+	})
+	defer hangUp()
+
+	c := newCluster(t, 0)
+	dir := t.TempDir()
+	l := c.jobTracker(t, JobTrackerOptions{Dir: dir})
+	if _, err := l.Submit(t.Context(), mapsOfLines(t, 1), dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+	sendOutputTo(t, dir, "job-0001", "hdfs://"+silent.Addr().String()+"/out")
+
+	l = c.jobTracker(t, JobTrackerOptions{Dir: dir})
+	l.await("the JobTracker has started and tells of the job", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), patience/10)
+		defer cancel()
+		jobs, err := l.List(ctx)
+		return err == nil && len(jobs) == 1 && !jobs[0].Over() && strings.HasPrefix(jobs[0].Output, "hdfs://")
+	})
+	killed := make(chan error, 1)
+	go func() { killed <- l.Kill(t.Context(), "job-0001") }()
+	l.await("the job ends", func() bool { return l.list()[0].State == StateEnding })
+	if id, err := l.Submit(t.Context(), mapsOfLines(t, 1), dir); err != nil || id != "job-0002" {
+		t.Errorf("another job is answered %q, %v", id, err)
+	}
+	select {
+	case err := <-killed:
+		t.Errorf("who has killed the job is told %v, and its output is not removed", err)
+	default:
+	}
+	hangUp()
+	if err := <-killed; err != nil {
+		t.Error(err)
+	}
+	if s, err := l.Status(t.Context(), "job-0001"); err != nil || s.State != StateKilled {
+		t.Errorf("the job is %s, %v", s.State, err)
+	}
+}
+
+// sendOutputTo gives a job that was kept another output.
+func sendOutputTo(t *testing.T, dir, id, output string) {
+	t.Helper()
+	store, err := scheduler.OpenFileStore(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	kept, err := store.Load(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := decodeRecords(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := records[0].GetSubmitted().GetSubmit().GetArguments()
+	for i, arg := range args {
+		if string(arg) == "-output" {
+			args[i+1] = []byte(output)
+		}
+	}
+	records[0].GetSubmitted().Made = nil
+	if kept[0], err = encodeRecord(records[0]); err == nil {
+		err = store.Replace(id, kept)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

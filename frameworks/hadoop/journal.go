@@ -212,9 +212,9 @@ func isRemote(path string) bool { return strings.Contains(path, "://") }
 func encodeRecord(r *jobpb.Record) ([]byte, error) { return proto.Marshal(r) }
 
 // encodeStanding writes down where a plan stands.
-func encodeStanding(p *plan, now time.Time) ([][]byte, error) {
+func encodeStanding(at standingAt) ([][]byte, error) {
 	var kept [][]byte
-	for _, r := range p.sumUp(now) {
+	for _, r := range at.records() {
 		b, err := encodeRecord(r)
 		if err != nil {
 			return nil, err

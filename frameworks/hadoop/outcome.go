@@ -320,10 +320,33 @@ func (p *plan) mapCollected(now time.Time, e mapCollected) []operation {
 	a.task.mapSummary, a.mapSummary = e.summary, e.summary
 	p.outputs = append(p.outputs, a)
 	if p.allDone(mapKind) {
+		if err := p.inputChanged(); err != nil {
+			return p.end(now, err)
+		}
 		p.mapsDone = now
 		p.allReady(now)
 	}
 	return p.maybeCommit(now)
+}
+
+// inputChanged is an error if maps on a slave have read pieces of a file that was not the same for all of them. What slaves tell is
+// not compared with that of others: each may have a copy of its own.
+func (p *plan) inputChanged() error {
+	type at struct{ slaveID, path string }
+	first := map[at]*try{}
+	seen := map[at]*taskpb.InputSeen{}
+	for _, m := range p.maps {
+		for _, now := range m.mapSummary.GetInputsSeen() {
+			at := at{m.winner.slaveID, string(now.GetPath())}
+			if before := seen[at]; before == nil {
+				first[at], seen[at] = m.winner, now
+			} else if task.SeenChanged(before, now) {
+				return fmt.Errorf("input file %s has changed on %s: it was not the same for %s and %s",
+					at.path, p.slaveName(at.slaveID), first[at].id, m.winner.id)
+			}
+		}
+	}
+	return nil
 }
 
 // mapParts is how many parts a map makes.

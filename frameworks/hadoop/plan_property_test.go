@@ -38,6 +38,7 @@ type world struct {
 	finished    []error
 	offers      int
 	slots       int // of each slave
+	slow        bool
 }
 
 type worldTask struct {
@@ -52,6 +53,8 @@ type worldTask struct {
 	fed   int
 	known map[int32]*taskpb.MapOutput
 	has   map[int32]bool
+	// toldAll is that it knew of all outputs while all of them were there.
+	toldAll bool
 }
 
 func (w *world) step(e event) {
@@ -59,6 +62,9 @@ func (w *world) step(e event) {
 		switch op := op.(type) {
 		case happened:
 			w.keep(op.event)
+			if e, ok := op.event.(gaveWay); ok && w.tasks[e.id].toldAll {
+				w.t.Fatalf("%s is ended for a map, and waits for none", e.id)
+			}
 		case forJob:
 			w.carryOut(op.operation)
 		default:
@@ -87,7 +93,7 @@ func (w *world) keep(e event) {
 // sumUp replaces what was kept by where the plan stands.
 func (w *world) sumUp() {
 	var err error
-	if w.log, err = encodeStanding(w.plan, w.now); err != nil {
+	if w.log, err = encodeStanding(w.plan.sumUp(w.now)); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -241,7 +247,7 @@ func (w *world) feed(op feed) {
 		return
 	}
 	if from := int(op.feed.GetFrom()); from <= t.fed && t.fed < from+len(op.feed.GetOutputs()) {
-		t.hear(op.feed.GetOutputs()[t.fed-from:])
+		w.hears(t, op.feed.GetOutputs()[t.fed-from:])
 		t.fed = from + len(op.feed.GetOutputs())
 	}
 	w.answers = append(w.answers, fed{id: op.feed.GetTaskId(), outputs: t.fed})
@@ -261,12 +267,20 @@ func (w *world) checkFeed(feed *taskpb.Feed) {
 	}
 }
 
-func (t *worldTask) hear(outputs []*taskpb.MapOutput) {
+// hears is a reduce that is told of outputs.
+func (w *world) hears(t *worldTask, outputs []*taskpb.MapOutput) {
 	for _, in := range outputs {
 		if in.GetPart() != nil {
 			t.known[in.GetMap()] = in
 		}
 	}
+	there := 0
+	for _, in := range t.known {
+		if w.canFetch(in) {
+			there++
+		}
+	}
+	t.toldAll = t.toldAll || there == len(w.plan.maps)
 }
 
 // executorEnds takes what runs there with it, and what it has.
@@ -329,6 +343,7 @@ func (w *world) act() {
 		w.sumUp()
 	case 9:
 		w.now = w.now.Add(time.Duration(rapid.IntRange(1, 7).Draw(w.t, "seconds")) * time.Second)
+		w.step(ticked{})
 		w.step(subscribed{"F"})
 		w.wantsOffers = !w.tracker.suppressed
 	}
@@ -376,7 +391,7 @@ func (w *world) advance() {
 		if t.kind == "reduce" {
 			order := w.reduceOrder(t)
 			t.known, t.has, t.fed = map[int32]*taskpb.MapOutput{}, map[int32]bool{}, int(order.GetFed())
-			t.hear(order.GetInputs())
+			w.hears(t, order.GetInputs())
 		}
 		w.step(status(id, t.state, ""))
 		return
@@ -392,7 +407,7 @@ func (w *world) advance() {
 	w.step(w.ended(id))
 }
 
-// reduces fetches what a reduce knows. False is that it waits for more.
+// reduces fetches what a reduce knows. False is that it waits for more, or has not ended.
 func (w *world) reduces(t *worldTask) bool {
 	if w.reduceOrder(t).GetMaps() == 0 && len(t.known) != len(w.plan.maps) {
 		w.t.Fatalf("a reduce reads %d of %d maps", len(t.known), len(w.plan.maps))
@@ -403,6 +418,9 @@ func (w *world) reduces(t *worldTask) bool {
 		} else {
 			t.has[m] = true
 		}
+	}
+	if len(t.lost) == 0 && w.slow && rapid.IntRange(0, 3).Draw(w.t, "it goes on") > 0 {
+		return false
 	}
 	return len(t.lost) > 0 || len(t.has) == len(w.plan.maps)
 }
@@ -481,6 +499,9 @@ func (w *world) misfortune() {
 		mesos.TaskState_TASK_FAILED, mesos.TaskState_TASK_LOST, mesos.TaskState_TASK_KILLED, mesos.TaskState_TASK_UNREACHABLE,
 	}).Draw(w.t, "how")
 	w.step(status(id, w.tasks[id].state, "bad luck"))
+	if w.tasks[id].state == mesos.TaskState_TASK_UNREACHABLE {
+		w.t.Fatalf("%s can not be reached, and would run on if it came back", id)
+	}
 }
 
 func (w *world) dies(slave string) {
@@ -503,7 +524,8 @@ type shape struct {
 	maps, reduces, slots, misfortunes, steps [2]int // at least, at most
 	slowStarts                               []float64
 	containers                               []bool
-	rounds                                   int // of rapid.checks each: what is rare takes more; 0 is one
+	slow                                     bool // a reduce that has all it reads takes a while
+	rounds                                   int  // of rapid.checks each: what is rare takes more; 0 is one
 }
 
 // A job ends, whatever breaks, and commits each reduce once, as long as less breaks than its limits allow.
@@ -517,6 +539,10 @@ func TestEachReduceIsCommittedExactlyOnceWhateverBreaks(t *testing.T) {
 		"reduces that wait while outputs are lost": {
 			maps: [2]int{2, 3}, reduces: [2]int{1, 1}, slots: [2]int{2, 3}, misfortunes: [2]int{2, 3}, steps: [2]int{60, 200},
 			slowStarts: []float64{0}, containers: []bool{false}, rounds: 4,
+		},
+		"maps that find no room when outputs are lost that reduces have": {
+			maps: [2]int{1, 2}, reduces: [2]int{2, 3}, slots: [2]int{1, 1}, misfortunes: [2]int{1, 3}, steps: [2]int{100, 200},
+			slowStarts: []float64{0}, containers: []bool{false}, slow: true, rounds: 12,
 		},
 		"nothing breaks": {
 			maps: [2]int{1, 4}, reduces: [2]int{1, 2}, slots: [2]int{1, 3}, steps: [2]int{0, 60},
@@ -536,7 +562,7 @@ func (s shape) check(t *rapid.T) {
 	script := newScript(nil, within(s.maps, "maps"), within(s.reduces, "reduces"))
 	w := &world{
 		t: t, plan: script.plan, tracker: script.tracker, now: script.now, tasks: map[string]*worldTask{}, exists: map[string]bool{}, heardLost: map[string]bool{}, life: map[string]int{},
-		badLuck: within(s.misfortunes, "misfortunes"), wantsOffers: true, slots: within(s.slots, "slots"),
+		badLuck: within(s.misfortunes, "misfortunes"), wantsOffers: true, slots: within(s.slots, "slots"), slow: s.slow,
 	}
 	w.plan.job.slowStart = rapid.SampledFrom(s.slowStarts).Draw(t, "slow start")
 	w.plan.job.containers = rapid.SampledFrom(s.containers).Draw(t, "containers")

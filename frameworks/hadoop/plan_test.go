@@ -452,3 +452,42 @@ func TestAfterAnOutageOffersAreAskedForAsBefore(t *testing.T) {
 	s.expect(status("map-00000-0", mesos.TaskState_TASK_LOST, ""), "revive")
 	s.expect(subscribed{"F"}, "")
 }
+
+func TestAnInputThatWasNotTheSameForAllMaps(t *testing.T) {
+	seen := func(modified, size int64, inode uint64) *taskpb.MapSummary {
+		s := parts(1)
+		s.InputsSeen = []*taskpb.InputSeen{{Path: []byte("/in"), ModifiedNanos: modified, Size: size, Inode: inode}}
+		return s
+	}
+	for name, test := range map[string]struct {
+		second *taskpb.MapSummary
+		slave  string
+		want   string
+	}{
+		"the same":                             {seen(7, 20, 1), "s1", ""},
+		"overwritten":                          {seen(8, 20, 1), "s1", "input file /in has changed on host-s1: it was not the same for map-00000-0 and map-00001-0"},
+		"replaced":                             {seen(8, 30, 2), "s1", "input file /in has changed on host-s1: it was not the same for map-00000-0 and map-00001-0"},
+		"grown":                                {seen(8, 30, 1), "s1", ""},
+		"another inode and the same otherwise": {seen(7, 20, 2), "s1", ""},
+		"a copy on another slave":              {seen(8, 20, 2), "s2", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScript(t, 2, 1)
+			s.step(subscribed{"F"})
+			s.step(offered{[]*scheduler.Offer{s.offer("s1", 1)}})
+			s.step(offered{[]*scheduler.Offer{s.offer(test.slave, 1)}})
+			for i, summary := range []*taskpb.MapSummary{seen(7, 20, 1), test.second} {
+				id := fmt.Sprintf("map-%05d-0", i)
+				s.expect(status(id, mesos.TaskState_TASK_FINISHED, ""), "collect "+id)
+				s.step(mapCollected{id: id, summary: summary})
+			}
+			got := ""
+			if s.plan.err != nil {
+				got = s.plan.err.Error()
+			}
+			if got != test.want || s.plan.over != (test.want != "") {
+				t.Errorf("it is over: %v, %q; want %q", s.plan.over, got, test.want)
+			}
+		})
+	}
+}

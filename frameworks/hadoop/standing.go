@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/stoa-project/stoa/frameworks/hadoop/jobpb"
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
@@ -22,8 +23,15 @@ import (
 // attemptsRecordBytes is what the attempts of one record have, about.
 const attemptsRecordBytes = 1 << 20
 
-// sumUp says where a plan stands, in records that replay takes in the place of all events until now.
-func (p *plan) sumUp(now time.Time) []*jobpb.Record {
+// standingAt is where a plan stands. What it points to does not change when the plan goes on.
+type standingAt struct {
+	now      time.Time
+	standing *jobpb.Standing
+	attempts []*jobpb.Tried
+}
+
+// sumUp says where a plan stands.
+func (p *plan) sumUp(now time.Time) standingAt {
 	s := &jobpb.Standing{
 		FrameworkId: p.frameworkID, ExecutorsLaunched: int32(p.executorsLaunched), Slaves: map[string]*jobpb.SlaveStanding{},
 		TasksDone: map[string]int32{}, MapPace: p.paces[mapKind].standing(), ReducePace: p.paces[reduceKind].standing(),
@@ -63,6 +71,13 @@ func (p *plan) sumUp(now time.Time) []*jobpb.Record {
 	for _, a := range p.outputs {
 		s.Outputs = append(s.Outputs, places[a])
 	}
+	return standingAt{now, s, attempts}
+}
+
+// records are those that replay takes in the place of all events until then.
+func (at standingAt) records() []*jobpb.Record {
+	now, s, attempts := at.now, at.standing, at.attempts
+	s.Records = 0
 	records := []*jobpb.Record{{UnixNanos: now.UnixNano(), Event: &jobpb.Record_Standing{Standing: s}}}
 	for len(attempts) > 0 {
 		n, size := 0, 0
@@ -260,8 +275,25 @@ func (p *plan) forgetParts() {
 			all.Bytes += part.GetBytes()
 			all.Records += part.GetRecords()
 		}
-		a.mapSummary.Parts = []*taskpb.Part{all}
+		kept := withoutParts(a.mapSummary)
+		kept.Parts = []*taskpb.Part{all}
+		if a.task.mapSummary == a.mapSummary {
+			a.task.mapSummary = kept
+		}
+		a.mapSummary = kept
 	}
+}
+
+// withoutParts is a summary without its parts, which shares the rest: a standing of the plan may point to the summary.
+func withoutParts(s *taskpb.MapSummary) *taskpb.MapSummary {
+	kept := &taskpb.MapSummary{}
+	s.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+		if field.Name() != "parts" {
+			kept.ProtoReflect().Set(field, value)
+		}
+		return true
+	})
+	return kept
 }
 
 // nanosOf is a time as it is kept; 0 is the zero time.

@@ -14,6 +14,8 @@ const (
 	StateKilled   = "killed"
 	// StateArriving is that it is being submitted: what is at work is in JobStatus.Waiting.
 	StateArriving = "arriving"
+	// StateEnding is that it is over, and what it has left is removed.
+	StateEnding = "ending"
 )
 
 // JobStatus is what a JobTracker tells of a job, and the document of it.
@@ -23,7 +25,7 @@ type JobStatus struct {
 	User      string    `json:"user,omitempty"`
 	Role      string    `json:"role,omitempty"`
 	Priority  string    `json:"priority"`
-	State     string    `json:"state"` // a Phase, or killed, or arriving
+	State     string    `json:"state"` // a Phase, or killed, arriving or ending
 	Submitted time.Time `json:"submitted"`
 	Seconds   float64   `json:"seconds"` // until its end, or now
 	Command   []string  `json:"command"` // arguments of stoa hadoop

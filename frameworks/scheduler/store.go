@@ -28,6 +28,10 @@ type Store interface {
 	// Replace makes a log of these records alone, durably: whatever ends meanwhile, process or machine, the log has all that
 	// it had or these.
 	Replace(name string, records [][]byte) error
+	// Prepare is Replace for much: it writes the records beside the log, which may be appended to meanwhile. The log is replaced
+	// when replace is called, by these records and more: what was appended meanwhile and is not among these has to be. A log is
+	// prepared once at a time.
+	Prepare(name string, records [][]byte) (replace func(more [][]byte) error, err error)
 	// Remove forgets a log. One that is not there is no error.
 	Remove(name string) error
 	// Close ends the use of the store.
@@ -209,38 +213,68 @@ func framed(record []byte) []byte {
 	return append(b, record...)
 }
 
-// Replace implements Store: the records are written to a file beside the log's, which then takes its name.
+// Replace implements Store.
 func (s *FileStore) Replace(name string, records [][]byte) error {
-	path, err := s.path(name)
+	replace, err := s.Prepare(name, records)
 	if err != nil {
 		return err
 	}
+	return replace(nil)
+}
+
+// Prepare implements Store: the records are written to a file beside the log's, which then takes its name.
+func (s *FileStore) Prepare(name string, records [][]byte) (replace func(more [][]byte) error, err error) {
+	path, err := s.path(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, record := range records {
+		if err := checkRecord(record); err != nil {
+			return nil, err
+		}
+	}
+	unfinished := filepath.Join(s.dir, unfinishedPrefix+name+unfinishedSuffix)
+	file, err := writeLog(unfinished, records)
+	if err != nil {
+		_ = os.Remove(unfinished) // the next process would
+		return nil, fmt.Errorf("replace a log: %w", err)
+	}
+	return func(more [][]byte) error {
+		s.mutex.Lock()
+		defer s.mutex.Unlock()
+		err := addRecords(file, more)
+		if err == nil {
+			err = os.Rename(unfinished, path)
+		}
+		if err != nil {
+			file.Close()
+			_ = os.Remove(unfinished) // the next process would
+			return fmt.Errorf("replace a log: %w", err)
+		}
+		if before := s.logs[name]; before != nil {
+			before.Close()
+		}
+		s.logs[name] = file
+		if err := syncFolder(s.dir); err != nil {
+			return fmt.Errorf("replace a log: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+// addRecords writes records at the end of a file so that they outlive the machine's end.
+func addRecords(file *os.File, records [][]byte) error {
+	if len(records) == 0 {
+		return nil
+	}
+	w := bufio.NewWriterSize(file, writeBuffer)
 	for _, record := range records {
 		if err := checkRecord(record); err != nil {
 			return err
 		}
+		_, _ = w.Write(framed(record)) // Flush tells of the first error
 	}
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	unfinished := filepath.Join(s.dir, unfinishedPrefix+name+unfinishedSuffix)
-	file, err := writeLog(unfinished, records)
-	if err == nil {
-		if err = os.Rename(unfinished, path); err != nil {
-			file.Close()
-		}
-	}
-	if err != nil {
-		_ = os.Remove(unfinished) // the next process would
-		return fmt.Errorf("replace a log: %w", err)
-	}
-	if before := s.logs[name]; before != nil {
-		before.Close()
-	}
-	s.logs[name] = file
-	if err := syncFolder(s.dir); err != nil {
-		return fmt.Errorf("replace a log: %w", err)
-	}
-	return nil
+	return errors.Join(w.Flush(), file.Sync())
 }
 
 // writeLog makes a file of records that outlives the machine's end, but for its name. The file is open.

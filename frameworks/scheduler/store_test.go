@@ -162,6 +162,46 @@ func TestALogIsReplacedAndGoesOn(t *testing.T) {
 	}
 }
 
+// What is prepared to replace a log changes nothing before it does, and what was appended meanwhile is not lost.
+func TestALogIsAppendedToWhileWhatReplacesItIsPrepared(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	appendAll(t, s, "log", "one", "two")
+	replace, err := s.Prepare("log", [][]byte{[]byte("sum")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, s, "log", "three")
+	if diff := cmp.Diff([]string{"one", "two", "three"}, loaded(t, s, "log")); diff != "" {
+		t.Errorf("records before (-want +got):\n%s", diff)
+	}
+	if err := replace([][]byte{[]byte("three")}); err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, s, "log", "four")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir)
+	if diff := cmp.Diff([]string{"sum", "three", "four"}, loaded(t, s, "log")); diff != "" {
+		t.Errorf("records after (-want +got):\n%s", diff)
+	}
+	replace, err = s.Prepare("log", [][]byte{[]byte("another sum")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := replace([][]byte{make([]byte, MaxRecordBytes+1)}); err == nil {
+		t.Error("a record that is too long was not refused")
+	}
+	appendAll(t, s, "log", "five")
+	if diff := cmp.Diff([]string{"sum", "three", "four", "five"}, loaded(t, s, "log")); diff != "" {
+		t.Errorf("records after what was refused (-want +got):\n%s", diff)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".*")); len(left) > 1 { // the lock alone
+		t.Errorf("left are %q", left)
+	}
+}
+
 // Wherever the process died while it replaced a log, the log has what it had; nothing of the attempt stays.
 func TestALogThatWasToBeReplacedIsWhatItWasWhereverThatEnded(t *testing.T) {
 	whole := t.TempDir()

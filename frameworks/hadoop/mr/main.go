@@ -73,9 +73,16 @@ func (j Job[K, V]) Main(args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return exitFailed
 	}
-	fmt.Printf("%d maps and %d reduces in %v (%v to map, %v to reduce, %v to fetch the output): %s\n", result.Maps, result.Reduces,
+	fmt.Printf("%s and %s in %v (%v to map, %v to reduce, %v to fetch the output): %s\n", count(result.Maps, "map"), count(result.Reduces, "reduce"),
 		short(result.Total), short(result.Planning+result.Placing+result.Mapping), short(result.Reducing), short(result.Commit), result.Output)
 	return 0
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // secure reads the certificates: as a framework's, or as those of a JobTracker's client. One that is not fit the peer refuses in

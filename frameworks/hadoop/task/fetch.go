@@ -190,6 +190,15 @@ func (f Fetcher) retried(ctx context.Context, url string, read func(io.Reader) e
 
 // once asks for a file and gives its bytes to read. A try that brings nothing for the stall time has failed.
 func (f Fetcher) once(ctx context.Context, url, byteRange string, read func(io.Reader) error) error {
+	if byteRange == "" {
+		if file := handedOver(url); file != nil {
+			defer file.Close()
+			if err := read(file); err != nil {
+				return &FetchError{URL: url, Err: err}
+			}
+			return nil
+		}
+	}
 	client, stall := f.Client, f.Stall
 	if client == nil {
 		client = fetchClient

@@ -44,6 +44,7 @@ func Map(ctx context.Context, order *taskpb.MapTask, env Env) (*taskpb.MapSummar
 		return nil, err
 	}
 	summary.InputFiles, summary.InputBytes, summary.InputRecords = m.input.files, m.input.bytes, m.input.lines
+	summary.InputsSeen = m.input.seen
 	summary.CombineInputRecords, summary.CombineOutputRecords = m.combineInput, m.combineOutput
 	if summary.Reports, err = m.reports.summary(); err != nil {
 		return nil, err

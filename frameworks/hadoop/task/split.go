@@ -23,7 +23,8 @@ type splitWriter struct {
 	separated bool   // the line at the end of buf has had its first
 	environ   []string
 
-	files, bytes, lines int64 // what was read
+	files, bytes, lines int64               // what was read
+	seen                []*taskpb.InputSeen // files of which others read pieces too
 }
 
 func newSplitWriter(order *taskpb.MapTask) *splitWriter {
@@ -77,7 +78,7 @@ func (s *splitWriter) flush() error {
 // chunk writes the lines whose first byte lies in the chunk. So it looks at the byte before its first one to know
 // whether a line begins there, and reads beyond its end to finish the last line: every line of a file belongs to
 // exactly one chunk, wherever the cuts are. The file counts as what it was when it was listed: bytes that came later
-// are not read, missing ones are an error.
+// are not read, missing ones are an error. So is one that was written to while it was read and has not grown.
 func (s *splitWriter) chunk(c *taskpb.Chunk) error {
 	if c.GetOffset() == 0 {
 		s.files++
@@ -90,6 +91,45 @@ func (s *splitWriter) chunk(c *taskpb.Chunk) error {
 		return err
 	}
 	defer f.Close()
+	before := seenNow(f)
+	if err := s.opened(f, c); err != nil {
+		return err
+	}
+	if before == nil {
+		return nil
+	}
+	if after := seenNow(f); after != nil && SeenChanged(before, after) {
+		return fmt.Errorf("input file %s has changed: it was written to while it was read", f.Name())
+	}
+	if c.GetLength() < c.GetFileSize() {
+		before.Path = c.GetPath()
+		s.seen = append(s.seen, before)
+	}
+	return nil
+}
+
+// seenNow is what the file system tells of an open file; nil if it is none of this machine.
+func seenNow(f inputFile) *taskpb.InputSeen {
+	file, ok := f.(*os.File)
+	if !ok {
+		return nil
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil
+	}
+	return &taskpb.InputSeen{Size: info.Size(), ModifiedNanos: info.ModTime().UnixNano(), Inode: inodeOf(info)}
+}
+
+// SeenChanged says whether a file that was looked at twice is another, or has been overwritten. One that has grown counts as the
+// same: bytes that are added are not read. One that was last written to at the same time does too, for there are systems that
+// give a file another inode now and then.
+func SeenChanged(a, b *taskpb.InputSeen) bool {
+	return a.GetModifiedNanos() != b.GetModifiedNanos() && (a.GetInode() != b.GetInode() || a.GetSize() == b.GetSize())
+}
+
+// opened is chunk after the file is open.
+func (s *splitWriter) opened(f inputFile, c *taskpb.Chunk) error {
 	switch {
 	case c.GetCodec() == taskpb.Codec_CODEC_BZIP2 && c.GetLength() < c.GetFileSize():
 		return s.bzip2Piece(f, f.Name(), c)
@@ -99,7 +139,7 @@ func (s *splitWriter) chunk(c *taskpb.Chunk) error {
 	return s.stream(f, c)
 }
 
-// stream is chunk after the file is open.
+// stream is opened for a file that is not compressed.
 func (s *splitWriter) stream(f inputFile, c *taskpb.Chunk) error {
 	pos, end, size := c.GetOffset(), c.GetOffset()+c.GetLength(), c.GetFileSize()
 	skipping := pos > 0
@@ -172,10 +212,14 @@ func (s *splitWriter) finishLine(last byte) error {
 	return nil
 }
 
+// readError is why nothing could be read at pos.
 func readError(f inputFile, c *taskpb.Chunk, pos int64, err error) error {
-	if err == nil || errors.Is(err, io.EOF) {
-		return fmt.Errorf("input file %s has changed: it ends after %d bytes and had %d when the job was planned",
-			f.Name(), pos, c.GetFileSize())
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("input file: %w", err)
 	}
-	return fmt.Errorf("input file: %w", err)
+	if end, err := f.Seek(0, io.SeekEnd); err == nil {
+		pos = min(pos, end) // what was wanted may begin beyond the end
+	}
+	return fmt.Errorf("input file %s has changed: it ends after %d bytes and had %d when the job was planned",
+		f.Name(), pos, c.GetFileSize())
 }

@@ -2,6 +2,8 @@ package task
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,10 +107,75 @@ func TestAFileThatHasChangedIsNamed(t *testing.T) {
 	if _, _, err := readChunks(100, chunk(path, 9)); err == nil || !strings.Contains(err.Error(), path+" has changed: it ends after 4 bytes and had 9") {
 		t.Errorf("a file that has shrunk: %v", err)
 	}
+	beyond := &taskpb.Chunk{Path: []byte(path), Offset: 7, Length: 2, FileSize: 9}
+	if _, _, err := readChunks(100, beyond); err == nil || !strings.Contains(err.Error(), path+" has changed: it ends after 4 bytes and had 9") {
+		t.Errorf("a file that ends before a piece of it begins: %v", err)
+	}
 	if _, _, err := readChunks(100, chunk(path+".gone", 9)); err == nil || !strings.Contains(err.Error(), path+".gone: no such file") {
 		t.Errorf("a file that has vanished: %v", err)
 	}
 	if got, _, err := readChunks(100, chunk(path, 2)); err != nil || got != "ab\n" {
 		t.Errorf("a file that has grown: %q, %v; want the bytes that were there when it was listed", got, err)
+	}
+}
+
+// writerOnce does something when it is first written to.
+type writerOnce struct{ do func() }
+
+func (w *writerOnce) Write(b []byte) (int, error) {
+	if w.do != nil {
+		w.do()
+		w.do = nil
+	}
+	return len(b), nil
+}
+
+// overwrite writes to a file in place, until its file system tells.
+func overwrite(t *testing.T, path, text string) {
+	t.Helper()
+	before, err := os.Stat(path)
+	for now := before; err == nil && now.ModTime().Equal(before.ModTime()); {
+		var f *os.File
+		if f, err = os.OpenFile(path, os.O_WRONLY, 0); err != nil {
+			break
+		}
+		_, err = f.WriteString(text)
+		if err = errors.Join(err, f.Close()); err == nil {
+			now, err = os.Stat(path)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAFileThatIsWrittenToWhileItIsRead(t *testing.T) {
+	const text = "one\ntwo\n"
+	for name, test := range map[string]struct {
+		change func(t *testing.T, path string)
+		want   string
+	}{
+		"overwritten by as much": {func(t *testing.T, path string) { overwrite(t, path, "six") }, " has changed: it was written to while it was read"},
+		"grown":                  {func(t *testing.T, path string) { overwrite(t, path, text+"three\n") }, ""},
+		"replaced": {func(t *testing.T, path string) { // what is open stays what it was
+			if err := errors.Join(os.WriteFile(path+".new", []byte("six\n two\n"), 0o600), os.Rename(path+".new", path)); err != nil {
+				t.Fatal(err)
+			}
+		}, ""},
+		"let alone": {func(*testing.T, string) {}, ""},
+	} {
+		for _, length := range []int64{4, 8} {
+			t.Run(fmt.Sprintf("%s, a piece of %d bytes", name, length), func(t *testing.T) {
+				path := writeFile(t, "in", []byte(text))
+				s := &splitWriter{w: &writerOnce{func() { test.change(t, path) }}, buf: make([]byte, 0, 1), separator: '\t'}
+				err := s.all([]*taskpb.Chunk{{Path: []byte(path), Length: length, FileSize: 8}})
+				if (err == nil) != (test.want == "") || (err != nil && !strings.Contains(err.Error(), path+test.want)) {
+					t.Errorf("it ends with %v, want %q", err, test.want)
+				}
+				if want := err == nil && length < 8; (len(s.seen) == 1) != want {
+					t.Errorf("seen are %v", s.seen)
+				}
+			})
+		}
 	}
 }

@@ -768,6 +768,7 @@ type MapSummary struct {
 	CombineInputRecords  int64                  `protobuf:"varint,8,opt,name=combine_input_records,json=combineInputRecords,proto3" json:"combine_input_records,omitempty"`
 	CombineOutputRecords int64                  `protobuf:"varint,9,opt,name=combine_output_records,json=combineOutputRecords,proto3" json:"combine_output_records,omitempty"`
 	Reports              *Reports               `protobuf:"bytes,10,opt,name=reports,proto3" json:"reports,omitempty"`
+	InputsSeen           []*InputSeen           `protobuf:"bytes,11,rep,name=inputs_seen,json=inputsSeen,proto3" json:"inputs_seen,omitempty"` // the files of which it read a piece and others do too
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -872,6 +873,82 @@ func (x *MapSummary) GetReports() *Reports {
 	return nil
 }
 
+func (x *MapSummary) GetInputsSeen() []*InputSeen {
+	if x != nil {
+		return x.InputsSeen
+	}
+	return nil
+}
+
+// InputSeen is what an input file was when it was opened, as its file system told.
+type InputSeen struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          []byte                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Size          int64                  `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`                                        // bytes
+	ModifiedNanos int64                  `protobuf:"varint,3,opt,name=modified_nanos,json=modifiedNanos,proto3" json:"modified_nanos,omitempty"` // since 1970
+	Inode         uint64                 `protobuf:"varint,4,opt,name=inode,proto3" json:"inode,omitempty"`                                      // 0: its system has none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InputSeen) Reset() {
+	*x = InputSeen{}
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InputSeen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InputSeen) ProtoMessage() {}
+
+func (x *InputSeen) ProtoReflect() protoreflect.Message {
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InputSeen.ProtoReflect.Descriptor instead.
+func (*InputSeen) Descriptor() ([]byte, []int) {
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *InputSeen) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *InputSeen) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *InputSeen) GetModifiedNanos() int64 {
+	if x != nil {
+		return x.ModifiedNanos
+	}
+	return 0
+}
+
+func (x *InputSeen) GetInode() uint64 {
+	if x != nil {
+		return x.Inode
+	}
+	return 0
+}
+
 // Reports is what a task's commands have told on their standard error.
 type Reports struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -883,7 +960,7 @@ type Reports struct {
 
 func (x *Reports) Reset() {
 	*x = Reports{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[9]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -895,7 +972,7 @@ func (x *Reports) String() string {
 func (*Reports) ProtoMessage() {}
 
 func (x *Reports) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[9]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -908,7 +985,7 @@ func (x *Reports) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reports.ProtoReflect.Descriptor instead.
 func (*Reports) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{9}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Reports) GetCounters() []*Counter {
@@ -937,7 +1014,7 @@ type Counter struct {
 
 func (x *Counter) Reset() {
 	*x = Counter{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[10]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -949,7 +1026,7 @@ func (x *Counter) String() string {
 func (*Counter) ProtoMessage() {}
 
 func (x *Counter) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[10]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -962,7 +1039,7 @@ func (x *Counter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counter.ProtoReflect.Descriptor instead.
 func (*Counter) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{10}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Counter) GetGroup() string {
@@ -998,7 +1075,7 @@ type MapOutput struct {
 
 func (x *MapOutput) Reset() {
 	*x = MapOutput{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[11]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1087,7 @@ func (x *MapOutput) String() string {
 func (*MapOutput) ProtoMessage() {}
 
 func (x *MapOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[11]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1100,7 @@ func (x *MapOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MapOutput.ProtoReflect.Descriptor instead.
 func (*MapOutput) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{11}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *MapOutput) GetMap() int32 {
@@ -1073,7 +1150,7 @@ type ReduceTask struct {
 
 func (x *ReduceTask) Reset() {
 	*x = ReduceTask{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[12]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1085,7 +1162,7 @@ func (x *ReduceTask) String() string {
 func (*ReduceTask) ProtoMessage() {}
 
 func (x *ReduceTask) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[12]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1098,7 +1175,7 @@ func (x *ReduceTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReduceTask.ProtoReflect.Descriptor instead.
 func (*ReduceTask) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{12}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReduceTask) GetAttempt() *Attempt {
@@ -1205,7 +1282,7 @@ type Feed struct {
 
 func (x *Feed) Reset() {
 	*x = Feed{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[13]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1294,7 @@ func (x *Feed) String() string {
 func (*Feed) ProtoMessage() {}
 
 func (x *Feed) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[13]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1307,7 @@ func (x *Feed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feed.ProtoReflect.Descriptor instead.
 func (*Feed) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{13}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Feed) GetTaskId() string {
@@ -1265,7 +1342,7 @@ type Fed struct {
 
 func (x *Fed) Reset() {
 	*x = Fed{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[14]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1354,7 @@ func (x *Fed) String() string {
 func (*Fed) ProtoMessage() {}
 
 func (x *Fed) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[14]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1367,7 @@ func (x *Fed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fed.ProtoReflect.Descriptor instead.
 func (*Fed) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{14}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Fed) GetTaskId() string {
@@ -1323,7 +1400,7 @@ type ReduceSummary struct {
 
 func (x *ReduceSummary) Reset() {
 	*x = ReduceSummary{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[15]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1335,7 +1412,7 @@ func (x *ReduceSummary) String() string {
 func (*ReduceSummary) ProtoMessage() {}
 
 func (x *ReduceSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[15]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1348,7 +1425,7 @@ func (x *ReduceSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReduceSummary.ProtoReflect.Descriptor instead.
 func (*ReduceSummary) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{15}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReduceSummary) GetPart() *Part {
@@ -1411,7 +1488,7 @@ type LostOutputs struct {
 
 func (x *LostOutputs) Reset() {
 	*x = LostOutputs{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[16]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1423,7 +1500,7 @@ func (x *LostOutputs) String() string {
 func (*LostOutputs) ProtoMessage() {}
 
 func (x *LostOutputs) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[16]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1436,7 +1513,7 @@ func (x *LostOutputs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostOutputs.ProtoReflect.Descriptor instead.
 func (*LostOutputs) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{16}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LostOutputs) GetLost() []*LostOutput {
@@ -1458,7 +1535,7 @@ type LostOutput struct {
 
 func (x *LostOutput) Reset() {
 	*x = LostOutput{}
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[17]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1470,7 +1547,7 @@ func (x *LostOutput) String() string {
 func (*LostOutput) ProtoMessage() {}
 
 func (x *LostOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[17]
+	mi := &file_frameworks_hadoop_taskpb_task_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1483,7 +1560,7 @@ func (x *LostOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LostOutput.ProtoReflect.Descriptor instead.
 func (*LostOutput) Descriptor() ([]byte, []int) {
-	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{17}
+	return file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LostOutput) GetMap() int32 {
@@ -1567,7 +1644,7 @@ const file_frameworks_hadoop_taskpb_task_proto_rawDesc = "" +
 	"\x05bytes\x18\x01 \x01(\x03R\x05bytes\x12\x18\n" +
 	"\arecords\x18\x02 \x01(\x03R\arecords\x12\x16\n" +
 	"\x06crc32c\x18\x03 \x01(\rR\x06crc32c\x12\x18\n" +
-	"\alargest\x18\x04 \x01(\x03R\alargest\"\xaf\x03\n" +
+	"\alargest\x18\x04 \x01(\x03R\alargest\"\xeb\x03\n" +
 	"\n" +
 	"MapSummary\x12*\n" +
 	"\x05parts\x18\x01 \x03(\v2\x14.stoa.hadoop.v1.PartR\x05parts\x12\x1f\n" +
@@ -1582,7 +1659,14 @@ const file_frameworks_hadoop_taskpb_task_proto_rawDesc = "" +
 	"\x15combine_input_records\x18\b \x01(\x03R\x13combineInputRecords\x124\n" +
 	"\x16combine_output_records\x18\t \x01(\x03R\x14combineOutputRecords\x121\n" +
 	"\areports\x18\n" +
-	" \x01(\v2\x17.stoa.hadoop.v1.ReportsR\areports\"V\n" +
+	" \x01(\v2\x17.stoa.hadoop.v1.ReportsR\areports\x12:\n" +
+	"\vinputs_seen\x18\v \x03(\v2\x19.stoa.hadoop.v1.InputSeenR\n" +
+	"inputsSeen\"p\n" +
+	"\tInputSeen\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\fR\x04path\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x03R\x04size\x12%\n" +
+	"\x0emodified_nanos\x18\x03 \x01(\x03R\rmodifiedNanos\x12\x14\n" +
+	"\x05inode\x18\x04 \x01(\x04R\x05inode\"V\n" +
 	"\aReports\x123\n" +
 	"\bcounters\x18\x01 \x03(\v2\x17.stoa.hadoop.v1.CounterR\bcounters\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\"I\n" +
@@ -1660,7 +1744,7 @@ func file_frameworks_hadoop_taskpb_task_proto_rawDescGZIP() []byte {
 }
 
 var file_frameworks_hadoop_taskpb_task_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_frameworks_hadoop_taskpb_task_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_frameworks_hadoop_taskpb_task_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_frameworks_hadoop_taskpb_task_proto_goTypes = []any{
 	(Codec)(0),            // 0: stoa.hadoop.v1.Codec
 	(InputFormat)(0),      // 1: stoa.hadoop.v1.InputFormat
@@ -1673,15 +1757,16 @@ var file_frameworks_hadoop_taskpb_task_proto_goTypes = []any{
 	(*MapTask)(nil),       // 8: stoa.hadoop.v1.MapTask
 	(*Part)(nil),          // 9: stoa.hadoop.v1.Part
 	(*MapSummary)(nil),    // 10: stoa.hadoop.v1.MapSummary
-	(*Reports)(nil),       // 11: stoa.hadoop.v1.Reports
-	(*Counter)(nil),       // 12: stoa.hadoop.v1.Counter
-	(*MapOutput)(nil),     // 13: stoa.hadoop.v1.MapOutput
-	(*ReduceTask)(nil),    // 14: stoa.hadoop.v1.ReduceTask
-	(*Feed)(nil),          // 15: stoa.hadoop.v1.Feed
-	(*Fed)(nil),           // 16: stoa.hadoop.v1.Fed
-	(*ReduceSummary)(nil), // 17: stoa.hadoop.v1.ReduceSummary
-	(*LostOutputs)(nil),   // 18: stoa.hadoop.v1.LostOutputs
-	(*LostOutput)(nil),    // 19: stoa.hadoop.v1.LostOutput
+	(*InputSeen)(nil),     // 11: stoa.hadoop.v1.InputSeen
+	(*Reports)(nil),       // 12: stoa.hadoop.v1.Reports
+	(*Counter)(nil),       // 13: stoa.hadoop.v1.Counter
+	(*MapOutput)(nil),     // 14: stoa.hadoop.v1.MapOutput
+	(*ReduceTask)(nil),    // 15: stoa.hadoop.v1.ReduceTask
+	(*Feed)(nil),          // 16: stoa.hadoop.v1.Feed
+	(*Fed)(nil),           // 17: stoa.hadoop.v1.Fed
+	(*ReduceSummary)(nil), // 18: stoa.hadoop.v1.ReduceSummary
+	(*LostOutputs)(nil),   // 19: stoa.hadoop.v1.LostOutputs
+	(*LostOutput)(nil),    // 20: stoa.hadoop.v1.LostOutput
 }
 var file_frameworks_hadoop_taskpb_task_proto_depIdxs = []int32{
 	0,  // 0: stoa.hadoop.v1.Chunk.codec:type_name -> stoa.hadoop.v1.Codec
@@ -1693,23 +1778,24 @@ var file_frameworks_hadoop_taskpb_task_proto_depIdxs = []int32{
 	5,  // 6: stoa.hadoop.v1.MapTask.kit:type_name -> stoa.hadoop.v1.Kit
 	7,  // 7: stoa.hadoop.v1.MapTask.program:type_name -> stoa.hadoop.v1.Program
 	9,  // 8: stoa.hadoop.v1.MapSummary.parts:type_name -> stoa.hadoop.v1.Part
-	11, // 9: stoa.hadoop.v1.MapSummary.reports:type_name -> stoa.hadoop.v1.Reports
-	12, // 10: stoa.hadoop.v1.Reports.counters:type_name -> stoa.hadoop.v1.Counter
-	9,  // 11: stoa.hadoop.v1.MapOutput.part:type_name -> stoa.hadoop.v1.Part
-	2,  // 12: stoa.hadoop.v1.ReduceTask.attempt:type_name -> stoa.hadoop.v1.Attempt
-	13, // 13: stoa.hadoop.v1.ReduceTask.inputs:type_name -> stoa.hadoop.v1.MapOutput
-	4,  // 14: stoa.hadoop.v1.ReduceTask.keys:type_name -> stoa.hadoop.v1.Keys
-	5,  // 15: stoa.hadoop.v1.ReduceTask.kit:type_name -> stoa.hadoop.v1.Kit
-	7,  // 16: stoa.hadoop.v1.ReduceTask.program:type_name -> stoa.hadoop.v1.Program
-	13, // 17: stoa.hadoop.v1.Feed.outputs:type_name -> stoa.hadoop.v1.MapOutput
-	9,  // 18: stoa.hadoop.v1.ReduceSummary.part:type_name -> stoa.hadoop.v1.Part
-	11, // 19: stoa.hadoop.v1.ReduceSummary.reports:type_name -> stoa.hadoop.v1.Reports
-	19, // 20: stoa.hadoop.v1.LostOutputs.lost:type_name -> stoa.hadoop.v1.LostOutput
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	12, // 9: stoa.hadoop.v1.MapSummary.reports:type_name -> stoa.hadoop.v1.Reports
+	11, // 10: stoa.hadoop.v1.MapSummary.inputs_seen:type_name -> stoa.hadoop.v1.InputSeen
+	13, // 11: stoa.hadoop.v1.Reports.counters:type_name -> stoa.hadoop.v1.Counter
+	9,  // 12: stoa.hadoop.v1.MapOutput.part:type_name -> stoa.hadoop.v1.Part
+	2,  // 13: stoa.hadoop.v1.ReduceTask.attempt:type_name -> stoa.hadoop.v1.Attempt
+	14, // 14: stoa.hadoop.v1.ReduceTask.inputs:type_name -> stoa.hadoop.v1.MapOutput
+	4,  // 15: stoa.hadoop.v1.ReduceTask.keys:type_name -> stoa.hadoop.v1.Keys
+	5,  // 16: stoa.hadoop.v1.ReduceTask.kit:type_name -> stoa.hadoop.v1.Kit
+	7,  // 17: stoa.hadoop.v1.ReduceTask.program:type_name -> stoa.hadoop.v1.Program
+	14, // 18: stoa.hadoop.v1.Feed.outputs:type_name -> stoa.hadoop.v1.MapOutput
+	9,  // 19: stoa.hadoop.v1.ReduceSummary.part:type_name -> stoa.hadoop.v1.Part
+	12, // 20: stoa.hadoop.v1.ReduceSummary.reports:type_name -> stoa.hadoop.v1.Reports
+	20, // 21: stoa.hadoop.v1.LostOutputs.lost:type_name -> stoa.hadoop.v1.LostOutput
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_frameworks_hadoop_taskpb_task_proto_init() }
@@ -1724,7 +1810,7 @@ func file_frameworks_hadoop_taskpb_task_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_frameworks_hadoop_taskpb_task_proto_rawDesc), len(file_frameworks_hadoop_taskpb_task_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

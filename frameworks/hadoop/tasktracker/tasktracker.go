@@ -93,11 +93,11 @@ func Main(ctx context.Context) error {
 		ctx: ctx, sandbox: sandbox, environ: commandVariables(os.Environ()), fetcher: fetcher, memory: newMemory(), attempts: map[string]*attempt{},
 	}
 	if host := os.Getenv(ListenVariable); host != "" {
-		server, err := t.serve(host)
+		stopServing, err := t.serve(host)
 		if err != nil {
 			return err
 		}
-		defer server.Close()
+		defer stopServing()
 	}
 	watch, stop := context.WithCancel(ctx)
 	var watching sync.WaitGroup
@@ -117,7 +117,7 @@ func commandVariables(environ []string) []string {
 }
 
 // serve makes the sandbox's files readable for those who know the secret.
-func (t *tracker) serve(host string) (*http.Server, error) {
+func (t *tracker) serve(host string) (stop func(), err error) {
 	secret := make([]byte, secretBytes)
 	_, _ = rand.Read(secret) // it never fails
 	root, err := os.OpenRoot(t.sandbox)
@@ -133,7 +133,15 @@ func (t *tracker) serve(host string) (*http.Server, error) {
 	files := http.StripPrefix("/"+t.secret+"/", served{root})
 	server := &http.Server{Handler: files, ReadHeaderTimeout: headerTimeout}
 	go func() { _ = server.Serve(listener) }() // ends with the server
-	return server, nil
+	handOver, err := task.HandOver(t.secret, root.Open)
+	if err != nil {
+		server.Close()
+		return nil, err
+	}
+	return func() {
+		server.Close()
+		handOver.Close()
+	}, nil
 }
 
 // served are the files of a folder and of those in it. They are given as they lie on the disk, without a copy.
