@@ -264,11 +264,11 @@ func begin(l *life, wish *wire.ExecTask) (m execStarted) {
 		end    **os.File
 		stderr bool
 	}{{&theirs.Stdout, false}, {&theirs.Stderr, true}} {
-		var reader *os.File
+		var reader int
 		if reader, *stream.end, m.err = newPipe(); m.err != nil {
 			return m
 		}
-		m.output = append(m.output, &outlet{file: reader, stderr: stream.stderr})
+		m.output = append(m.output, &outlet{file: os.NewFile(uintptr(reader), "pipe"), stderr: stream.stderr})
 	}
 	if wish.GetStdin() {
 		if theirs.Stdin, m.input, m.err = inputPipe(); m.err != nil {

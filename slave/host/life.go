@@ -25,6 +25,7 @@ type means struct {
 	user          string        // the host's own
 	starts        chan struct{} // a place for each container that may be starting
 	buffers       *buffers
+	pipes         pipes
 	directOutput  bool
 	rotation      Rotation
 	cfs           bool // cpus are a ceiling, too
