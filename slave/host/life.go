@@ -46,8 +46,10 @@ func (m *means) pass(what string, message proto.Message) {
 // life is one container from the blocking side: begin, then end. The actor that owns it may fail and another take
 // over: kill and end may be called by anybody, at any time, more than once.
 type life struct {
-	means *means
-	start *wire.StartContainer
+	means     *means
+	id        *mesos.ContainerID
+	directory string               // its sandbox
+	start     *wire.StartContainer // nil after begin: much of it is of no use any more, and the host has many
 
 	ctx    context.Context // of begin
 	cancel context.CancelFunc
@@ -76,7 +78,10 @@ type life struct {
 
 func newLife(m *means, start *wire.StartContainer) *life {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &life{means: m, start: start, ctx: ctx, cancel: cancel, begun: make(chan struct{}), startErr: errors.New("its start failed")}
+	l := &life{
+		means: m, id: start.GetContainerId(), directory: start.GetDirectory(), start: start,
+		ctx: ctx, cancel: cancel, begun: make(chan struct{}), startErr: errors.New("its start failed"),
+	}
 	l.watch, l.unwatch = context.WithCancel(context.Background())
 	l.diskLimit.Store(diskLimit(start.GetResources()))
 	return l
@@ -90,6 +95,7 @@ func (l *life) begin() (pid int, err error) {
 	defer close(l.begun)
 	defer l.cancel()
 	l.startErr = l.run()
+	l.start = nil
 	if l.startErr != nil {
 		return 0, l.startErr
 	}
@@ -97,7 +103,7 @@ func (l *life) begin() (pid int, err error) {
 }
 
 func (l *life) run() error {
-	record, err := ExitPath(l.means.workDir, l.start.GetDirectory())
+	record, err := ExitPath(l.means.workDir, l.directory)
 	if err != nil {
 		return err
 	}
@@ -214,7 +220,7 @@ func (l *life) conclude() error {
 	if l.startErr == nil {
 		exit, err := l.container.Wait()
 		if err != nil {
-			failed = append(failed, fmt.Errorf("container %s left something behind: %w", l.start.GetContainerId().GetValue(), err))
+			failed = append(failed, fmt.Errorf("container %s left something behind: %w", l.id.GetValue(), err))
 		}
 		e.exit = exit
 		if err := l.stdio.finish(); err != nil {
