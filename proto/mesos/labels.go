@@ -4,6 +4,13 @@ package mesos
 // it the slave's default holds.
 const LabelPIDs = "stoa.pids"
 
+// LabelStdin is a label of a TaskInfo: with the value StdinOpen the task's standard input stays open, for whoever attaches to
+// the task; without it there is nothing to read but the task's data.
+const (
+	LabelStdin = "stoa.stdin"
+	StdinOpen  = "open"
+)
+
 // LabelNotEnforced is a label of the TaskStatus that tells of a task's begin: of which of its limits nothing is enforced
 // where it runs, as names with blanks between them: "cpus mem pids". Without it all are.
 const LabelNotEnforced = "stoa.not_enforced"

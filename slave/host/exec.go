@@ -70,6 +70,7 @@ type (
 	execStarted struct {
 		process containerizer.Process
 		input   *os.File
+		whole   func() // see inlet
 		output  []*outlet
 		err     error
 	}
@@ -177,6 +178,7 @@ func (x *execution) started(ctx actor.Context, m execStarted) {
 	system, self := ctx.System(), ctx.Self()
 	if m.input != nil {
 		x.input = newInlet(m.input, m.process.Terminal() != nil)
+		x.input.whole = m.whole
 		go x.input.run(func(n int) { system.Send(self, execTaken{n}) })
 	}
 	for _, o := range m.output {
@@ -230,6 +232,9 @@ func (l *life) exec(exec containerizer.Exec, stdio containerizer.Stdio) (contain
 
 // begin makes the streams of a further command and starts it.
 func begin(l *life, wish *wire.ExecTask) (m execStarted) {
+	if wish.GetAttach() {
+		return l.attach()
+	}
 	exec := containerizer.Exec{
 		Args: wish.GetArgs(), Env: wish.GetEnvironment(), Terminal: wish.GetTty(),
 		Rows: uint16(wish.GetSize().GetRows()), Columns: uint16(wish.GetSize().GetColumns()),

@@ -58,6 +58,8 @@ type life struct {
 	killed                bool
 	resized               *containerizer.Limits   // what was asked for while it was being started
 	container             containerizer.Container // nil: it does not run yet, or never did
+	input                 *os.File                // of a command whose stdin stays open; nil: there is none, or not any more
+	attached              bool                    // somebody writes into it
 	diskUsed, diskAllowed int64                   // bytes, when its sandbox had outgrown its limit; 0: it had not
 
 	watch     context.Context    // of the looks at its sandbox
@@ -127,7 +129,7 @@ func (l *life) run() error {
 	case <-l.ctx.Done():
 		return errKilled
 	}
-	streams, err := openStdio(spec.Sandbox, scratch, l.start.GetStdin(), l.means)
+	streams, err := openStdio(spec.Sandbox, scratch, l.start.GetStdin(), l.start.GetOpenStdin(), l.means)
 	if err != nil {
 		return err
 	}
@@ -147,7 +149,7 @@ func (l *life) run() error {
 func (l *life) admit(container containerizer.Container) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.container = container
+	l.container, l.input = container, l.stdio.input
 	if l.killed {
 		_ = container.Kill() // Wait says what is left
 	} else if l.resized != nil {
@@ -223,6 +225,7 @@ func (l *life) conclude() error {
 			failed = append(failed, fmt.Errorf("container %s left something behind: %w", l.id.GetValue(), err))
 		}
 		e.exit = exit
+		l.endInput()
 		if err := l.stdio.finish(); err != nil {
 			e.lost = err.Error()
 			failed = append(failed, err)

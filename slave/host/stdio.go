@@ -46,12 +46,13 @@ func (b *buffers) put(buffer *[drainBytes]byte) { b.pool.Put(buffer) }
 type stdio struct {
 	ends   containerizer.Stdio // the container's
 	drains []*drain            // none if the container writes into the files itself
+	input  *os.File            // what is written here it reads; nil: there is nothing to write
 }
 
 // openStdio makes the standard streams of a container: its output goes through pipes into files of its sandbox, or,
-// with direct output, right into them; its input comes from a file without a name. scratch is a folder that only the host can
-// reach.
-func openStdio(sandbox, scratch string, input []byte, m *means) (*stdio, error) {
+// with direct output, right into them; its input comes from a file without a name, or through a pipe that stays open. scratch is
+// a folder that only the host can reach.
+func openStdio(sandbox, scratch string, input []byte, open bool, m *means) (*stdio, error) {
 	root, err := os.OpenRoot(sandbox)
 	if err != nil {
 		return nil, fmt.Errorf("open sandbox: %w", err)
@@ -79,7 +80,13 @@ func openStdio(sandbox, scratch string, input []byte, m *means) (*stdio, error) 
 		*output.end = end
 		s.drains = append(s.drains, d)
 	}
-	if len(input) > 0 {
+	switch {
+	case open:
+		if s.ends.Stdin, s.input, err = inputPipe(); err != nil {
+			s.abandon()
+			return nil, fmt.Errorf("make standard input: %w", err)
+		}
+	case len(input) > 0:
 		if s.ends.Stdin, err = inputFile(scratch, input); err != nil {
 			s.abandon()
 			return nil, err
@@ -101,6 +108,9 @@ func (s *stdio) release() {
 // abandon closes everything of streams that no container has.
 func (s *stdio) abandon() {
 	s.release()
+	if s.input != nil {
+		s.input.Close()
+	}
 	for _, d := range s.drains {
 		d.close()
 	}
