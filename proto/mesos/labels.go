@@ -4,6 +4,9 @@ package mesos
 // it the slave's default holds.
 const LabelPIDs = "stoa.pids"
 
+// MaxPIDs is the largest value of LabelPIDs: Linux's own limit of 4,194,304 (PID_MAX_LIMIT), less one that is not the task's.
+const MaxPIDs = 4<<20 - 1
+
 // LabelStdin is a label of a TaskInfo: with the value StdinOpen the task's standard input stays open, for whoever attaches to
 // the task; without it there is nothing to read but the task's data.
 const (
@@ -102,6 +105,15 @@ func LabelOf(labels *Labels, key string) string {
 		}
 	}
 	return ""
+}
+
+// LabelMap is the labels by key: of those with the same key, the last.
+func LabelMap(labels *Labels) map[string]string {
+	shown := make(map[string]string, len(labels.GetLabels()))
+	for _, label := range labels.GetLabels() {
+		shown[label.GetKey()] = label.GetValue()
+	}
+	return shown
 }
 
 // LimitationOf is what Mesos shows of a task that took more of a scalar resource, "mem" or "disk", than it had: how much,

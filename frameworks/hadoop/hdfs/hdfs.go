@@ -38,8 +38,9 @@ const UserVariable = "HADOOP_USER_NAME"
 const (
 	// dialTimeout is how long a name node or data node may take to answer a call.
 	dialTimeout = 5 * time.Second
-	// locationsTimeout bounds the question where blocks are, and maxLocationsBytes its answer: some 500 bytes for a block.
-	locationsTimeout  = 10 * time.Second
+	// locationsTimeout bounds the question where blocks are: a name node that has just started takes its time for the first one.
+	// maxLocationsBytes bounds its answer: some 500 bytes for a block.
+	locationsTimeout  = 30 * time.Second
 	maxLocationsBytes = 64 << 20
 )
 
@@ -103,7 +104,7 @@ func (s *System) at(nameNode string) (*client.Client, error) {
 		Addresses: []string{nameNode}, User: s.user(), NamenodeDialFunc: dial, DatanodeDialFunc: dial,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reach the name node %s: %w", nameNode, err)
+		return nil, fmt.Errorf("on the name node %s: %w", nameNode, err)
 	}
 	if s.clients == nil {
 		s.clients = map[string]*client.Client{}

@@ -133,8 +133,10 @@ func TestHostileCommandsLeaveNothing(t *testing.T) {
 		name, script string
 		limit        func(*containerizer.Spec)
 		ends         bool // by itself
+		outOfPIDs    bool
 	}{
-		{name: "a fork bomb", script: "bomb() { bomb | bomb & }; bomb" + forever, limit: func(s *containerizer.Spec) { s.PIDs = 64 }},
+		// In the background: a shell tries for half a minute to have a process that it is refused.
+		{name: "a fork bomb", script: "bomb() { bomb | bomb & }; bomb & :" + forever, limit: func(s *containerizer.Spec) { s.PIDs = 64 }, outOfPIDs: true},
 		{name: "a memory hog", script: "touch ready; exec tail /dev/zero", limit: func(s *containerizer.Spec) { s.MemoryBytes = 40 << 20 }, ends: true},
 		{name: "a hog in shared memory", script: "touch ready; head -c 60m /dev/zero > /dev/shm/x", limit: func(s *containerizer.Spec) { s.MemoryBytes = 40 << 20 }, ends: true},
 		{name: "a command deaf to every signal", script: "trap '' TERM INT HUP QUIT USR1 USR2" + forever},
@@ -185,7 +187,7 @@ func TestHostileCommandsLeaveNothing(t *testing.T) {
 			if took := time.Since(begun); took > 5*time.Second {
 				t.Errorf("its end took %v", took)
 			}
-			if exit.Killed == one.ends {
+			if exit.Killed == one.ends || exit.OutOfPIDs != one.outOfPIDs {
 				t.Errorf("got %+v", exit)
 			}
 			// As the slave's collector of old sandboxes would.
