@@ -101,13 +101,15 @@ func (p *pipes) wait(epoll *os.File) {
 		n := 0
 		err := conn.Read(func(fd uintptr) bool {
 			var err error
-			n, err = unix.EpollWait(int(fd), events, 0)
-			return n > 0 || err != nil && err != unix.EINTR
+			if n, err = unix.EpollWait(int(fd), events, 0); err != nil && err != unix.EINTR {
+				panic(os.NewSyscallError("epoll_wait", err)) // it is open and ours
+			}
+			return n > 0
 		})
 		if err != nil {
 			return
 		}
-		for _, event := range events[:max(n, 0)] {
+		for _, event := range events[:n] {
 			p.mu.Lock()
 			d := p.drains[int(event.Fd)]
 			p.mu.Unlock()
