@@ -125,6 +125,76 @@ func TestACommandBesideATaskEndsWithTheTask(t *testing.T) {
 	})
 }
 
+// attachTo begins to show what a task writes, and passes on what is written to input.
+func (c *localCluster) attachTo(task string, flags ...string) (p *program, input *os.File) {
+	c.g.t.Helper()
+	read, input, err := os.Pipe()
+	if err != nil {
+		c.g.t.Fatal(err)
+	}
+	defer read.Close()
+	p = c.g.startBy(func(command *exec.Cmd) error {
+		command.Stdin = read
+		return command.Start()
+	}, append(append([]string{"task", "attach", "--master", c.master}, flags...), task)...)
+	return p, input
+}
+
+func TestATaskReadsWhatIsTypedToIt(t *testing.T) {
+	underEachIsolation(t, func(t *testing.T, g *ground, isolation string) {
+		c := g.local("--slaves", "1", "--isolation", isolation, "--resources", "cpus:4;mem:1024")
+		run := g.start("run", "--master", c.master, "--name", "reader", "--open_stdin", "--", "sh", "-c", "read line; echo got $line; wc -c; exit 3")
+		g.start("run", "--master", c.master, "--name", "sleeper", "--", "sleep", "1000")
+		g.await("the master knows of both", func() bool {
+			return strings.Count(c.on("task", "list").out.String(), "RUNNING") == 2
+		})
+		type typed struct {
+			*program
+			input *os.File
+		}
+		attach := func(task string) typed {
+			p, input := c.attachTo(task, "-i", "--from_start")
+			return typed{p, input}
+		}
+		write := func(to typed, data []byte) {
+			t.Helper()
+			if _, err := to.input.Write(data); err != nil {
+				t.Error(err)
+			}
+		}
+
+		// It stays open when whoever was first goes.
+		first := attach("reader-0")
+		write(first, []byte("hello\n"))
+		g.await("the task has read", func() bool { return strings.Contains(first.out.String(), "got hello\n") })
+		second := attach("reader-0")
+		second.expect(1, "somebody else is attached to the task's stdin already")
+		first.signal(syscall.SIGINT)
+		first.expect(130)
+		if !run.running() {
+			t.Error("the task has ended with whoever was attached: ", run.out.String())
+		}
+
+		// To its end, of any size.
+		input := make([]byte, 3_000_000)
+		third := attach("reader-0")
+		write(third, input)
+		third.input.Close()
+		third.expect(1, "task reader-0 is FAILED")
+		if got := third.out.String(); got != "got hello\n3000000\n" {
+			t.Errorf("the task wrote %q", got)
+		}
+		run.expect(3)
+
+		none := attach("sleeper-0")
+		none.expect(1, "its stdin was not kept open")
+		for _, one := range []typed{first, second, none} {
+			one.input.Close()
+		}
+		c.interrupt()
+	})
+}
+
 // typist is who sits at the terminal of a program.
 type typist struct {
 	t    *testing.T

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	ossignal "os/signal"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -42,6 +43,11 @@ var built struct {
 func TestMain(m *testing.M) {
 	if program := os.Getenv(programEnv); program != "" {
 		beProgram(program)
+	}
+	if ossignal.Ignored(os.Interrupt) {
+		// It is for what a shell runs in the background, and the programs under test would inherit that: a Ctrl-C that comes before
+		// they listen would be lost.
+		ossignal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	}
 	code := m.Run()
 	if built.dir != "" {

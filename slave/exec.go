@@ -22,7 +22,12 @@ func (s *shell) exec(ctx actor.Context, m *wire.ExecTask) {
 	default:
 		operator := ctx.Sender()
 		start := &wire.StartExec{ContainerId: mesos.NewContainerID(place.ContainerID), Exec: m}
-		ctx.Log().Info().Str("task", m.GetTaskId().GetValue()).Strs("command", m.GetArgs()).Stringer("operator", operator).Msg("an operator's command in a container")
+		note := ctx.Log().Info().Str("task", m.GetTaskId().GetValue()).Stringer("operator", operator)
+		if m.GetAttach() {
+			note.Msg("an operator types into a task")
+		} else {
+			note.Strs("command", m.GetArgs()).Msg("an operator's command in a container")
+		}
 		ctx.Spawn("exec", func() actor.Actor { return &relay{operator: operator, host: host, start: start, pass: s.pass} })
 	}
 }

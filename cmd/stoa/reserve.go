@@ -41,7 +41,7 @@ end of it as in S0, or a host name. Reservations last as long as the slave's pro
 				return &masterpb.Call{Type: masterpb.Call_RESERVE_RESOURCES.Enum(), ReserveResources: &masterpb.Call_ReserveResources{
 					AgentId: slave.id, Resources: reserved,
 				}}, converted{slave.id.GetValue(), role, newAmounts(reserved)}, nil
-			}, "Reserved %v of slave %s for role %s.", need, args[0], role)
+			}, "Accepted: %v of slave %s is reserved for role %s.", need, args[0], role)
 		},
 	}
 	flags.add(command.Flags())
@@ -80,7 +80,7 @@ func newUnreserve(std stdio) *cobra.Command {
 				return &masterpb.Call{Type: masterpb.Call_UNRESERVE_RESOURCES.Enum(), UnreserveResources: &masterpb.Call_UnreserveResources{
 					AgentId: slave.id, Resources: reserved.ToProto(),
 				}}, converted{slave.id.GetValue(), role, newAmounts(reserved.ToProto())}, nil
-			}, "Unreserved %v of slave %s.", need, args[0])
+			}, "Accepted: %v of slave %s is not reserved any more.", need, args[0])
 		},
 	}
 	flags.add(command.Flags())
@@ -126,7 +126,8 @@ func orNone(r resource.Resources) string {
 	return r.String()
 }
 
-// convert has the master carry out an operation that prepare makes up of what a slave has, and says what was done.
+// convert has the master accept an operation that prepare makes up of what a slave has, and says so. The slave carries it out, and
+// tells nobody: an operator's operation has no id.
 func (f *operatorFlags) convert(
 	ctx context.Context, std stdio, slave string, prepare func(*operand) (*masterpb.Call, converted, error), format string, args ...any,
 ) error {

@@ -85,6 +85,7 @@ ended it; 126 not executable; 127 not found; 124 not placed within --placement_t
 	f.IntVar(&o.Instances, "instances", 1, "`NUMBER` of instances; each line of output says whose it is")
 	f.IntVar(&o.PIDs, "pids", 0, "processes and threads of each instance at most (default: the slave's, 1024)")
 	f.BoolVar(&o.CFS, "cfs", false, "no more than --cpus, even where others are idle")
+	f.BoolVar(&o.OpenStdin, "open_stdin", false, "keep the command's stdin open, for 'stoa task attach -i'; else it is empty")
 	f.StringArrayVar(&flags.rlimits, "rlimit", nil, "`NAME=SOFT[:HARD]`, a limit of each process, as in nofile=1024 or core=unlimited; may be repeated")
 	f.StringArrayVar(&flags.volumes, "volume", nil, "`HOST:CONTAINER[:ro]`, a path of the slave's machine that the command sees; may be repeated")
 	f.StringVar(&flags.persistent, "persistent_volume", "", "`ID:CONTAINER_PATH:MB`, a persistent volume of --role that the command sees; it is made if there is none, and stays")

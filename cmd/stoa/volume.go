@@ -133,7 +133,7 @@ the role that use it see it at their own path, or at --path. It stays when they 
 				}
 				return nil, converted{}, fmt.Errorf("slave %s has %s reserved for role %q in one piece, not %v: reserve it first by 'stoa reserve %s %v --role %s'",
 					args[0], orNone(own), role, need, args[0], need, role)
-			}, "Made persistent volume %s of %v MB on slave %s for role %s.", args[1], size, args[0], role)
+			}, "Accepted: slave %[3]s makes persistent volume %[1]s of %[2]v MB for role %[4]s.", args[1], size, args[0], role)
 		},
 	}
 	flags.add(command.Flags())
@@ -175,7 +175,7 @@ cannot be destroyed.`,
 				return &masterpb.Call{Type: masterpb.Call_DESTROY_VOLUMES.Enum(), DestroyVolumes: &masterpb.Call_DestroyVolumes{
 					AgentId: slave.id, Volumes: gone,
 				}}, converted{slave.id.GetValue(), roles[0], newAmounts(gone)}, nil
-			}, "Destroyed persistent volume %s on slave %s.", args[1], args[0])
+			}, "Accepted: slave %[2]s destroys persistent volume %[1]s.", args[1], args[0])
 		},
 	}
 	flags.add(command.Flags())

@@ -176,7 +176,8 @@ func (c *commandCore) launched(now time.Time, task *mesos.TaskInfo) {
 		c.finish(now, terminal(task, c.intent, &wire.ContainerExit{Cause: wire.ContainerExit_KILLED}))
 		return
 	}
-	pids, _ := askedPIDs(task) // unsupported has looked at it
+	pids, _ := askedPIDs(task) // unsupported has looked at these
+	open, _ := askedStdin(task)
 	c.phase = starting
 	c.tell(now, &mesos.TaskStatus{TaskId: task.GetTaskId(), State: mesos.TaskState_TASK_STARTING.Enum()})
 	c.emit(&wire.StartContainer{
@@ -190,6 +191,7 @@ func (c *commandCore) launched(now time.Time, task *mesos.TaskInfo) {
 		Stdin:       task.GetData(),
 		Limits:      task.GetLimits(),
 		Pids:        pids,
+		OpenStdin:   open,
 	})
 }
 
@@ -204,6 +206,9 @@ func unsupported(task *mesos.TaskInfo) string {
 		return "the command executor makes no checks: check must be absent"
 	}
 	if _, err := askedPIDs(task); err != nil {
+		return err.Error()
+	}
+	if _, err := askedStdin(task); err != nil {
 		return err.Error()
 	}
 	return ""
@@ -222,6 +227,22 @@ func askedPIDs(task *mesos.TaskInfo) (uint32, error) {
 		return uint32(n), nil
 	}
 	return 0, nil
+}
+
+// askedStdin tells whether a task asks by its label for a standard input that stays open.
+func askedStdin(task *mesos.TaskInfo) (bool, error) {
+	for _, label := range task.GetLabels().GetLabels() {
+		switch {
+		case label.GetKey() != mesos.LabelStdin:
+		case label.GetValue() != mesos.StdinOpen:
+			return false, fmt.Errorf("label %s %q: it must be %q, or absent", mesos.LabelStdin, label.GetValue(), mesos.StdinOpen)
+		case len(task.GetData()) > 0:
+			return false, fmt.Errorf("label %s %q: a task with data reads that, and nothing else", mesos.LabelStdin, label.GetValue())
+		default:
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // environment is what the task gets of the executor's environment, and what only the executor knows.

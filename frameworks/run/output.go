@@ -35,6 +35,7 @@ type outputs struct {
 	out, err io.Writer
 	prefixed bool
 	client   sandbox.Client
+	watch    *sandbox.Watch // of many instances
 	idle     func()
 	ended    func(instance int, stream string, err error, writing bool)
 	ctx      context.Context
@@ -61,9 +62,10 @@ func newOutputs(o Options, out, err io.Writer, ended func(int, string, error, bo
 		transport.DialTLSContext = o.TLS.DialHTTP
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	client := sandbox.Client{HTTP: &http.Client{Transport: transport}}
 	return &outputs{
 		out: &lockedWriter{w: out}, err: err, prefixed: o.Instances > 1,
-		client: sandbox.Client{HTTP: &http.Client{Transport: transport}}, idle: transport.CloseIdleConnections,
+		client: client, watch: sandbox.NewWatch(ctx, client), idle: transport.CloseIdleConnections,
 		ended: ended, ctx: ctx, cancel: cancel, signals: map[int]signal{},
 	}
 }
@@ -93,7 +95,7 @@ func (o *outputs) copy(ctx context.Context, w io.Writer, instance int, place san
 	case <-ctx.Done():
 	}
 	lines := &lineWriter{w: w, prefix: fmt.Appendf(nil, "[%d] ", instance)}
-	_, err := o.client.Follow(ctx, lines, place, stream, ended)
+	_, err := o.watch.Follow(ctx, lines, place, stream, ended)
 	if e := lines.Close(); err == nil && e != nil {
 		err = &sandbox.WriteError{Err: e}
 	}

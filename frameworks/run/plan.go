@@ -89,6 +89,7 @@ type plan struct {
 type volumeSearch struct {
 	known bool               // it has been found, or is nowhere
 	slave string             // where it is; empty: nowhere, it is to be made
+	offer string             // id of that which it is made of, if this run makes it
 	held  []*scheduler.Offer // that came before it was known
 }
 
@@ -190,6 +191,22 @@ func (p *plan) rescinded(id string) {
 	p.volume.held = slices.DeleteFunc(p.volume.held, func(o *scheduler.Offer) bool { return o.ID() == id })
 }
 
+// operated takes what became of an operation. If the persistent volume could not be made it is looked for again: it is
+// nowhere, or somebody else's.
+func (p *plan) operated(s *mesos.OperationStatus) {
+	switch s.GetState() {
+	case mesos.OperationState_OPERATION_ERROR, mesos.OperationState_OPERATION_FAILED,
+		mesos.OperationState_OPERATION_DROPPED, mesos.OperationState_OPERATION_GONE_BY_OPERATOR:
+	default:
+		return
+	}
+	if v := &p.volume; v.offer != "" && strings.HasPrefix(s.GetOperationId().GetValue(), v.offer+".") {
+		*v = volumeSearch{}
+		p.do(find{})
+		p.maybeRevive()
+	}
+}
+
 // prepare makes the persistent volume on the first offer that has room for it and the instance, if it is nowhere.
 func (p *plan) prepare(offers []*scheduler.Offer) {
 	v := p.o.Volume
@@ -201,7 +218,7 @@ func (p *plan) prepare(offers []*scheduler.Offer) {
 		task.Volumes = nil
 		task.Disk += v.MB
 		if o.Fits(task) == nil && v.make(o) == nil {
-			p.volume.slave = o.SlaveID()
+			p.volume.slave, p.volume.offer = o.SlaveID(), o.ID()
 			p.do(say{fmt.Sprintf("persistent volume %q of %v MB is made on slave %s; it stays when the run has ended", v.ID, v.MB, o.SlaveID())})
 			return
 		}

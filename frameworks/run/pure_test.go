@@ -280,3 +280,61 @@ func TestLimitsThatAreNotEnforcedAreToldOnce(t *testing.T) {
 		}
 	}
 }
+
+// An offer may be void when it comes to the master, or its slave may lose what was asked of it.
+func TestAPersistentVolumeThatCouldNotBeMadeIsMadeElsewhere(t *testing.T) {
+	p, _ := planned(t, Options{CPUs: 1, Mem: 32, Roles: []string{"db"}, Volume: &Volume{ID: "data", Path: "data", MB: 10}})
+	offers := func(id, slave string) []*scheduler.Offer {
+		r, err := resource.Parse("cpus:1;mem:128;disk:100")
+		if err != nil {
+			t.Fatal(err)
+		}
+		offer, err := scheduler.NewOffer(&mesos.Offer{
+			Id: mesos.NewOfferID(id), AgentId: mesos.NewAgentID(slave), Resources: r.Allocate("db").ToProto(),
+			AllocationInfo: &mesos.Resource_AllocationInfo{Role: proto.String("db")},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []*scheduler.Offer{offer}
+	}
+	status := func(operation string, state mesos.OperationState) *mesos.OperationStatus {
+		return &mesos.OperationStatus{OperationId: mesos.NewOperationID(operation), State: state.Enum()}
+	}
+	finds := func() (n int) {
+		for _, op := range p.take() {
+			if _, is := op.(find); is {
+				n++
+			}
+		}
+		return n
+	}
+	now := time.Unix(0, 0)
+	p.found(now, nil, nil)
+	p.offers(now, offers("O0", "S0"))
+	if p.volume.slave != "S0" {
+		t.Fatalf("it is made on %q, want S0", p.volume.slave)
+	}
+	p.take()
+	// What does not tell that it is nowhere changes nothing.
+	p.operated(status("O0.2", mesos.OperationState_OPERATION_FINISHED))
+	p.operated(status("O0.2", mesos.OperationState_OPERATION_UNREACHABLE))
+	p.operated(status("O01.2", mesos.OperationState_OPERATION_ERROR))
+	if n := finds(); n != 0 || p.volume.slave != "S0" {
+		t.Fatalf("it is looked for %d times more, and is on %q", n, p.volume.slave)
+	}
+	p.operated(status("O0.1", mesos.OperationState_OPERATION_ERROR))
+	p.operated(status("O0.2", mesos.OperationState_OPERATION_ERROR))
+	if n := finds(); n != 1 {
+		t.Fatalf("it is looked for %d times more, want once", n)
+	}
+	p.update(now, &mesos.TaskStatus{
+		TaskId: mesos.NewTaskID(p.instances[0].TaskID), State: mesos.TaskState_TASK_DROPPED.Enum(),
+		Source: mesos.TaskStatus_SOURCE_MASTER.Enum(), Reason: mesos.TaskStatus_REASON_INVALID_OFFERS.Enum(),
+	})
+	p.offers(now, offers("O1", "S1")) // held until it is known
+	p.found(now, nil, nil)
+	if p.volume.slave != "S1" || p.instances[0].SlaveID != "S1" {
+		t.Errorf("it is made on %q, and the instance is on %q, want S1", p.volume.slave, p.instances[0].SlaveID)
+	}
+}

@@ -70,6 +70,8 @@ type Options struct {
 	Files []string
 	// PIDs bounds the processes and threads of each instance; 0 is the slave's default.
 	PIDs int
+	// OpenStdin keeps the standard input of each instance open, for whoever attaches to it; else there is nothing to read.
+	OpenStdin bool
 	// CFS makes CPUs a ceiling: an instance gets no more even where others are idle.
 	CFS bool
 	// Container has volumes and resource limits; nil is a plain one.
@@ -201,8 +203,12 @@ func (o Options) task(instance, attempt int) scheduler.Task {
 	if o.Volume != nil {
 		task.Volumes = []scheduler.Volume{{ID: o.Volume.ID, Path: o.Volume.Path}}
 	}
+	task.Labels = map[string]string{}
 	if o.PIDs > 0 {
-		task.Labels = map[string]string{mesos.LabelPIDs: strconv.Itoa(o.PIDs)}
+		task.Labels[mesos.LabelPIDs] = strconv.Itoa(o.PIDs)
+	}
+	if o.OpenStdin {
+		task.Labels[mesos.LabelStdin] = mesos.StdinOpen
 	}
 	return task
 }

@@ -101,6 +101,8 @@ func (r *runner) Rescinded(_ *scheduler.Driver, offerID string) { r.plan.rescind
 
 // Operation says what became of the persistent volume if that is not as it should be.
 func (r *runner) Operation(_ *scheduler.Driver, status *mesos.OperationStatus) {
+	r.plan.operated(status)
+	defer r.carryOut()
 	if status.GetState() != mesos.OperationState_OPERATION_FINISHED {
 		r.say(fmt.Sprintf("the persistent volume: %v: %s", status.GetState(), status.GetMessage()))
 	}

@@ -7,6 +7,13 @@ const LabelPIDs = "stoa.pids"
 // MaxPIDs is the largest value of LabelPIDs: Linux's own limit of 4,194,304 (PID_MAX_LIMIT), less one that is not the task's.
 const MaxPIDs = 4<<20 - 1
 
+// LabelStdin is a label of a TaskInfo: with the value StdinOpen the task's standard input stays open, for whoever attaches to
+// the task; without it there is nothing to read but the task's data.
+const (
+	LabelStdin = "stoa.stdin"
+	StdinOpen  = "open"
+)
+
 // LabelNotEnforced is a label of the TaskStatus that tells of a task's begin: of which of its limits nothing is enforced
 // where it runs, as names with blanks between them: "cpus mem pids". Without it all are.
 const LabelNotEnforced = "stoa.not_enforced"

@@ -1864,6 +1864,7 @@ type ExecTask struct {
 	Tty           bool                   `protobuf:"varint,5,opt,name=tty,proto3" json:"tty,omitempty"`                // it has a terminal, which merges stdout and stderr
 	Size          *ExecResize            `protobuf:"bytes,6,opt,name=size,proto3" json:"size,omitempty"`               // of the terminal
 	Environment   []string               `protobuf:"bytes,7,rep,name=environment,proto3" json:"environment,omitempty"` // KEY=VALUE, above what the task has
+	Attach        bool                   `protobuf:"varint,8,opt,name=attach,proto3" json:"attach,omitempty"`          // no command, but the task's own: ExecInput is for its open stdin
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1945,6 +1946,13 @@ func (x *ExecTask) GetEnvironment() []string {
 		return x.Environment
 	}
 	return nil
+}
+
+func (x *ExecTask) GetAttach() bool {
+	if x != nil {
+		return x.Attach
+	}
+	return false
 }
 
 // StartExec has a host begin what ExecTask asks for. Whoever of the slave says it hears ExecStarted, ExecOutput and
@@ -3105,6 +3113,7 @@ type StartContainer struct {
 	Stdin         []byte                         `protobuf:"bytes,8,opt,name=stdin,proto3" json:"stdin,omitempty"`                                                                                       // what the command reads on its standard input; empty: nothing
 	Pids          uint32                         `protobuf:"varint,9,opt,name=pids,proto3" json:"pids,omitempty"`                                                                                        // processes and threads at most; 0: the host's default
 	Limits        map[string]*mesos.Value_Scalar `protobuf:"bytes,10,rep,name=limits,proto3" json:"limits,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`          // ceilings of cpus and mem where they differ from resources
+	OpenStdin     bool                           `protobuf:"varint,11,opt,name=open_stdin,json=openStdin,proto3" json:"open_stdin,omitempty"`                                                            // it reads what ExecTask.attach brings; not with stdin
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3207,6 +3216,13 @@ func (x *StartContainer) GetLimits() map[string]*mesos.Value_Scalar {
 		return x.Limits
 	}
 	return nil
+}
+
+func (x *StartContainer) GetOpenStdin() bool {
+	if x != nil {
+		return x.OpenStdin
+	}
+	return false
 }
 
 // ContainerStarted tells that the command itself has been executed.
@@ -4032,7 +4048,7 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\x03R\x04size\x12\x18\n" +
 	"\afailure\x18\x04 \x01(\tR\afailure\x12\x14\n" +
-	"\x05later\x18\x05 \x01(\bR\x05later\"\xfb\x01\n" +
+	"\x05later\x18\x05 \x01(\bR\x05later\"\x93\x02\n" +
 	"\bExecTask\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12)\n" +
 	"\atask_id\x18\x02 \x01(\v2\x10.mesos.v1.TaskIDR\x06taskId\x12\x12\n" +
@@ -4040,7 +4056,8 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\x05stdin\x18\x04 \x01(\bR\x05stdin\x12\x10\n" +
 	"\x03tty\x18\x05 \x01(\bR\x03tty\x12,\n" +
 	"\x04size\x18\x06 \x01(\v2\x18.stoa.wire.v1.ExecResizeR\x04size\x12 \n" +
-	"\venvironment\x18\a \x03(\tR\venvironment\"q\n" +
+	"\venvironment\x18\a \x03(\tR\venvironment\x12\x16\n" +
+	"\x06attach\x18\b \x01(\bR\x06attach\"q\n" +
 	"\tStartExec\x128\n" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12*\n" +
 	"\x04exec\x18\x02 \x01(\v2\x16.stoa.wire.v1.ExecTaskR\x04exec\"\x1f\n" +
@@ -4143,7 +4160,7 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12/\n" +
 	"\x04exit\x18\x02 \x01(\v2\x1b.stoa.wire.v1.ContainerExitR\x04exit\"H\n" +
 	"\fKillExecutor\x128\n" +
-	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\"\xe6\x04\n" +
+	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\"\x85\x05\n" +
 	"\x0eStartContainer\x128\n" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12/\n" +
 	"\acommand\x18\x02 \x01(\v2\x15.mesos.v1.CommandInfoR\acommand\x125\n" +
@@ -4155,7 +4172,9 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\x05stdin\x18\b \x01(\fR\x05stdin\x12\x12\n" +
 	"\x04pids\x18\t \x01(\rR\x04pids\x12@\n" +
 	"\x06limits\x18\n" +
-	" \x03(\v2(.stoa.wire.v1.StartContainer.LimitsEntryR\x06limits\x1a>\n" +
+	" \x03(\v2(.stoa.wire.v1.StartContainer.LimitsEntryR\x06limits\x12\x1d\n" +
+	"\n" +
+	"open_stdin\x18\v \x01(\bR\topenStdin\x1a>\n" +
 	"\x10EnvironmentEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aQ\n" +

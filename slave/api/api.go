@@ -7,6 +7,7 @@
 //	GET /files/browse?path=P                  a folder as JSON
 //	GET /files/read?path=P&offset=&length=    a part of a file as JSON; offset -1: its size
 //	GET /files/download?path=P                a file, byte for byte; Range works
+//	GET /files/changed?framework=F&since=T    which outputs of a framework that runs have changed, as JSON
 //
 // Each is there below /slave(1) and /slave as well, where clients of Mesos look for it. A path P is a sandbox, or lies in one:
 //
@@ -60,6 +61,7 @@ func New(o Options) http.Handler {
 	handle("/files/browse", answer(f.browse))
 	handle("/files/read", answer(f.read))
 	handle("/files/download", answer(f.download))
+	handle("/files/changed", answer(f.changed))
 	return mux
 }
 

@@ -71,7 +71,8 @@ type Container interface {
 	// Wait blocks until every process of the container has ended and everything
 	// that was made for it has been removed, and says how the command ended.
 	// An error says what could not be removed; Exit is right even then. It may
-	// be called many times and gives the same answer.
+	// be called many times and gives the same answer. It has to be called: who
+	// waits is who cleans up.
 	Wait() (Exit, error)
 
 	// Signal sends sig to the command alone. It returns os.ErrProcessDone if

@@ -29,7 +29,7 @@ type gone struct {
 
 // Receive implements actor.Actor.
 func (c *container) Receive(ctx actor.Context) {
-	id := c.life.start.GetContainerId()
+	id := c.life.id
 	switch m := ctx.Message().(type) {
 	case actor.Started:
 		ctx.Async(func(context.Context) any {
@@ -67,6 +67,6 @@ func (c *container) Receive(ctx actor.Context) {
 
 func (c *container) kill(ctx actor.Context) {
 	if err := c.life.kill(); err != nil {
-		ctx.Log().Warn().Err(err).Str("container", c.life.start.GetContainerId().GetValue()).Msg("a container could not be killed")
+		ctx.Log().Warn().Err(err).Str("container", c.life.id.GetValue()).Msg("a container could not be killed")
 	}
 }

@@ -72,7 +72,7 @@ func (l *life) unwatchDisk() {
 
 // watchDisk looks at the container's sandbox as long as it lives, and ends the container that has more than its limit.
 func (l *life) watchDisk() {
-	sandbox := l.start.GetDirectory()
+	sandbox := l.directory
 	before, wait := diskLook{at: time.Now()}, DiskLookFirst
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -70,6 +70,7 @@ type (
 	execStarted struct {
 		process containerizer.Process
 		input   *os.File
+		whole   func() // see inlet
 		output  []*outlet
 		err     error
 	}
@@ -177,6 +178,7 @@ func (x *execution) started(ctx actor.Context, m execStarted) {
 	system, self := ctx.System(), ctx.Self()
 	if m.input != nil {
 		x.input = newInlet(m.input, m.process.Terminal() != nil)
+		x.input.whole = m.whole
 		go x.input.run(func(n int) { system.Send(self, execTaken{n}) })
 	}
 	for _, o := range m.output {
@@ -230,6 +232,9 @@ func (l *life) exec(exec containerizer.Exec, stdio containerizer.Stdio) (contain
 
 // begin makes the streams of a further command and starts it.
 func begin(l *life, wish *wire.ExecTask) (m execStarted) {
+	if wish.GetAttach() {
+		return l.attach()
+	}
 	exec := containerizer.Exec{
 		Args: wish.GetArgs(), Env: wish.GetEnvironment(), Terminal: wish.GetTty(),
 		Rows: uint16(wish.GetSize().GetRows()), Columns: uint16(wish.GetSize().GetColumns()),
@@ -264,11 +269,11 @@ func begin(l *life, wish *wire.ExecTask) (m execStarted) {
 		end    **os.File
 		stderr bool
 	}{{&theirs.Stdout, false}, {&theirs.Stderr, true}} {
-		var reader *os.File
+		var reader int
 		if reader, *stream.end, m.err = newPipe(); m.err != nil {
 			return m
 		}
-		m.output = append(m.output, &outlet{file: reader, stderr: stream.stderr})
+		m.output = append(m.output, &outlet{file: os.NewFile(uintptr(reader), "pipe"), stderr: stream.stderr})
 	}
 	if wish.GetStdin() {
 		if theirs.Stdin, m.input, m.err = inputPipe(); m.err != nil {

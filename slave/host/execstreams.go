@@ -3,6 +3,7 @@ package host
 import (
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/stoa-project/stoa/proto/wire"
@@ -14,7 +15,8 @@ func inputPipe() (reader, writer *os.File, err error) {
 		return nil, nil, err
 	}
 	// Its reader is a command, which expects to be made to wait: so the read end must be in blocking mode, which Fd sees to.
-	reader.Fd()
+	// One that runs as another user may open /dev/stdin, which is this pipe, where pipes have a mode.
+	_ = syscall.Fchmod(int(reader.Fd()), 0o444)
 	return reader, writer, nil
 }
 
@@ -111,6 +113,7 @@ func (w *window) close() {
 type inlet struct {
 	file     *os.File
 	terminal bool
+	whole    func() // called when all of it, to its end, has been written; nil: nobody wants to know
 
 	mu      sync.Mutex
 	waiting [][]byte
@@ -187,4 +190,10 @@ func (i *inlet) run(taken func(int)) {
 		return
 	}
 	i.file.Close()
+	i.mu.Lock()
+	closed := i.closed
+	i.mu.Unlock()
+	if i.whole != nil && !closed {
+		i.whole()
+	}
 }

@@ -25,6 +25,7 @@ type means struct {
 	user          string        // the host's own
 	starts        chan struct{} // a place for each container that may be starting
 	buffers       *buffers
+	pipes         pipes
 	directOutput  bool
 	rotation      Rotation
 	cfs           bool // cpus are a ceiling, too
@@ -45,8 +46,10 @@ func (m *means) pass(what string, message proto.Message) {
 // life is one container from the blocking side: begin, then end. The actor that owns it may fail and another take
 // over: kill and end may be called by anybody, at any time, more than once.
 type life struct {
-	means *means
-	start *wire.StartContainer
+	means     *means
+	id        *mesos.ContainerID
+	directory string               // its sandbox
+	start     *wire.StartContainer // nil after begin: much of it is of no use any more, and the host has many
 
 	ctx    context.Context // of begin
 	cancel context.CancelFunc
@@ -55,6 +58,8 @@ type life struct {
 	killed                bool
 	resized               *containerizer.Limits   // what was asked for while it was being started
 	container             containerizer.Container // nil: it does not run yet, or never did
+	input                 *os.File                // of a command whose stdin stays open; nil: there is none, or not any more
+	attached              bool                    // somebody writes into it
 	diskUsed, diskAllowed int64                   // bytes, when its sandbox had outgrown its limit; 0: it had not
 
 	watch     context.Context    // of the looks at its sandbox
@@ -75,7 +80,10 @@ type life struct {
 
 func newLife(m *means, start *wire.StartContainer) *life {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &life{means: m, start: start, ctx: ctx, cancel: cancel, begun: make(chan struct{}), startErr: errors.New("its start failed")}
+	l := &life{
+		means: m, id: start.GetContainerId(), directory: start.GetDirectory(), start: start,
+		ctx: ctx, cancel: cancel, begun: make(chan struct{}), startErr: errors.New("its start failed"),
+	}
 	l.watch, l.unwatch = context.WithCancel(context.Background())
 	l.diskLimit.Store(diskLimit(start.GetResources()))
 	return l
@@ -89,6 +97,7 @@ func (l *life) begin() (pid int, err error) {
 	defer close(l.begun)
 	defer l.cancel()
 	l.startErr = l.run()
+	l.start = nil
 	if l.startErr != nil {
 		return 0, l.startErr
 	}
@@ -96,7 +105,7 @@ func (l *life) begin() (pid int, err error) {
 }
 
 func (l *life) run() error {
-	record, err := ExitPath(l.means.workDir, l.start.GetDirectory())
+	record, err := ExitPath(l.means.workDir, l.directory)
 	if err != nil {
 		return err
 	}
@@ -120,7 +129,7 @@ func (l *life) run() error {
 	case <-l.ctx.Done():
 		return errKilled
 	}
-	streams, err := openStdio(spec.Sandbox, scratch, l.start.GetStdin(), l.means)
+	streams, err := openStdio(spec.Sandbox, scratch, l.start.GetStdin(), l.start.GetOpenStdin(), l.means)
 	if err != nil {
 		return err
 	}
@@ -140,7 +149,7 @@ func (l *life) run() error {
 func (l *life) admit(container containerizer.Container) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.container = container
+	l.container, l.input = container, l.stdio.input
 	if l.killed {
 		_ = container.Kill() // Wait says what is left
 	} else if l.resized != nil {
@@ -213,9 +222,10 @@ func (l *life) conclude() error {
 	if l.startErr == nil {
 		exit, err := l.container.Wait()
 		if err != nil {
-			failed = append(failed, fmt.Errorf("container %s left something behind: %w", l.start.GetContainerId().GetValue(), err))
+			failed = append(failed, fmt.Errorf("container %s left something behind: %w", l.id.GetValue(), err))
 		}
 		e.exit = exit
+		l.endInput()
 		if err := l.stdio.finish(); err != nil {
 			e.lost = err.Error()
 			failed = append(failed, err)

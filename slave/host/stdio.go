@@ -7,7 +7,6 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,12 +46,13 @@ func (b *buffers) put(buffer *[drainBytes]byte) { b.pool.Put(buffer) }
 type stdio struct {
 	ends   containerizer.Stdio // the container's
 	drains []*drain            // none if the container writes into the files itself
+	input  *os.File            // what is written here it reads; nil: there is nothing to write
 }
 
 // openStdio makes the standard streams of a container: its output goes through pipes into files of its sandbox, or,
-// with direct output, right into them; its input comes from a file without a name. scratch is a folder that only the host can
-// reach.
-func openStdio(sandbox, scratch string, input []byte, m *means) (*stdio, error) {
+// with direct output, right into them; its input comes from a file without a name, or through a pipe that stays open. scratch is
+// a folder that only the host can reach.
+func openStdio(sandbox, scratch string, input []byte, open bool, m *means) (*stdio, error) {
 	root, err := os.OpenRoot(sandbox)
 	if err != nil {
 		return nil, fmt.Errorf("open sandbox: %w", err)
@@ -72,7 +72,7 @@ func openStdio(sandbox, scratch string, input []byte, m *means) (*stdio, error) 
 			*output.end = file.file
 			continue
 		}
-		d, end, err := newDrain(output.name, file, m.buffers)
+		d, end, err := newDrain(output.name, file, m)
 		if err != nil {
 			s.abandon()
 			return nil, err
@@ -80,7 +80,13 @@ func openStdio(sandbox, scratch string, input []byte, m *means) (*stdio, error) 
 		*output.end = end
 		s.drains = append(s.drains, d)
 	}
-	if len(input) > 0 {
+	switch {
+	case open:
+		if s.ends.Stdin, s.input, err = inputPipe(); err != nil {
+			s.abandon()
+			return nil, fmt.Errorf("make standard input: %w", err)
+		}
+	case len(input) > 0:
 		if s.ends.Stdin, err = inputFile(scratch, input); err != nil {
 			s.abandon()
 			return nil, err
@@ -102,6 +108,9 @@ func (s *stdio) release() {
 // abandon closes everything of streams that no container has.
 func (s *stdio) abandon() {
 	s.release()
+	if s.input != nil {
+		s.input.Close()
+	}
 	for _, d := range s.drains {
 		d.close()
 	}
@@ -110,7 +119,7 @@ func (s *stdio) abandon() {
 // drain begins to move output.
 func (s *stdio) drain() {
 	for _, d := range s.drains {
-		go d.run()
+		d.pipes.begin(d)
 	}
 }
 
@@ -119,11 +128,7 @@ func (s *stdio) drain() {
 func (s *stdio) finish() error {
 	var failed []error
 	for _, d := range s.drains {
-		d.interrupt()
-	}
-	for _, d := range s.drains {
-		<-d.done
-		failed = append(failed, d.err)
+		failed = append(failed, d.finish())
 	}
 	return errors.Join(failed...)
 }
@@ -153,22 +158,31 @@ func inputFile(scratch string, input []byte) (*os.File, error) {
 // drain moves one stream of output from its pipe into its file.
 type drain struct {
 	name    string
-	pipe    *os.File // read end
-	file    *logFile
+	fd      int // the read end
+	pipes   *pipes
 	buffers *buffers
-	done    chan struct{} // closed when everything is moved and closed
-	err     error         // the first failed write; what comes after it is lost
+
+	mu   sync.Mutex // held while bytes are moved, so that their order stays
+	file *logFile
+	over bool  // both are closed
+	err  error // the first failed write; what comes after it is lost
 }
 
 // newDrain returns a drain into file and the end of its pipe that the command writes into. It owns file, also if it
 // fails.
-func newDrain(name string, file *logFile, b *buffers) (*drain, *os.File, error) {
-	reader, writer, err := newPipe()
+func newDrain(name string, file *logFile, m *means) (*drain, *os.File, error) {
+	fd, writer, err := newPipe()
 	if err != nil {
 		file.Close()
 		return nil, nil, fmt.Errorf("make pipe for %s: %w", name, err)
 	}
-	return &drain{name: name, pipe: reader, file: file, buffers: b, done: make(chan struct{})}, writer, nil
+	d := &drain{name: name, fd: fd, file: file, pipes: &m.pipes, buffers: m.buffers}
+	if err := d.pipes.add(d); err != nil {
+		writer.Close()
+		d.end()
+		return nil, nil, fmt.Errorf("wait for %s: %w", name, err)
+	}
+	return d, writer, nil
 }
 
 // openOutput opens a file of the sandbox for appending. What is in its place and is no file of bytes, such as a
@@ -190,8 +204,8 @@ func openOutput(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile(name, flags|os.O_EXCL, outputMode)
 }
 
-// newPipe makes a pipe whose read end the Go runtime waits for, and whose write end blocks, as commands expect.
-func newPipe() (reader, writer *os.File, err error) {
+// newPipe makes a pipe whose read end never blocks, and whose write end does, as commands expect.
+func newPipe() (reader int, writer *os.File, err error) {
 	var ends [2]int
 	syscall.ForkLock.RLock()
 	err = syscall.Pipe(ends[:])
@@ -201,57 +215,54 @@ func newPipe() (reader, writer *os.File, err error) {
 	}
 	syscall.ForkLock.RUnlock()
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, err
 	}
 	if err := syscall.SetNonblock(ends[0], true); err != nil {
-		return nil, nil, errors.Join(err, syscall.Close(ends[0]), syscall.Close(ends[1]))
+		return 0, nil, errors.Join(err, syscall.Close(ends[0]), syscall.Close(ends[1]))
 	}
 	// A command that runs as another user may open /dev/stdout, which is this pipe. Where pipes have no mode there
 	// is no such way to open them either.
 	_ = syscall.Fchmod(ends[1], 0o622)
-	return os.NewFile(uintptr(ends[0]), "pipe"), os.NewFile(uintptr(ends[1]), "pipe"), nil
+	return ends[0], os.NewFile(uintptr(ends[1]), "pipe"), nil
 }
 
-// run moves bytes until nobody can write any more, or until interrupt.
-func (d *drain) run() {
-	defer func() {
-		d.close()
-		close(d.done)
-	}()
-	conn, err := d.pipe.SyscallConn()
-	if err != nil {
-		panic(err) // it is open and ours
-	}
+// pump moves what is in the pipe, and tells whether that was the last.
+func (d *drain) pump() (over bool) {
 	for {
-		var step readStep
-		err := conn.Read(func(fd uintptr) bool {
-			_, step = d.move(int(fd))
-			return step != nothingYet
-		})
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			d.last(conn)
-			return
-		case err != nil || step == atEnd:
-			return
+		step := d.pumpOnce()
+		if step != moved {
+			return step == atEnd
 		}
 	}
 }
 
-// last moves what is in the pipe now, whoever still holds it open.
-func (d *drain) last(conn syscall.RawConn) {
-	err := conn.Control(func(fd uintptr) {
-		for total := 0; total < lastBytes; {
-			n, step := d.move(int(fd))
-			if step != moved {
-				return
-			}
-			total += n
-		}
-	})
-	if err != nil && d.err == nil {
-		d.err = fmt.Errorf("read %s: %w", d.name, err)
+func (d *drain) pumpOnce() readStep {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		return atEnd
 	}
+	_, step := d.move()
+	if step == atEnd {
+		d.end()
+	}
+	return step
+}
+
+// finish moves what is in the pipe now, whoever still holds it open, and closes everything. It returns what could not be
+// written.
+func (d *drain) finish() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for total := 0; !d.over && total < lastBytes; {
+		n, step := d.move()
+		if step != moved {
+			break
+		}
+		total += n
+	}
+	d.end()
+	return d.err
 }
 
 type readStep int
@@ -263,11 +274,11 @@ const (
 )
 
 // move moves what one read gives, without waiting. Output that can't be written is lost rather than the command
-// stopped: the loss is told with its end.
-func (d *drain) move(fd int) (int, readStep) {
+// stopped: the loss is told with its end. d.mu is held.
+func (d *drain) move() (int, readStep) {
 	buffer := d.buffers.get()
 	defer d.buffers.put(buffer)
-	n, err := unix.Read(fd, buffer[:])
+	n, err := unix.Read(d.fd, buffer[:])
 	switch {
 	case err == unix.EINTR:
 		return 0, moved
@@ -289,11 +300,20 @@ func (d *drain) move(fd int) (int, readStep) {
 	return n, moved
 }
 
-// interrupt ends the wait for more output.
-func (d *drain) interrupt() { _ = d.pipe.SetReadDeadline(time.Unix(1, 0)) }
-
+// close closes everything; what is left in the pipe is lost.
 func (d *drain) close() {
-	d.pipe.Close()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.end()
+}
+
+// end is close while d.mu is held.
+func (d *drain) end() {
+	if d.over {
+		return
+	}
+	d.over = true
+	d.pipes.close(d)
 	if err := d.file.Close(); err != nil && d.err == nil {
 		d.err = fmt.Errorf("%s lost: %w", d.name, err)
 	}

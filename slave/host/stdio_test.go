@@ -12,17 +12,16 @@ func TestOutputThatCanNotBeWrittenIsReportedAndStopsNobody(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no /dev/full here: ", err)
 	}
-	d, end, err := newDrain("stdout", &logFile{file: full}, &buffers{})
+	d, end, err := newDrain("stdout", &logFile{file: full}, &means{buffers: &buffers{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	go d.run()
+	d.pipes.begin(d)
 	if _, err := end.Write(make([]byte, 4*drainBytes)); err != nil {
 		t.Error("the writer was stopped:", err)
 	}
 	end.Close()
-	<-d.done
-	if !errors.Is(d.err, syscall.ENOSPC) {
-		t.Errorf("the drain ended with %v, want that the disk is full", d.err)
+	if err := d.finish(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("the drain ended with %v, want that the disk is full", err)
 	}
 }

@@ -60,6 +60,9 @@ func (c Client) FollowFrom(ctx context.Context, w io.Writer, place Place, file s
 
 func (f *follower) follow(ctx context.Context, ended <-chan struct{}) (int64, error) {
 	wait := PollShortest
+	if f.changed != nil {
+		wait = PollLongest // it is told if there is something
+	}
 	for !closed(ended) {
 		n, err := f.read(ctx)
 		if fatal(ctx, err) {
@@ -68,7 +71,11 @@ func (f *follower) follow(ctx context.Context, ended <-chan struct{}) (int64, er
 		if n > 0 {
 			wait = PollShortest
 		}
-		pause(ctx, wait, ended)
+		if f.changed != nil && wait == PollLongest && (err == nil || errors.Is(err, ErrNotFound)) {
+			pauseUntil(ctx, WatchedPoll, f.changed, ended)
+		} else {
+			pause(ctx, wait, ended)
+		}
 		wait = min(wait*3/2, PollLongest)
 	}
 	err := f.readRest(ctx)
@@ -106,11 +113,16 @@ func closed(c <-chan struct{}) bool {
 }
 
 func pause(ctx context.Context, d time.Duration, until <-chan struct{}) {
+	pauseUntil(ctx, d, until, nil)
+}
+
+func pauseUntil(ctx context.Context, d time.Duration, either, or <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-until:
+	case <-either:
+	case <-or:
 	case <-ctx.Done():
 	}
 }

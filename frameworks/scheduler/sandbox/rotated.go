@@ -17,6 +17,8 @@ type follower struct {
 	w      io.Writer
 	place  Place
 	file   string
+	// changed tells that the file may have changed; nil if nobody does.
+	changed <-chan struct{}
 
 	id      string // of the file that is being read; "" before the first
 	offset  int64  // in it

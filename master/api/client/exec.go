@@ -19,6 +19,8 @@ import (
 type Exec struct {
 	// Framework and Task name the task.
 	Framework, Task string
+	// Attach is no command, but the task's own, whose stdin was kept open: of what follows only Stdin counts.
+	Attach bool
 	// Args is the command with its arguments, Environment what it has above the task's, as KEY=VALUE.
 	Args, Environment []string
 	// Stdin is what it reads; nil is nothing.
@@ -99,6 +101,7 @@ func (x *execSession) Receive(ctx actor.Context) {
 		ctx.Send(x.slave, &wire.ExecTask{
 			FrameworkId: mesos.NewFrameworkID(x.exec.Framework), TaskId: mesos.NewTaskID(x.exec.Task), Args: x.exec.Args,
 			Environment: x.exec.Environment, Stdin: x.exec.Stdin != nil, Tty: x.exec.Terminal, Size: x.exec.Size.proto(),
+			Attach: x.exec.Attach,
 		})
 	case *wire.Refused:
 		x.end(ExecEnd{}, errors.New(m.GetReason()))

@@ -45,9 +45,10 @@ type container struct {
 	cancel   context.CancelFunc // ends the start
 	executed atomic.Bool        // the start is over: what it made may be used from anywhere
 
-	done chan struct{} // closed once exit and err are final
-	exit containerizer.Exit
-	err  error
+	started chan struct{} // closed when its start is over, for better or worse
+	watched sync.Once     // by whoever waits first; a start that fails takes it
+	exit    containerizer.Exit
+	err     error
 }
 
 func (c *container) failed(step string, err error) error {
@@ -260,10 +261,16 @@ func (c *container) clean() error {
 	return nil
 }
 
+// unmake removes what a start has made that failed.
+func (c *container) unmake() error {
+	c.life.MustTake(containerizer.Fail)
+	defer c.finish()
+	return c.clean()
+}
+
 func (c *container) finish() {
 	c.life.MustTake(containerizer.Clean)
 	c.host.dismiss(c)
-	close(c.done)
 }
 
 func (c *container) ID() string { return c.spec.ID }
@@ -271,7 +278,7 @@ func (c *container) ID() string { return c.spec.ID }
 func (c *container) PID() int { return c.pid }
 
 func (c *container) Wait() (containerizer.Exit, error) {
-	<-c.done
+	c.watched.Do(c.watch)
 	return c.exit, c.err
 }
 

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -150,20 +152,16 @@ func (c *Containerizer) Start(ctx context.Context, spec containerizer.Spec, stdi
 	spec.Sandbox = filepath.Clean(spec.Sandbox)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	one := &container{spec: spec, host: c, cancel: cancel, done: make(chan struct{})}
+	one := &container{spec: spec, host: c, cancel: cancel, started: make(chan struct{})}
+	defer close(one.started)
 	one.life.MustTake(containerizer.Launch)
 	if err := c.admit(one); err != nil {
 		return nil, err
 	}
 	if err := one.start(ctx, stdio); err != nil {
-		one.life.MustTake(containerizer.Fail)
-		if left := one.clean(); left != nil {
-			err = errors.Join(err, left)
-		}
-		one.finish()
+		one.watched.Do(func() { err = errors.Join(err, one.unmake()) })
 		return nil, err
 	}
-	go one.watch()
 	return one, nil
 }
 
@@ -223,17 +221,25 @@ func (c *Containerizer) Close() error {
 	c.mu.Unlock()
 
 	var failed []error
-	timeout := time.NewTimer(closeTimeout)
-	defer timeout.Stop()
+	var ends sync.WaitGroup
 	for _, one := range left {
 		failed = append(failed, one.Kill())
+		ends.Go(func() {
+			<-one.started
+			_, _ = one.Wait() // what it left is told to whoever started it
+		})
 	}
-	for _, one := range left {
-		select {
-		case <-one.done:
-		case <-timeout.C:
-			return errors.Join(append(failed, fmt.Errorf("container %s does not end within %v", one.spec.ID, closeTimeout))...)
-		}
+	ended := make(chan struct{})
+	go func() {
+		ends.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(closeTimeout):
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return errors.Join(append(failed, fmt.Errorf("containers %q do not end within %v", slices.Sorted(maps.Keys(c.running)), closeTimeout))...)
 	}
 	return errors.Join(append(failed, c.retreat())...)
 }

@@ -63,11 +63,12 @@ func beHost() {
 	for i := range containersOfHost {
 		sandbox := filepath.Join(work, fmt.Sprint(host, "-", i))
 		fail(os.MkdirAll(sandbox, 0o755))
-		_, err := containers.Start(context.Background(), containerizer.Spec{
+		container, err := containers.Start(context.Background(), containerizer.Spec{
 			ID: fmt.Sprint("c", i), Sandbox: sandbox, Env: []string{"PATH=/usr/bin:/bin", os.Getenv(markVariable)},
 			Args: []string{"sh", "-c", command}, User: os.Getenv(userVariable),
 		}, containerizer.Stdio{})
 		fail(err)
+		go func() { _, _ = container.Wait() }()
 	}
 	comm, _ := os.ReadFile("/proc/self/comm")
 	binary, err := Executable()

@@ -29,9 +29,10 @@ type container struct {
 	further sync.Mutex
 	others  map[*further]bool // commands of Exec that have not ended
 
-	done chan struct{} // closed once exit and err are final
-	exit containerizer.Exit
-	err  error
+	started chan struct{} // closed when its start is over, for better or worse
+	watched sync.Once     // by whoever waits first; a start that fails takes it
+	exit    containerizer.Exit
+	err     error
 }
 
 // keeper is the hold on the processes of one container.
@@ -62,17 +63,11 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) error 
 		_, _, _, _ = c.keeper.wait()
 		return &containerizer.StartError{ID: c.spec.ID, Step: "executing its command", Err: err}
 	}
-	go func() {
-		c.await()
-		c.life.MustTake(containerizer.Clean)
-		c.forget()
-		close(c.done)
-	}()
 	return nil
 }
 
-// await waits for the end and fills in the exit.
-func (c *container) await() {
+// watch waits for the end and fills in the exit.
+func (c *container) watch() {
 	status, cpu, peak, err := c.keeper.wait()
 	c.life.MustTake(containerizer.End)
 	c.takeOthers()
@@ -82,6 +77,8 @@ func (c *container) await() {
 		MemoryPeakBytes: peak, CPUSeconds: cpu.Seconds(),
 		Started: c.begun, Finished: time.Now(),
 	}
+	c.life.MustTake(containerizer.Clean)
+	c.forget()
 }
 
 func (c *container) ID() string { return c.spec.ID }
@@ -89,7 +86,7 @@ func (c *container) ID() string { return c.spec.ID }
 func (c *container) PID() int { return c.pid }
 
 func (c *container) Wait() (containerizer.Exit, error) {
-	<-c.done
+	c.watched.Do(c.watch)
 	return c.exit, c.err
 }
 

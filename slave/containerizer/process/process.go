@@ -89,26 +89,28 @@ func (c *Containerizer) Start(ctx context.Context, spec containerizer.Spec, stdi
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	started := &container{spec: spec, cancel: cancel, done: make(chan struct{})}
-	started.forget = func() { c.dismiss(started) }
-	started.life.MustTake(containerizer.Launch)
-	if err := c.admit(started); err != nil {
+	one := &container{spec: spec, cancel: cancel, started: make(chan struct{})}
+	defer close(one.started)
+	one.forget = func() { c.dismiss(one) }
+	one.life.MustTake(containerizer.Launch)
+	if err := c.admit(one); err != nil {
 		return nil, err
 	}
 	err := ctx.Err()
 	if err != nil {
 		err = &containerizer.StartError{ID: spec.ID, Step: "before it began", Err: err}
 	} else {
-		err = started.start(ctx, stdio)
+		err = one.start(ctx, stdio)
 	}
 	if err != nil {
-		started.life.MustTake(containerizer.Fail)
-		started.life.MustTake(containerizer.Clean)
-		c.dismiss(started)
-		close(started.done)
+		one.watched.Do(func() {
+			one.life.MustTake(containerizer.Fail)
+			one.life.MustTake(containerizer.Clean)
+			c.dismiss(one)
+		})
 		return nil, err
 	}
-	return started, nil
+	return one, nil
 }
 
 // Close kills what still runs and waits for it.
@@ -126,7 +128,8 @@ func (c *Containerizer) Close() error {
 		failed = append(failed, one.Kill())
 	}
 	for _, one := range left {
-		<-one.done
+		<-one.started
+		_, _ = one.Wait() // what it left is told to whoever started it
 	}
 	return errors.Join(failed...)
 }
