@@ -222,7 +222,7 @@ func TestACommandInAnExecutorIsHeldToItsTasksMemory(t *testing.T) {
 	cluster.interrupt()
 }
 
-// What a demo that was kept tells to try, works.
+// What a demo that was kept tells to try, works as it is pasted elsewhere, also if the program is in nobody's PATH.
 func TestWhatTheDemoSuggestsWorks(t *testing.T) {
 	g := newGround(t)
 	t.Parallel()
@@ -233,28 +233,38 @@ func TestWhatTheDemoSuggestsWorks(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(in, "text"), []byte("some words and more words\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	demo := g.start("demo", "--keep", "--port", "0", "--input", in, "--output", filepath.Join(t.TempDir(), "out"), "--resources", "cpus:2;mem:2048")
+	environment := append(g.environment(), "PATH="+os.Getenv("PATH"))
+	demo := g.startBy(func(command *exec.Cmd) error {
+		command.Env = environment
+		return command.Start()
+	}, "demo", "--keep", "--port", "0", "--input", in, "--resources", "cpus:2;mem:2048")
 	g.await("it has counted", func() bool {
 		if !demo.running() {
 			t.Fatalf("it ended: %s", demo.err.String())
 		}
 		return strings.Contains(demo.out.String(), "Ctrl-C ends it.")
 	})
-	_, after, _ := strings.Cut(demo.out.String(), "Try:\n")
+	_, after, _ := strings.Cut(demo.out.String(), "Try, in another terminal:\n")
 	var lines []string
 	for line := range strings.Lines(after) {
-		if command, ok := strings.CutPrefix(line, "  stoa "); ok {
-			lines = append(lines, strings.TrimSpace(command))
+		if strings.HasPrefix(line, "  ") {
+			lines = append(lines, strings.TrimSpace(line))
 		}
 	}
 	if len(lines) != 5 {
 		t.Fatalf("it suggests %d commands, want 5:\n%s", len(lines), after)
 	}
-	for _, line := range lines {
-		command := exec.Command("/bin/sh", "-c", "stoa "+line)
-		command.Env, command.Dir = g.environment(), g.tmp
-		if said, err := command.CombinedOutput(); err != nil || len(said) == 0 {
-			t.Errorf("stoa %s: %v\n%s", line, err, said)
+	for i, line := range lines {
+		command := exec.Command("/bin/sh", "-c", line)
+		command.Env, command.Dir = environment, t.TempDir()
+		said, err := command.CombinedOutput()
+		if err != nil || len(said) == 0 {
+			t.Errorf("%s: %v\n%s", line, err, said)
+		}
+		if list := strings.Fields(string(said)); i == 0 && len(list) > 0 { // the last field is where the words are
+			if _, err := os.Stat(filepath.Join(list[len(list)-1], "_SUCCESS")); err != nil {
+				t.Errorf("%s: %v\n%s", line, err, said)
+			}
 		}
 	}
 	demo.signal(syscall.SIGINT)

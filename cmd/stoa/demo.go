@@ -87,14 +87,16 @@ func runDemo(ctx context.Context, std stdio, flags *demoFlags) error {
 	say("A master at %s, %s and a JobTracker are up after %s (%s); counting the words of %s.",
 		cluster.address, plural(flags.cluster.slaves, "slave"), seconds(time.Since(began)), flags.cluster.isolation, strings.Join(flags.input, ", "))
 	output := flags.output
-	if output == "" {
+	if output == "" && flags.keep {
+		output = keptResult() // where the JobTracker says that it is
+	} else if output == "" {
 		output = filepath.Join(cluster.dir, clusterResultName) // goes with the cluster if this process is killed
 	}
 	result, err := demoJob(ctx, std.err, cluster.trackerAddress, flags.arguments(output))
 	if err != nil {
 		return err
 	}
-	if flags.output == "" {
+	if flags.output == "" && !flags.keep {
 		if result.Output, err = keepResult(output); err != nil {
 			return err
 		}
@@ -103,10 +105,11 @@ func runDemo(ctx context.Context, std stdio, flags *demoFlags) error {
 		return err
 	}
 	printJob(std.out, result)
-	fmt.Fprintf(std.out, "\nThe same on a cluster that runs:\n  stoa hadoop %s\n", quoteAll(flags.arguments(result.Output+"-again")))
-	if flags.keep {
+	if !flags.keep {
+		fmt.Fprintf(std.out, "\nThe same on a cluster that runs:\n  %s hadoop %s\n", ownName(), quoteAll(flags.arguments(result.Output+"-again")))
+	} else {
 		fmt.Fprintf(std.out, "\nThe cluster runs on; its master is at %s, and the JobTracker's page at http://%s\nLogs: %s/*/log\n", cluster.address, cluster.trackerAddress, cluster.dir)
-		fmt.Fprintf(std.out, "Try:\n")
+		fmt.Fprintf(std.out, "Try, in another terminal:\n")
 		for _, line := range flags.toTry(cluster, result.Output) {
 			fmt.Fprintf(std.out, "  %s\n", line)
 		}
@@ -187,19 +190,40 @@ func (f *demoFlags) toTry(c *cluster, output string) []string {
 	if c.trackerAddress != hadoop.DefaultJobTracker {
 		tracker = " -jobtracker " + c.trackerAddress
 	}
-	at := masterFlagFor(c.address)
+	at, stoa := masterFlagFor(c.address), ownName()
 	return []string{
-		"stoa hadoop job" + tracker + " -list",
-		"stoa hadoop job" + tracker + " -history job-0001",
-		"stoa hadoop -jobtracker " + c.trackerAddress + " " + quoteAll(f.arguments(output+"-again")),
-		"stoa run" + at + " --instances 3 -- sh -c 'echo hello from $(hostname)'",
-		"stoa node list" + at,
+		stoa + " hadoop job" + tracker + " -list",
+		stoa + " hadoop job" + tracker + " -history job-0001",
+		stoa + " hadoop -jobtracker " + c.trackerAddress + " " + quoteAll(f.arguments(output+"-again")),
+		stoa + " run" + at + " --instances 3 -- sh -c 'echo hello from slave $MESOS_SLAVE_ID'",
+		stoa + " node list" + at,
 	}
+}
+
+// ownName is how a shell finds this program: by its name, or by its path where that name means another or none.
+func ownName() string {
+	own, err := os.Executable()
+	if err != nil {
+		return "stoa"
+	}
+	if found, err := exec.LookPath("stoa"); err == nil {
+		a, errA := os.Stat(found)
+		b, errB := os.Stat(own)
+		if errA == nil && errB == nil && os.SameFile(a, b) {
+			return "stoa"
+		}
+	}
+	return shellQuote(own)
+}
+
+// keptResult is where the result of a job outlives its cluster.
+func keptResult() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("wordcount-%s-%d", time.Now().Format("20060102-150405"), os.Getpid()))
 }
 
 // keepResult moves a job's output to where it outlives its cluster.
 func keepResult(output string) (string, error) {
-	kept := filepath.Join(os.TempDir(), fmt.Sprintf("wordcount-%s-%d", time.Now().Format("20060102-150405"), os.Getpid()))
+	kept := keptResult()
 	if err := os.Rename(output, kept); err != nil {
 		return "", fmt.Errorf("keep the result: %w", err)
 	}

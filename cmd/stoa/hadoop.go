@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -161,11 +162,14 @@ func printJob(w io.Writer, r hadoop.Result) {
 	if r.FailedAttempts+r.LostAttempts > 0 {
 		fmt.Fprintf(w, "run again after a failure: %d; after a loss: %d\n", r.FailedAttempts, r.LostAttempts)
 	}
-	fmt.Fprint(w, "tasks   ")
+	var tasks []string
 	for _, slave := range r.Slaves() {
-		fmt.Fprintf(w, " %s: %d ", slave, r.TasksPerSlave[slave])
+		tasks = append(tasks, fmt.Sprintf("%s: %d", slave, r.TasksPerSlave[slave]))
 	}
-	fmt.Fprintf(w, "\noutput   %s\n", r.Output)
+	if len(tasks) > 0 {
+		fmt.Fprintf(w, "tasks    %s\n", strings.Join(tasks, "  "))
+	}
+	fmt.Fprintf(w, "output   %s\n", r.Output)
 }
 
 // shownStatuses is how many tasks' statuses are shown unless all are asked for.
@@ -174,9 +178,9 @@ const shownStatuses = 10
 // printReports shows a job's counters under Hadoop's names, and what its tasks said of themselves.
 func printReports(w io.Writer, r hadoop.Result, all bool) {
 	for _, group := range r.CounterGroups() {
-		fmt.Fprintf(w, "\n%s\n", group.Name)
+		fmt.Fprintf(w, "\n%s\n", printable(group.Name))
 		for _, counter := range group.Counters {
-			fmt.Fprintf(w, "  %s=%d\n", counter.Name, counter.Value)
+			fmt.Fprintf(w, "  %s=%d\n", printable(counter.Name), counter.Value)
 		}
 	}
 	if len(r.Statuses) == 0 {
@@ -188,7 +192,7 @@ func printReports(w io.Writer, r hadoop.Result, all bool) {
 	}
 	fmt.Fprint(w, "\nStatus\n")
 	for _, status := range shown {
-		fmt.Fprintf(w, "  %s: %s\n", status.Task, status.Text)
+		fmt.Fprintf(w, "  %s: %s\n", status.Task, printable(status.Text))
 	}
 	if more := len(r.Statuses) - len(shown); more > 0 {
 		fmt.Fprintf(w, "  and %d more, which -verbose shows\n", more)

@@ -190,11 +190,23 @@ func listJobs(out io.Writer, jobs []hadoop.JobStatus) error {
 	var rows [][]string
 	for _, j := range jobs {
 		rows = append(rows, []string{
-			j.ID, printable(j.Name), j.State, j.Priority, fmt.Sprintf("%d/%d", j.MapsDone, j.Maps), fmt.Sprintf("%d/%d", j.ReducesDone, j.Reduces),
+			j.ID, printable(shortened(j.Name)), j.State, j.Priority, fmt.Sprintf("%d/%d", j.MapsDone, j.Maps), fmt.Sprintf("%d/%d", j.ReducesDone, j.Reduces),
 			megabytes(j.InputBytes), fmt.Sprintf("%.1f s", j.Seconds), printable(j.Output),
 		})
 	}
 	return table(out, []string{"JOB", "NAME", "STATE", "PRIORITY", "MAPS", "REDUCES", "INPUT", "TIME", "OUTPUT"}, rows)
+}
+
+// shownNameLetters is how much of a job's name is listed.
+const shownNameLetters = 40
+
+// shortened is a text that others have chosen, so that it leaves room for the columns beside it.
+func shortened(text string) string {
+	letters := []rune(text)
+	if len(letters) <= shownNameLetters {
+		return text
+	}
+	return string(letters[:shownNameLetters-1]) + "…"
 }
 
 func describeJob(out io.Writer, j hadoop.JobStatus) error {

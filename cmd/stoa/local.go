@@ -44,12 +44,12 @@ A process that dies is started again. At the end nothing of the cluster remains.
 // thingsToTry are commands for somebody who has a cluster and wonders what now.
 func thingsToTry(master string) string {
 	at := masterFlagFor(master)
-	return fmt.Sprintf(`Try:
-  stoa node list%[1]s
-  stoa run%[1]s --cpus 0.5 -- sh -c 'echo hello from $(hostname)'
-  stoa run%[1]s --instances 3 -- sleep 60
-  stoa task list%[1]s
-`, at)
+	return fmt.Sprintf(`Try, in another terminal:
+  %[2]s node list%[1]s
+  %[2]s run%[1]s --cpus 0.5 -- sh -c 'echo hello from $(hostname)'
+  %[2]s run%[1]s --instances 3 -- sleep 60
+  %[2]s task list%[1]s
+`, at, ownName())
 }
 
 // masterFlagFor is the flag that reaches a master, nothing where the default does.

@@ -112,8 +112,8 @@ func (f *runFlags) checkNumbers() error {
 	if o.Instances < 1 || o.Instances > run.MaxInstances {
 		return usageError("--instances %d: allowed are 1 to %d", o.Instances, run.MaxInstances)
 	}
-	if o.PIDs < 0 || o.PIDs > math.MaxInt32 {
-		return usageError("--pids %d: allowed are 1 to %d, or 0 for the slave's own limit", o.PIDs, math.MaxInt32)
+	if o.PIDs < 0 || o.PIDs > mesos.MaxPIDs {
+		return usageError("--pids %d: allowed are 1 to %d, or 0 for the slave's own limit", o.PIDs, mesos.MaxPIDs)
 	}
 	for _, d := range []struct {
 		name      string

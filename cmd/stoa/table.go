@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 )
 
 // table prints rows for people: columns two blanks apart, nothing that a pipe would have to strip.
@@ -63,10 +64,11 @@ func orDash(text string) string {
 	return text
 }
 
-// printable is a text that others have chosen, so that it can do nothing to a terminal.
+// printable is a text that others have chosen, so that it can do nothing to a terminal: as it is, or quoted if it has
+// characters that are not printed.
 func printable(text string) string {
-	if quoted := strconv.Quote(text); quoted != `"`+text+`"` {
-		return quoted
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return text
 	}
-	return text
+	return strconv.Quote(text)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,7 +103,7 @@ func newTaskView(t *mesos.Task) task {
 	view := task{
 		ID: t.GetTaskId().GetValue(), Name: t.GetName(), FrameworkID: t.GetFrameworkId().GetValue(), ExecutorID: t.GetExecutorId().GetValue(),
 		SlaveID: t.GetAgentId().GetValue(), State: t.GetState().String(), User: t.GetUser(),
-		Resources: newAmounts(t.GetResources()), Labels: labelMap(t.GetLabels()), Statuses: []taskStatus{},
+		Resources: newAmounts(t.GetResources()), Labels: mesos.LabelMap(t.GetLabels()), Statuses: []taskStatus{},
 	}
 	for _, resource := range t.GetResources() {
 		view.Role = resource.GetAllocationInfo().GetRole()
@@ -116,7 +117,7 @@ func newTaskView(t *mesos.Task) task {
 func newStatusView(s *mesos.TaskStatus) taskStatus {
 	view := taskStatus{
 		State: s.GetState().String(), Timestamp: s.GetTimestamp(), Message: s.GetMessage(),
-		ContainerID: s.GetContainerStatus().GetContainerId().GetValue(), Labels: labelMap(s.GetLabels()),
+		ContainerID: s.GetContainerStatus().GetContainerId().GetValue(), Labels: mesos.LabelMap(s.GetLabels()),
 	}
 	if s.Source != nil {
 		view.Source = s.GetSource().String()
@@ -125,14 +126,6 @@ func newStatusView(s *mesos.TaskStatus) taskStatus {
 		view.Reason = s.GetReason().String()
 	}
 	return view
-}
-
-func labelMap(labels *mesos.Labels) map[string]string {
-	shown := map[string]string{}
-	for _, label := range labels.GetLabels() {
-		shown[label.GetKey()] = label.GetValue()
-	}
-	return shown
 }
 
 func newTaskKill(std stdio) *cobra.Command {
@@ -172,14 +165,30 @@ func newTaskKill(std stdio) *cobra.Command {
 	return withSettings(command)
 }
 
-// findTask finds the one task whose id is id or, failing that, starts with it.
+// findTask finds the one task whose id is id or, failing that, starts with it. One that runs goes before those that have ended.
 func findTask(ctx context.Context, master *client.Client, id, frameworkID string, all bool) (*mesos.Task, error) {
 	answer, err := master.Call(ctx, &masterpb.Call{Type: masterpb.Call_GET_TASKS.Enum()})
 	if err != nil {
 		return nil, err
 	}
+	found := tasksOf(listedTasks(answer.GetGetTasks(), all), id, frameworkID)
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		if all {
+			return nil, fmt.Errorf("%w %q; 'stoa task list --all' shows those that the master remembers", errUnknownTask, id)
+		}
+		return nil, fmt.Errorf("%w %q runs; 'stoa task list' shows those that do", errUnknownTask, id)
+	default:
+		return nil, fmt.Errorf("%q can be %d tasks: %s; give a whole id, and --framework if several frameworks have it", id, len(found), taskNames(found))
+	}
+}
+
+// tasksOf are the tasks that an id can mean.
+func tasksOf(tasks []*mesos.Task, id, frameworkID string) []*mesos.Task {
 	var exact, prefixed []*mesos.Task
-	for _, t := range listedTasks(answer.GetGetTasks(), all) {
+	for _, t := range tasks {
 		if frameworkID != "" && t.GetFrameworkId().GetValue() != frameworkID {
 			continue
 		}
@@ -193,17 +202,11 @@ func findTask(ctx context.Context, master *client.Client, id, frameworkID string
 	if len(found) == 0 {
 		found = prefixed
 	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		if all {
-			return nil, fmt.Errorf("%w %q; 'stoa task list --all' shows those that the master remembers", errUnknownTask, id)
-		}
-		return nil, fmt.Errorf("%w %q runs; 'stoa task list' shows those that do", errUnknownTask, id)
-	default:
-		return nil, fmt.Errorf("%q can be %d tasks: %s; give a whole id, and --framework if several frameworks have it", id, len(found), taskNames(found))
+	running := slices.DeleteFunc(slices.Clone(found), func(t *mesos.Task) bool { return mesos.IsTerminal(t.GetState()) })
+	if len(running) == 1 {
+		return running
 	}
+	return found
 }
 
 // errUnknownTask is wrapped by findTask's error if there is no such task.

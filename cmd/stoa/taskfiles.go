@@ -81,7 +81,7 @@ func newTaskDownload(std stdio) *cobra.Command {
 		Use:   "download ID PATH",
 		Short: "Copy a file or a folder of a task's sandbox to this machine",
 		Long: `Copies a file, or a folder with all that is in it, of a task's sandbox to this machine. What is neither file
-nor folder is left out and named. A file that is there already is replaced.`,
+nor folder, or is gone meanwhile, is left out and named. A file that is there already is replaced.`,
 		Example: `  stoa task download hello-0 out
   stoa task download --output /tmp/errors hello-0 stderr`,
 		Args:              idAndPath(false),
@@ -93,8 +93,8 @@ nor folder is left out and named. A file that is there already is replaced.`,
 						output = args[0]
 					}
 				}
-				d := downloader{files: files, place: place, skipped: func(name string) {
-					fmt.Fprintf(std.err, "stoa: left out %s: it is neither a file nor a folder\n", printable(name))
+				d := downloader{files: files, place: place, skipped: func(name, reason string) {
+					fmt.Fprintf(std.err, "stoa: left out %s: %s\n", printable(name), reason)
 				}}
 				if err := d.get(ctx, name, output); err != nil {
 					return err
@@ -145,6 +145,9 @@ func (f *taskFlags) inSandbox(ctx context.Context, args []string, do func(contex
 	if errors.Is(err, sandbox.ErrNotFound) {
 		return fmt.Errorf("task %s has no %q: there is none, or its sandbox has been removed", found.task.GetTaskId().GetValue(), name)
 	}
+	if refused := (*sandbox.RefusedError)(nil); errors.As(err, &refused) {
+		return fmt.Errorf("task %s: %w", found.task.GetTaskId().GetValue(), err)
+	}
 	return err
 }
 
@@ -152,7 +155,7 @@ func (f *taskFlags) inSandbox(ctx context.Context, args []string, do func(contex
 type downloader struct {
 	files   sandbox.Client
 	place   sandbox.Place
-	skipped func(name string)
+	skipped func(name, reason string)
 	count   int
 	bytes   int64
 }
@@ -193,18 +196,37 @@ func (d *downloader) folder(ctx context.Context, root *os.Root, name string, ent
 			err := d.file(ctx, inside, func() (*os.File, error) {
 				return root.OpenFile(e.Name(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode)
 			})
+			if reason := leftOut(err); reason != "" {
+				d.skipped(inside, reason)
+				err = root.Remove(e.Name())
+			}
 			if err != nil {
 				return err
 			}
 		case e.IsDir():
-			if err := d.below(ctx, root, inside, e.Name(), depth); err != nil {
+			err := d.below(ctx, root, inside, e.Name(), depth)
+			if reason := leftOut(err); reason != "" {
+				d.skipped(inside, reason)
+			} else if err != nil {
 				return err
 			}
 		default:
-			d.skipped(inside)
+			d.skipped(inside, "it is neither a file nor a folder")
 		}
 	}
 	return nil
+}
+
+// leftOut is why something in a folder can't be had, while the rest can: "" if it can, or the rest can't either.
+func leftOut(err error) string {
+	var refused *sandbox.RefusedError
+	switch {
+	case errors.Is(err, sandbox.ErrNotFound):
+		return "it is gone"
+	case errors.As(err, &refused):
+		return refused.Reason
+	}
+	return ""
 }
 
 func (d *downloader) below(ctx context.Context, root *os.Root, name, base string, depth int) error {
@@ -229,6 +251,8 @@ func (d *downloader) file(ctx context.Context, name string, create func() (*os.F
 		return err
 	}
 	n, err := d.files.Copy(ctx, to, d.place, name, 0)
-	d.count, d.bytes = d.count+1, d.bytes+n
+	if err == nil {
+		d.count, d.bytes = d.count+1, d.bytes+n
+	}
 	return errors.Join(err, to.Close())
 }

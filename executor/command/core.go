@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -216,9 +215,9 @@ func askedPIDs(task *mesos.TaskInfo) (uint32, error) {
 		if label.GetKey() != mesos.LabelPIDs {
 			continue
 		}
-		n, err := strconv.ParseUint(label.GetValue(), 10, 31)
-		if err != nil || n == 0 {
-			return 0, fmt.Errorf("label %s %q: it must be a number from 1 to %d", mesos.LabelPIDs, label.GetValue(), math.MaxInt32)
+		n, err := strconv.ParseUint(label.GetValue(), 10, 32)
+		if err != nil || n == 0 || n > mesos.MaxPIDs {
+			return 0, fmt.Errorf("label %s %q: it must be a number from 1 to %d", mesos.LabelPIDs, label.GetValue(), mesos.MaxPIDs)
 		}
 		return uint32(n), nil
 	}

@@ -363,6 +363,7 @@ func TestWhatTheExecutorCanNotDoIsRefused(t *testing.T) {
 		"check must":   func(task *mesos.TaskInfo) { task.Check = &mesos.CheckInfo{} },
 		"a command":    func(task *mesos.TaskInfo) { task.Command = nil },
 		`"many"`:       func(task *mesos.TaskInfo) { task.Labels = mesos.MakeLabels(mesos.LabelPIDs, "many") },
+		`"4194304"`:    func(task *mesos.TaskInfo) { task.Labels = mesos.MakeLabels(mesos.LabelPIDs, "4194304") },
 		`"0"`:          func(task *mesos.TaskInfo) { task.Labels = mesos.MakeLabels(mesos.LabelPIDs, "0") },
 	} {
 		p := newPlay(t)

@@ -3,6 +3,7 @@ package command
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strconv"
 	"syscall"
 	"time"
@@ -101,12 +102,12 @@ func signalName(signal syscall.Signal) string {
 	return cmp.Or(unix.SignalName(signal), strconv.Itoa(int(signal)))
 }
 
-// mebibytes writes an amount of memory or disk for people; 0 is not known.
+// mebibytes writes an amount of memory or disk for people, to two decimals; 0 is not known.
 func mebibytes(amount uint64) string {
 	if amount == 0 {
 		return "unknown"
 	}
-	return strconv.FormatFloat(float64(amount)/bytesPerMiB, 'f', -1, 32) + " MiB"
+	return strconv.FormatFloat(math.Round(float64(amount)/bytesPerMiB*100)/100, 'f', -1, 64) + " MiB"
 }
 
 // commandName is what a command is called in messages.

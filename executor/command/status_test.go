@@ -54,9 +54,9 @@ func TestTheEndOfAContainerIsTheEndOfItsTask(t *testing.T) {
 			map[string]string{mesos.LabelCause: mesos.CauseMemory, mesos.LabelSignal: "9", mesos.LabelMemoryLimitBytes: "67108864", mesos.LabelMemoryPeakBytes: "66584576"},
 		},
 		{
-			"out of disk", none, &wire.ContainerExit{Cause: wire.ContainerExit_DISK, WaitStatus: int32(syscall.SIGKILL), StartedUnixNanos: 1, DiskLimitBytes: 8 << 20, DiskUsedBytes: 9 << 20}, "FAILED",
-			mesos.TaskStatus_REASON_CONTAINER_LIMITATION_DISK, "outgrew its disk: limit 8 MiB, its sandbox has 9 MiB",
-			map[string]string{mesos.LabelCause: mesos.CauseDisk, mesos.LabelSignal: "9", mesos.LabelDiskLimitBytes: "8388608", mesos.LabelDiskUsedBytes: "9437184"},
+			"out of disk", none, &wire.ContainerExit{Cause: wire.ContainerExit_DISK, WaitStatus: int32(syscall.SIGKILL), StartedUnixNanos: 1, DiskLimitBytes: 8 << 20, DiskUsedBytes: 9<<20 + 12345}, "FAILED",
+			mesos.TaskStatus_REASON_CONTAINER_LIMITATION_DISK, "outgrew its disk: limit 8 MiB, its sandbox has 9.01 MiB",
+			map[string]string{mesos.LabelCause: mesos.CauseDisk, mesos.LabelSignal: "9", mesos.LabelDiskLimitBytes: "8388608", mesos.LabelDiskUsedBytes: "9449529"},
 		},
 		{
 			"out of processes", none, &wire.ContainerExit{Cause: wire.ContainerExit_PIDS, WaitStatus: 2 << 8, StartedUnixNanos: 1, PidsLimit: 64}, "FAILED",

@@ -3,6 +3,7 @@ package hadoop
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -272,6 +273,9 @@ func setProperty(o *Options, value string) error {
 	if !ok {
 		return fmt.Errorf("%q has no value: wanted is PROPERTY=VALUE", name)
 	}
+	if name == "" {
+		return fmt.Errorf("%q has no name: wanted is PROPERTY=VALUE", "="+value)
+	}
 	if now, former := formerNames()[name]; former {
 		name = now
 	}
@@ -347,6 +351,15 @@ func durationOf(field func(*Options) *time.Duration) func(*Options, string) erro
 	}
 }
 
+// flagKey is the name of a flag as flags has it, whatever case and dashes it was written with; "" is no flag.
+func flagKey(name string) string {
+	bare := strings.TrimPrefix(strings.TrimPrefix(name, "-"), "-")
+	if bare == name {
+		return ""
+	}
+	return strings.ReplaceAll(strings.ToLower(bare), "-", "_")
+}
+
 // ParseArgs reads the arguments of `stoa hadoop`. The error is ErrHelp, or a *UsageError of one line.
 func ParseArgs(args []string) (Options, error) { return Options{}.ParseArgs(args) }
 
@@ -355,25 +368,27 @@ func (o Options) ParseArgs(args []string) (Options, error) {
 	known := flags()
 	for i := 0; i < len(args); i++ {
 		name, value, joined := strings.Cut(args[i], "=")
-		bare := strings.TrimPrefix(strings.TrimPrefix(name, "-"), "-")
-		if bare == name || bare == "" {
+		key := flagKey(name)
+		if key == "" {
 			return o, usage("unexpected argument %q: every argument is a flag or a flag's value", args[i])
 		}
-		key := strings.ReplaceAll(strings.ToLower(bare), "-", "_")
 		if key == "help" || key == "h" {
 			return o, ErrHelp
 		}
 		if key == "verbose" {
-			o.Verbose = true
+			if o.Verbose = !joined || value == "true"; joined && value != "true" && value != "false" {
+				return o, usage("%s: %q: allowed are true and false", name, value)
+			}
 			continue
 		}
 		// As Hadoop takes it: -Dname=value.
-		if known[key] == nil && strings.HasPrefix(bare, "D") {
+		if known[key] == nil && strings.HasPrefix(strings.TrimLeft(name, "-"), "D") {
 			key, value, joined = "d", strings.TrimPrefix(strings.TrimLeft(args[i], "-"), "D"), true
 		}
 		set := known[key]
 		if set == nil {
-			return o, usage("unknown flag %s", name)
+			names := slices.Sorted(maps.Keys(known))
+			return o, usage("unknown flag %s: allowed are -%s, -verbose and -jobtracker", name, strings.Join(names, ", -"))
 		}
 		if !joined {
 			if i++; i == len(args) {
@@ -393,7 +408,7 @@ func (o Options) ParseArgs(args []string) (Options, error) {
 func TakeTracker(args []string) (rest []string, tracker string, err error) {
 	for i := 0; i < len(args); i++ {
 		name, value, joined := strings.Cut(args[i], "=")
-		if name != "-jobtracker" && name != "--jobtracker" && name != "-jt" && name != "--jt" {
+		if key := flagKey(name); key != "jobtracker" && key != "jt" {
 			rest = append(rest, args[i])
 			continue
 		}

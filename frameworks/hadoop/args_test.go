@@ -85,6 +85,9 @@ func TestArgsOfHadoopStreaming(t *testing.T) {
 			with(func(o *Options) { o.Master, o.Role, o.User, o.TaskCPUs, o.TaskMem = "h:1", "web", "u", 0.5, 100 }),
 		},
 		{
+			"a switch that is off", needed("-verbose", "-verbose=false"), with(nil),
+		},
+		{
 			"- and _ are the same", needed("--reconnect-timeout", "1m", "--connect_timeout", "2s"),
 			with(func(o *Options) { o.ReconnectTimeout, o.ConnectTimeout = time.Minute, 2*time.Second }),
 		},
@@ -102,6 +105,15 @@ func TestArgsOfHadoopStreaming(t *testing.T) {
 	}
 }
 
+func TestTheJobTrackerIsTakenOutHoweverItIsWritten(t *testing.T) {
+	for _, args := range [][]string{{"-jobtracker", "h:1"}, {"--jobtracker=h:1"}, {"-JobTracker", "h:1"}, {"-jt=h:1"}} {
+		rest, tracker, err := TakeTracker(slices.Concat([]string{"-input", "jobtracker"}, args, []string{"-name", "n"}))
+		if err != nil || tracker != "h:1" || !slices.Equal(rest, []string{"-input", "jobtracker", "-name", "n"}) {
+			t.Errorf("%q: got %q and %q, %v", args, rest, tracker, err)
+		}
+	}
+}
+
 func TestArgsThatAreWrong(t *testing.T) {
 	needed := []string{"-input", "a", "-output", "o", "-mapper", "m", "-reducer", "r"}
 	tests := []struct {
@@ -111,7 +123,13 @@ func TestArgsThatAreWrong(t *testing.T) {
 	}{
 		{"nothing", nil, "missing: -input, -output, -mapper, -reducer"},
 		{"a reducer is missing", needed[:6], "missing: -reducer"},
-		{"an unknown flag", append(needed, "-background", "x"), "unknown flag -background"},
+		{
+			"an unknown flag", append(needed, "-outputformat", "x"),
+			"unknown flag -outputformat: allowed are -cmdenv, -combiner, -connect_timeout, -cpus, -d, -file, -files, -input, -inputformat, -jobconf, -mapper, -master, " +
+				"-mem, -name, -numreducetasks, -output, -partitioner, -reconnect_timeout, -reducer, -role, -user, -verbose and -jobtracker",
+		},
+		{"a switch that is neither on nor off", append(needed, "-verbose=2"), `-verbose: "2": allowed are true and false`},
+		{"a property without a name", append(needed, "-D", "=2"), `-D: "=2" has no name: wanted is PROPERTY=VALUE`},
 		{"a value is missing", append(needed, "-master"), "-master: a value is missing"},
 		{"an argument that is no flag", append(needed, "x"), `unexpected argument "x": every argument is a flag or a flag's value`},
 		{"no number", append(needed, "-numReduceTasks", "many"), `-numReduceTasks: "many" is not a number from 0 to 10000`},

@@ -37,6 +37,7 @@ type executor struct {
 	running     int // attempts
 	outputs     int // of maps that are done
 	idleSince   time.Time
+	blamed      bool // its slave has been, for attempts that were lost in it
 }
 
 // executorOn is the executor that a job has on an offer's slave; nil if it has none. Resources of another role can not

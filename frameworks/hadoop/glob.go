@@ -49,7 +49,7 @@ func splitPaths(list string) []string {
 }
 
 // glob gives the paths that an input stands for: itself if there is such a file, else those that match it as a pattern,
-// in lexical order for each alternative of its braces. A pattern has *, ?, [a-z] and {one,other}, as Hadoop's.
+// in lexical order for each alternative of its braces. A pattern has *, ?, [a-z], [!a-z] and {one,other}, as Hadoop's.
 func glob(input string) ([]string, error) {
 	if _, err := os.Lstat(input); err == nil || !strings.ContainsAny(input, `*?[{`) {
 		return []string{input}, nil
@@ -62,7 +62,7 @@ func glob(input string) ([]string, error) {
 	for _, pattern := range alternatives {
 		matches, err := filepath.Glob(pattern)
 		if err != nil {
-			return nil, fmt.Errorf("input %s: %w in %s", input, err, pattern)
+			return nil, fmt.Errorf("input %s: %w", input, err)
 		}
 		found = append(found, matches...)
 	}
@@ -72,6 +72,9 @@ func glob(input string) ([]string, error) {
 	return found, nil
 }
 
+// otherThan turns Hadoop's [!a] into Go's [^a].
+var otherThan = strings.NewReplacer(`\\`, `\\`, `\[`, `\[`, "[!", "[^")
+
 // expandBraces writes a pattern once for each of the alternatives in its braces, which may be nested.
 func expandBraces(pattern string) ([]string, error) {
 	todo, done := []string{pattern}, []string(nil)
@@ -80,6 +83,10 @@ func expandBraces(pattern string) ([]string, error) {
 		todo = todo[1:]
 		open := strings.IndexByte(p, '{')
 		if open < 0 {
+			p = otherThan.Replace(p)
+			if _, err := filepath.Match(p, ""); err != nil {
+				return nil, fmt.Errorf("input %s: a [ has no ], or nothing follows a \\ or the - of a range", pattern)
+			}
 			done = append(done, p)
 			continue
 		}

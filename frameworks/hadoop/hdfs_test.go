@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,12 +143,26 @@ func TestAJobFromAndToHDFS(t *testing.T) {
 			t.Errorf("left %+v", e)
 		}
 	})
+	t.Run("a path that is there is no pattern", func(t *testing.T) {
+		odd := at("/odd{name[*")
+		writeFile(t, system, odd, "x")
+		for input, want := range map[string][]string{
+			odd.String():               {odd.String()},
+			at("/od[!a]*").String():    {odd.String()},
+			at("/in/day[!1]").String(): {at("/in/day0").String(), at("/in/day2").String()},
+		} {
+			if found, err := (remoteFiles{system: system}).glob(input); err != nil || !slices.Equal(found, want) {
+				t.Errorf("%s: got %v, %v", input, found, err)
+			}
+		}
+	})
 	t.Run("inputs that can not be are named", func(t *testing.T) {
 		for input, want := range map[string]string{
-			at("/none").String():    "input " + at("/none").String() + " does not exist",
-			at("/in/x*").String():   "input " + at("/in/x*").String() + " matches no file and no folder",
-			"hdfs:///in":            `input "hdfs:///in": wanted is hdfs://HOST:PORT/PATH`,
-			"hdfs://127.0.0.1:1/in": "input reach the name node 127.0.0.1:1: ",
+			at("/none").String():     "input " + at("/none").String() + " does not exist",
+			at("/in/x*").String():    "input " + at("/in/x*").String() + " matches no file and no folder",
+			"hdfs:///in":             `input "hdfs:///in": wanted is hdfs://HOST:PORT/PATH`,
+			"hdfs://127.0.0.1:1/in":  "input on the name node 127.0.0.1:1: ",
+			at("/in/day[0").String(): "input " + at("/in/day[0").String() + ": a [ has no ]",
 		} {
 			bad := o
 			bad.Input, bad.Output = []string{input}, at("/other").String()

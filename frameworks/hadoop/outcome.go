@@ -43,7 +43,7 @@ func (p *plan) update(now time.Time, s *mesos.TaskStatus) []operation {
 		return p.tryFailed(now, a, s.GetMessage(), nil)
 	default: // lost in one of Mesos's ways, or killed by somebody else
 		if s.GetState() != mesos.TaskState_TASK_KILLED {
-			p.blame(now, a.slaveID)
+			p.blameLoss(now, a)
 		}
 		ops := p.tryLost(now, a, lossReason(s))
 		if !mesos.IsTerminal(s.GetState()) {
@@ -181,6 +181,17 @@ func (p *plan) blame(now time.Time, slaveID string) {
 		slave.failures++
 		slave.lastFailed = now
 	}
+}
+
+// blameLoss counts a loss against the slave where it was: once for all the attempts that an executor takes with it.
+func (p *plan) blameLoss(now time.Time, a *try) {
+	if x := a.executor; x != nil {
+		if x.blamed {
+			return
+		}
+		x.blamed = true
+	}
+	p.blame(now, a.slaveID)
 }
 
 // tryFailed counts a failure of the task's own.

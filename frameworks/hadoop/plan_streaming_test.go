@@ -199,6 +199,8 @@ func TestInputsByPattern(t *testing.T) {
 		{"{a{1,2},d/[xz]}", []string{"a1", "a2", "d/x"}},
 		{"c{1,2}", []string{"c{1,2}"}},
 		{"odd[name", []string{"odd[name"}},
+		{"[!ab]*/[^x]", []string{"d/y"}},
+		{`odd\[[!!]*`, []string{"odd[name"}},
 	}
 	for _, test := range tests {
 		found, err := glob(filepath.Join(dir, test.input))
@@ -215,13 +217,31 @@ func TestInputsByPattern(t *testing.T) {
 		}
 	}
 	for input, want := range map[string]string{
-		"z*": "matches no file and no folder", "{a": "a { has no }", "a[": "syntax error in pattern",
+		"z*": "matches no file and no folder", "{a": "a { has no }", "a[": "a [ has no ]",
 		strings.Repeat("{0,1,2,3,4,5,6,7,8,9}", 5): "stand for more than 10000 patterns",
 	} {
 		if _, err := glob(filepath.Join(dir, input)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", input, err, want)
 		}
 	}
+}
+
+func TestAnExecutorThatGoesCountsOnceAgainstItsSlave(t *testing.T) {
+	s := newScript(t, 4, 1)
+	s.plan.job.containers = false
+	s.step(subscribed{"F"})
+	s.expect(offered{[]*scheduler.Offer{s.offer("s1", 2), s.offer("s2", 1)}}, "launch on s1: map-00000-0 map-00002-0; launch on s2: map-00001-0")
+	lose := func(ids ...string) {
+		s.step(executorGone{s.plan.byID[ids[0]].executor.id})
+		for _, id := range ids {
+			s.step(status(id, mesos.TaskState_TASK_GONE, ""))
+		}
+		s.now = s.now.Add(avoidFor)
+	}
+	lose("map-00000-0", "map-00002-0")
+	s.expect(offered{[]*scheduler.Offer{s.offer("s1", 1)}}, "launch on s1: map-00000-1")
+	lose("map-00000-1")
+	s.expect(offered{[]*scheduler.Offer{s.offer("s1", 1)}}, "decline 1")
 }
 
 func TestFilesThatAreShipped(t *testing.T) {

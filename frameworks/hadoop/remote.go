@@ -21,8 +21,13 @@ type remoteFiles struct {
 // glob is glob for paths of HDFS.
 func (r remoteFiles) glob(input string) ([]string, error) {
 	alternatives := []string{input}
-	var err error
-	if strings.ContainsAny(input, "{") {
+	if strings.ContainsAny(input, `*?[{`) {
+		if location, err := hdfs.Parse(input); err == nil {
+			if _, err := r.system.Stat(location); err == nil {
+				return []string{location.String()}, nil
+			}
+		}
+		var err error
 		if alternatives, err = expandBraces(input); err != nil {
 			return nil, err
 		}

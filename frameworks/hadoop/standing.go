@@ -51,7 +51,7 @@ func (p *plan) sumUp(now time.Time) []*jobpb.Record {
 	executors := p.everyExecutor()
 	for _, x := range executors {
 		s.Executors = append(s.Executors, &jobpb.ExecutorStanding{
-			Info: x.info, Slave: x.slaveID, Number: int32(x.number), IdleSince: nanosOf(x.idleSince), Gone: p.executors[x.id] != x,
+			Info: x.info, Slave: x.slaveID, Number: int32(x.number), IdleSince: nanosOf(x.idleSince), Gone: p.executors[x.id] != x, Blamed: x.blamed,
 		})
 	}
 	places := map[*try]int32{}
@@ -161,7 +161,7 @@ func (p *plan) standAt(s *jobpb.Standing, records []*jobpb.Record) (left []*jobp
 	var executors []*executor
 	for _, kept := range s.GetExecutors() {
 		x := newExecutor(kept.GetInfo(), kept.GetSlave(), int(kept.GetNumber()))
-		x.idleSince = timeOf(kept.GetIdleSince())
+		x.idleSince, x.blamed = timeOf(kept.GetIdleSince()), kept.GetBlamed()
 		executors = append(executors, x)
 		if !kept.GetGone() {
 			p.executors[x.id] = x

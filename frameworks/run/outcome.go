@@ -19,6 +19,7 @@ const (
 // outcome fills in how an instance ended, from its last status.
 func (i *Instance) outcome(s *mesos.TaskStatus) {
 	i.Finished = timeOf(s)
+	i.Labels = mesos.LabelMap(s.GetLabels())
 	i.ExitStatus, i.Signal = intLabel(s, mesos.LabelExitStatus), intLabel(s, mesos.LabelSignal)
 	i.ExitCode, i.Reason = i.judge(s)
 	if i.ExitCode != 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,9 @@ func TestWhatTheEndOfATaskMeans(t *testing.T) {
 			i.outcome(withLabels(&mesos.TaskStatus{State: c.state.Enum(), Reason: c.reason}, c.labels...))
 			if i.ExitCode != c.code || i.Reason != c.word {
 				t.Errorf("exit code %d, %s; want %d, %s", i.ExitCode, i.Reason, c.code, c.word)
+			}
+			if want := mesos.LabelMap(mesos.MakeLabels(c.labels...)); !maps.Equal(i.Labels, want) {
+				t.Errorf("labels %v, want %v", i.Labels, want)
 			}
 			if (i.Message == "") != (c.code == 0) {
 				t.Errorf("message %q with exit code %d", i.Message, c.code)

@@ -68,6 +68,8 @@ type Instance struct {
 	// Started and Finished are the slave's times; nil if it never ran, or nobody knows.
 	Started  *time.Time `json:"started,omitempty"`
 	Finished *time.Time `json:"finished,omitempty"`
+	// Labels are those of its last status: what it used, its limits, who killed it (proto/mesos/labels.go).
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // SlaveReason says why a slave did not take an instance.

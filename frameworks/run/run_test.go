@@ -486,13 +486,14 @@ func TestTheResultAsJSON(t *testing.T) {
 	at := time.Unix(1700000000, 0).UTC()
 	r := Result{ExitCode: 3, Reason: ReasonExited, Message: "exited with status 3", FrameworkID: "f-1", Instances: []Instance{{
 		TaskID: "a-0", SlaveID: "s-1", Hostname: "h", State: "TASK_FAILED", ExitCode: 3, Reason: ReasonExited, ExitStatus: &status, Started: &at,
+		Labels: map[string]string{mesos.LabelCause: mesos.CauseExited},
 	}}}
 	text, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `{"exit_code":3,"reason":"exited","message":"exited with status 3","framework_id":"f-1","instances":[{"instance":0,"task_id":"a-0",` +
-		`"agent_id":"s-1","hostname":"h","state":"TASK_FAILED","exit_code":3,"reason":"exited","exit_status":3,"started":"2023-11-14T22:13:20Z"}]}`
+		`"agent_id":"s-1","hostname":"h","state":"TASK_FAILED","exit_code":3,"reason":"exited","exit_status":3,"started":"2023-11-14T22:13:20Z","labels":{"stoa.cause":"exited"}}]}`
 	if string(text) != want {
 		t.Errorf("got %s", text)
 	}

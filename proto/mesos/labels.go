@@ -4,6 +4,9 @@ package mesos
 // it the slave's default holds.
 const LabelPIDs = "stoa.pids"
 
+// MaxPIDs is the largest value of LabelPIDs: Linux's own limit of 4,194,304 (PID_MAX_LIMIT), less one that is not the task's.
+const MaxPIDs = 4<<20 - 1
+
 // LabelNotEnforced is a label of the TaskStatus that tells of a task's begin: of which of its limits nothing is enforced
 // where it runs, as names with blanks between them: "cpus mem pids". Without it all are.
 const LabelNotEnforced = "stoa.not_enforced"
@@ -95,6 +98,15 @@ func LabelOf(labels *Labels, key string) string {
 		}
 	}
 	return ""
+}
+
+// LabelMap is the labels by key: of those with the same key, the last.
+func LabelMap(labels *Labels) map[string]string {
+	shown := make(map[string]string, len(labels.GetLabels()))
+	for _, label := range labels.GetLabels() {
+		shown[label.GetKey()] = label.GetValue()
+	}
+	return shown
 }
 
 // LimitationOf is what Mesos shows of a task that took more of a scalar resource, "mem" or "disk", than it had: how much,

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os/user"
 	"path"
 	"slices"
@@ -24,9 +25,12 @@ const (
 	truncatedHeader = "X-Stoa-Truncated"
 )
 
-// fileInfo is an entry of a folder in Mesos's form. A name that is not UTF-8 is shown with replacement characters.
+// fileInfo is an entry of a folder in Mesos's form. A name that is not UTF-8 is shown with replacement characters, and once
+// more as it is, percent-encoded.
 type fileInfo struct {
-	Path  string  `json:"path"`
+	Path        string `json:"path"`
+	PathEscaped string `json:"path_escaped,omitempty"`
+
 	Size  int64   `json:"size"`
 	Mtime float64 `json:"mtime"` // seconds since 1970
 	Mode  string  `json:"mode"`  // as ls writes it
@@ -74,6 +78,9 @@ type owners map[string]string
 func (o owners) describe(path string, info fs.FileInfo) fileInfo {
 	f := fileInfo{
 		Path: path, Size: info.Size(), Mtime: float64(info.ModTime().UnixNano()) / 1e9, Mode: modeString(info.Mode()), Nlink: 1,
+	}
+	if !utf8.ValidString(path) {
+		f.PathEscaped = url.PathEscape(path)
 	}
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		f.Nlink = uint64(stat.Nlink) //nolint:unconvert // its type differs between systems

@@ -180,6 +180,8 @@ func understand(uri *mesos.CommandInfo_URI) (wanted, error) {
 		if !path.IsAbs(parsed.Path) {
 			return wanted{}, errors.New("the path of a file must be absolute")
 		}
+	case parsed.Scheme == "file":
+		return wanted{}, fmt.Errorf("host %q: files are the slave's own machine's, so none or localhost is allowed", parsed.Host)
 	case parsed.Scheme == mesos.FrameworkFileScheme && parsed.Host == "":
 		if w.sha256 == "" {
 			return wanted{}, errors.New("a file of the framework's scheduler must have its checksum: #sha256=HEX")

@@ -159,7 +159,7 @@ func TestWhatMakesNoSenseIsRefusedWithTheURI(t *testing.T) {
 		{plainURI("http:///x"), "no server"},
 		{plainURI("http://host/"), "output_file"},
 		{plainURI("http://host/.."), "output_file"},
-		{plainURI("file://elsewhere/x"), "scheme"},
+		{plainURI("file://elsewhere/x"), `host "elsewhere"`},
 		{plainURI("/etc/hostname#sha256=abc"), "64 hexadecimal digits"},
 		{plainURI("/no/such/file"), "no such file"},
 		{plainURI("/etc"), "it must be a file"},

@@ -2,6 +2,7 @@ package fetcher
 
 import (
 	"archive/tar"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,4 +37,26 @@ func TestCVE_2019_14803_AndCVE_2022_30324_WhatIsFetchedGivesNobodyMoreRights(t *
 			t.Errorf("%s has capabilities: %d bytes, %v", name, n, err)
 		}
 	}
+}
+
+// A slave's environment and what it has open belong to it, whoever asks, root included.
+func TestNothingOfAProcessIsFetched(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	open, err := os.Open(tempFile(t, "open", "the slave's"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	link := filepath.Join(t.TempDir(), "innocent")
+	if err := os.Symlink("/proc/self/environ", link); err != nil {
+		t.Fatal(err)
+	}
+	const kernels = "it must be a file of a disk"
+	r.refused(plainURI("/proc/self/environ"), kernels)
+	r.refused(plainURI(fmt.Sprintf("/proc/%d/cmdline", os.Getpid())), kernels)
+	r.refused(plainURI(link), kernels)
+	for _, path := range []string{"/proc/self/exe", "/proc/self/root" + open.Name(), fmt.Sprintf("/dev/fd/%d", open.Fd())} {
+		r.refused(plainURI(path), "open "+path)
+	}
+	r.must(plainURI(open.Name()))
 }

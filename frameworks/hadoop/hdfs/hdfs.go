@@ -104,7 +104,7 @@ func (s *System) at(nameNode string) (*client.Client, error) {
 		Addresses: []string{nameNode}, User: s.user(), NamenodeDialFunc: dial, DatanodeDialFunc: dial,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("reach the name node %s: %w", nameNode, err)
+		return nil, fmt.Errorf("on the name node %s: %w", nameNode, err)
 	}
 	if s.clients == nil {
 		s.clients = map[string]*client.Client{}

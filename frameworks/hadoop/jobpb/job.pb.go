@@ -1489,6 +1489,7 @@ type ExecutorStanding struct {
 	Number        int32                  `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
 	IdleSince     int64                  `protobuf:"varint,4,opt,name=idle_since,json=idleSince,proto3" json:"idle_since,omitempty"`
 	Gone          bool                   `protobuf:"varint,5,opt,name=gone,proto3" json:"gone,omitempty"`
+	Blamed        bool                   `protobuf:"varint,6,opt,name=blamed,proto3" json:"blamed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1554,6 +1555,13 @@ func (x *ExecutorStanding) GetIdleSince() int64 {
 func (x *ExecutorStanding) GetGone() bool {
 	if x != nil {
 		return x.Gone
+	}
+	return false
+}
+
+func (x *ExecutorStanding) GetBlamed() bool {
+	if x != nil {
+		return x.Blamed
 	}
 	return false
 }
@@ -2376,14 +2384,15 @@ const file_frameworks_hadoop_jobpb_job_proto_rawDesc = "" +
 	"\vlast_failed\x18\x05 \x01(\x03R\n" +
 	"lastFailed\x12\x12\n" +
 	"\x04late\x18\x06 \x01(\x05R\x04late\x12\x1b\n" +
-	"\tlast_late\x18\a \x01(\x03R\blastLate\"\x9f\x01\n" +
+	"\tlast_late\x18\a \x01(\x03R\blastLate\"\xb7\x01\n" +
 	"\x10ExecutorStanding\x12*\n" +
 	"\x04info\x18\x01 \x01(\v2\x16.mesos.v1.ExecutorInfoR\x04info\x12\x14\n" +
 	"\x05slave\x18\x02 \x01(\tR\x05slave\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x05R\x06number\x12\x1d\n" +
 	"\n" +
 	"idle_since\x18\x04 \x01(\x03R\tidleSince\x12\x12\n" +
-	"\x04gone\x18\x05 \x01(\bR\x04gone\"A\n" +
+	"\x04gone\x18\x05 \x01(\bR\x04gone\x12\x16\n" +
+	"\x06blamed\x18\x06 \x01(\bR\x06blamed\"A\n" +
 	"\bAttempts\x125\n" +
 	"\battempts\x18\x01 \x03(\v2\x19.stoa.hadoop.job.v1.TriedR\battempts\"\xfa\x05\n" +
 	"\x05Tried\x12\x0e\n" +

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/stoa-project/stoa/frameworks/hadoop/taskpb"
 )
@@ -33,11 +34,7 @@ type CommandError struct {
 }
 
 func (e *CommandError) Error() string {
-	command := e.Command
-	if len(command) > shownCommandBytes {
-		command = command[:shownCommandBytes] + "…"
-	}
-	text := fmt.Sprintf("%s `%s` ", e.What, command)
+	text := fmt.Sprintf("%s `%s` ", e.What, shownCommand(e.Command))
 	if e.Status.Signaled() {
 		return text + fmt.Sprintf("was ended by signal %d (%v)", e.Status.Signal(), e.Status.Signal())
 	}
@@ -49,6 +46,23 @@ func (e *CommandError) Error() string {
 		text += ": the command was not found"
 	}
 	return text
+}
+
+// shownCommand is the beginning of a command, on one line.
+func shownCommand(command string) string {
+	more := ""
+	if len(command) > shownCommandBytes {
+		command, more = command[:shownCommandBytes], "…"
+	}
+	return strings.Map(blankForControl, strings.ToValidUTF8(command, "")) + more
+}
+
+// blankForControl keeps a text on its line.
+func blankForControl(r rune) rune {
+	if unicode.IsControl(r) {
+		return ' '
+	}
+	return r
 }
 
 // errStopped says that the command reads no more: it has what it wants, or it has ended.

@@ -404,6 +404,18 @@ func TestAFailureIsOneClearLine(t *testing.T) {
 			1, "hadoop task map-00003-1: mapper `no-such-mapper 2>/dev/null` exited with status 127: the command was not found\n",
 		},
 		{
+			"a mapper of several lines whose last word has no end", "map", &taskpb.MapTask{Attempt: attempt, Mapper: "printf mine >&2\nexit 3"},
+			1, "mine\nhadoop task map-00003-1: mapper `printf mine >&2 exit 3` exited with status 3\n",
+		},
+		{
+			"a long mapper, cut within a letter", "map", &taskpb.MapTask{Attempt: attempt, Mapper: "exit 3 ##" + strings.Repeat("é", 100)},
+			1, "hadoop task map-00003-1: mapper `exit 3 ##" + strings.Repeat("é", 95) + "…` exited with status 3\n",
+		},
+		{
+			"a counter beyond its bits", "map", &taskpb.MapTask{Attempt: attempt, Mapper: "printf 'reporter:counter:g,c,9223372036854775807\nreporter:counter:g,c,1\n' >&2"},
+			1, "hadoop task map-00003-1: \"reporter:counter:g,c,1\" on standard error brings its counter beyond 64 bits: it is at 9223372036854775807\n",
+		},
+		{
 			"a mapper that is killed", "map", &taskpb.MapTask{Attempt: attempt, Mapper: "kill -9 $$"},
 			1, "hadoop task map-00003-1: mapper `kill -9 $$` was ended by signal 9 (killed)\n",
 		},

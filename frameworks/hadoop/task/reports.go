@@ -75,6 +75,9 @@ func (r *reports) count(text string) error {
 	if _, known := r.counters[key]; !known && len(r.counters) == MaxCounters {
 		return fmt.Errorf("counter %s,%s is one too many: a task may have %d", key.group, key.name, MaxCounters)
 	}
+	if sum := r.counters[key] + amount; sum < r.counters[key] != (amount < 0) {
+		return fmt.Errorf("%q on standard error brings its counter beyond 64 bits: it is at %d", counterPrefix+text, r.counters[key])
+	}
 	r.counters[key] += amount
 	return nil
 }
@@ -153,12 +156,13 @@ func (w *reportWriter) pass(b []byte) error {
 	return err
 }
 
-// end takes a last line without \n.
+// end takes a last line without \n, and gives it one, so that what is said next has a line of its own.
 func (w *reportWriter) end() error {
 	held := w.held
 	w.held = nil
-	if len(held) == 0 || w.reports.line(string(held)) {
+	if (len(held) == 0 && !w.passing) || (len(held) > 0 && w.reports.line(string(held))) {
 		return nil
 	}
-	return w.pass(held)
+	w.passing = false
+	return w.pass(append(held, '\n'))
 }

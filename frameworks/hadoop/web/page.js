@@ -35,6 +35,13 @@ function bar(done, all, kind) {
   return element("span", "bar", drawing);
 }
 
+// named is a name, of which two lines are shown.
+function named(name) {
+  const cell = element("td", "name", element("span", "", name));
+  cell.title = name;
+  return cell;
+}
+
 function showList(jobs) {
   byId("list").hidden = false;
   byId("job").hidden = true;
@@ -46,12 +53,12 @@ function showList(jobs) {
     const link = element("a", "", job.id);
     link.href = "#" + encodeURIComponent(job.id);
     return element("tr", "",
-      element("td", "short", link), element("td", "", job.name),
-      element("td", job.state === "failed" ? "bad" : "", job.state + (job.waiting ? " (waits)" : "")),
+      element("td", "short", link), named(job.name),
+      element("td", job.state === "failed" ? "bad short" : "short", job.state + (job.waiting ? " (waits)" : "")), element("td", "short wide", job.priority),
       element("td", "short", bar(job.maps_done, job.maps, "map"), job.maps_done + "/" + job.maps),
-      element("td", "short", bar(job.reduces_done, job.reduces, "reduce"), job.reduces_done + "/" + job.reduces),
+      element("td", "short", ...(job.reduces ? [bar(job.reduces_done, job.reduces, "reduce"), job.reduces_done + "/" + job.reduces] : ["none"])),
       element("td", "number", bytes(job.input_bytes)), element("td", "number", seconds(job.seconds)),
-      element("td", "short", new Date(job.submitted).toLocaleString()));
+      element("td", "short wide", new Date(job.submitted).toLocaleString()));
   }));
 }
 
@@ -74,6 +81,15 @@ function kindOf(attempt) {
   if (attempt.state === "dropped") return "dropped";
   return attempt.kind + (attempt.state === "running" ? " running" : "");
 }
+
+// roundStep is the round number of seconds that comes after some: 1, 2 or 5 times a power of ten, or some of a minute or an hour.
+function roundStep(least) {
+  const tens = 10 ** Math.floor(Math.log10(least));
+  const some = least <= 10 ? [1, 2, 5, 10].map((n) => n * tens) : [20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400];
+  return some.find((n) => n >= least) || least;
+}
+
+const tick = (s) => s >= 60 && s % 60 === 0 ? s / 60 + " min" : s > 60 ? seconds(s) : +s.toFixed(3) + " s";
 
 // picture draws each attempt as a bar from its start to its end, by slave.
 function picture(job) {
@@ -104,12 +120,18 @@ function picture(job) {
     const made = svg("rect", { class: kindOf(a), x: x(a.begin).toFixed(1), y: tops.get(a.slave) + a.lane * row, width: Math.max(1, x(a.end) - x(a.begin) - 0.5).toFixed(1), height: row - 1 });
     made.append(svg("title", {}, a.id + ": " + a.state + ", " + seconds(a.seconds) + (a.reason ? ", " + a.reason : "")));
     bars.push(made);
+    if (a.shuffle_seconds > 0 && kindOf(a).startsWith("reduce")) {
+      const fetching = made.cloneNode(true);
+      fetching.setAttribute("class", "shuffle");
+      fetching.setAttribute("width", Math.max(1, x(Math.min(a.begin + a.shuffle_seconds, a.end)) - x(a.begin)).toFixed(1));
+      bars.push(fetching);
+    }
   }
-  const ticks = Math.max(2, Math.min(8, Math.floor((width - left) / 80)));
-  for (let i = 0; i <= ticks; i++) {
-    const at = x(total * i / ticks);
+  const step = roundStep(total / Math.max(2, Math.min(8, Math.floor((width - left) / 80))));
+  for (let i = 0; i * step <= total; i++) {
+    const at = x(i * step);
     drawing.append(svg("line", { class: "axis", x1: at, x2: at, y1: 0, y2: y }));
-    drawing.append(svg("text", { x: at, y: y + 14, "text-anchor": i === 0 ? "start" : i === ticks ? "end" : "middle" }, seconds(total * i / ticks)));
+    drawing.append(svg("text", { x: at, y: y + 14, "text-anchor": i === 0 ? "start" : at > width - 40 ? "end" : "middle" }, tick(i * step)));
   }
   drawing.append(...bars);
   drawing.setAttribute("viewBox", "0 0 " + width + " " + (y + 20));
@@ -121,11 +143,12 @@ function showJob(job) {
   byId("job").hidden = false;
   byId("title").textContent = job.id + ": " + job.name;
   byId("summary").textContent = "";
-  let line = job.state + " after " + seconds(job.seconds) + " · " + job.maps_done + "/" + job.maps + " maps, " + job.reduces_done + "/" + job.reduces + " reduces · " + bytes(job.input_bytes) + " in";
+  let line = job.state + (ended(job) ? " after " : ", for ") + seconds(job.seconds) + " · " + job.maps_done + "/" + job.maps + " maps, " + (job.reduces ? job.reduces_done + "/" + job.reduces : "no") + " reduces · " + bytes(job.input_bytes) + " in";
   if (job.totals) line += ", " + bytes(job.totals.output_bytes) + " out · map " + seconds(job.mapping_seconds) + ", reduce " + seconds(job.reducing_seconds) + ", commit " + seconds(job.commit_seconds);
   if (job.failed_attempts + job.lost_attempts > 0) line += " · failed " + job.failed_attempts + ", lost " + job.lost_attempts;
   if (!ended(job)) line += " · " + job.executors + (job.executors === 1 ? " executor" : " executors");
   byId("line").textContent = line;
+  byId("output").textContent = job.state === "finished" ? "Its output: " + job.output : "";
   byId("error").textContent = job.error || (job.waiting ? "waits: " + job.waiting : "");
   byId("command").textContent = "stoa hadoop " + job.command.map((word) => /^[\w\/.,:=@%+-]+$/.test(word) ? word : "'" + word.replaceAll("'", "'\\''") + "'").join(" ");
   byId("picture").replaceChildren(job.attempts.length ? picture(job) : "");
@@ -140,6 +163,7 @@ function showJob(job) {
 }
 
 let shown = "";  // the document that is shown, as text: what has not changed is not drawn again
+let over = false; // the job that is shown has ended
 let timer = 0;
 
 async function refresh() {
@@ -155,8 +179,10 @@ async function refresh() {
     if (text !== shown) {
       shown = text;
       const found = JSON.parse(text);
-      if (id) { showJob(found); if (ended(found)) wait = 10000; } else showList(found);
+      if (id) showJob(found); else showList(found);
+      over = Boolean(id) && ended(found);
     }
+    if (over) wait = 10000;
   } catch (error) {
     byId("trouble").textContent = error.message === "Failed to fetch" ? "The JobTracker does not answer; trying again." : error.message;
     byId("trouble").hidden = false;

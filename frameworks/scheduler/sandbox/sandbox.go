@@ -7,6 +7,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,11 +29,16 @@ const (
 	// latest is the link that each sandbox folder has to the newest run.
 	latest = "latest"
 	// maxErrorBytes is how much of a slave's error text is repeated.
-	maxErrorBytes = 300
+	maxErrorBytes = 4 << 10
 )
 
 // ErrNotFound is wrapped by the errors for a file, or a sandbox, that is not there.
 var ErrNotFound = errors.New("no such file")
+
+// RefusedError is why a slave does not give a file, or a list of a folder.
+type RefusedError struct{ Path, Reason string }
+
+func (e *RefusedError) Error() string { return cmp.Or(e.Path, "the sandbox") + ": " + e.Reason }
 
 // Place names one sandbox.
 type Place struct {
@@ -197,12 +203,7 @@ func check(answer *http.Response, place Place, file string, offset int64) (skip 
 	case http.StatusPreconditionFailed:
 		return 0, errOther
 	}
-	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxErrorBytes)) // whatever came of it helps
-	err = fmt.Errorf("%s: %s %s", place.URL(file), answer.Status, strings.TrimSpace(string(text)))
-	if answer.StatusCode == http.StatusNotFound {
-		err = fmt.Errorf("%w: %w", ErrNotFound, err)
-	}
-	return 0, err
+	return 0, refusal(answer, file)
 }
 
 // pumpBytes is how much is read at once.

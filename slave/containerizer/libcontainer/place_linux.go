@@ -31,26 +31,28 @@ type placement struct {
 }
 
 // place finds out how the mount point at comes about. own lists the paths below
-// which everything is the container's own.
-func place(at string, directory bool, own []string, look lookup) (placement, error) {
+// which everything is the container's own. real is the path that at leads to by
+// the links of the machine.
+func place(at string, directory bool, own []string, look lookup) (where placement, real string, err error) {
 	pending := strings.Split(strings.Trim(at, "/"), "/")
 	here := "/"
 	for links := 0; len(pending) > 0; {
 		next := filepath.Join(here, pending[0])
 		if belowAny(next, own) {
-			return placement{}, nil
+			return placement{}, filepath.Join(next, filepath.Join(pending[1:]...)), nil
 		}
 		mode, target, err := look(next)
 		switch {
 		case isMissing(err) && here == "/":
-			return placement{root: pending[0]}, nil
+			return placement{root: pending[0]}, "/" + filepath.Join(pending...), nil
 		case isMissing(err):
-			return placement{over: here, path: filepath.Join(pending...)}, nil
+			missing := filepath.Join(pending...)
+			return placement{over: here, path: missing}, filepath.Join(here, missing), nil
 		case err != nil:
-			return placement{}, err
+			return placement{}, "", err
 		case mode&fs.ModeSymlink != 0:
 			if links++; links > maxLinks {
-				return placement{}, fmt.Errorf("%s: more than %d symbolic links", at, maxLinks)
+				return placement{}, "", fmt.Errorf("%s: more than %d symbolic links", at, maxLinks)
 			}
 			if filepath.IsAbs(target) {
 				here = "/"
@@ -61,16 +63,33 @@ func place(at string, directory bool, own []string, look lookup) (placement, err
 			}
 			continue
 		case !mode.IsDir() && len(pending) > 1:
-			return placement{}, fmt.Errorf("%s is a file of the machine: no mount point can be made below it", next)
+			return placement{}, "", fmt.Errorf("%s is a file of the machine: no mount point can be made below it", next)
 		case len(pending) == 1 && mode.IsDir() != directory:
-			return placement{}, fmt.Errorf("%s is a %s on the machine: only the same kind can be mounted there", next, kindOf(mode))
+			return placement{}, "", fmt.Errorf("%s is a %s on the machine: only the same kind can be mounted there", next, kindOf(mode))
 		}
 		here, pending = next, pending[1:]
 		for len(pending) > 0 && pending[0] == ".." {
 			here, pending = filepath.Dir(here), pending[1:]
 		}
 	}
-	return placement{}, nil
+	return placement{}, here, nil
+}
+
+// covered is what a container needs and would not have with a volume at a path
+// inside, or "".
+func covered(at, sandbox string) string {
+	if below(at, "/var/run") {
+		at = strings.TrimPrefix(at, "/var") // a link, on most machines
+	}
+	if below(at, "/proc") {
+		return "/proc"
+	}
+	for _, needed := range []string{"/dev", BinaryPath, sandbox} {
+		if below(needed, at) && at != sandbox {
+			return needed
+		}
+	}
+	return ""
 }
 
 func split(path string) []string {
@@ -111,9 +130,12 @@ func placeVolumes(spec containerizer.Spec, own []string, look lookup, isDirector
 		if err != nil {
 			return fail(err)
 		}
-		where, err := place(volume.ContainerPath, directory, own, look)
+		where, real, err := place(volume.ContainerPath, directory, own, look)
 		if err != nil {
 			return fail(err)
+		}
+		if needed := covered(real, spec.Sandbox); needed != "" {
+			return fail(fmt.Errorf("it would cover %s, which a container needs", needed))
 		}
 		own = append(own, volume.ContainerPath)
 		if where.root != "" {

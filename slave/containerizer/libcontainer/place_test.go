@@ -62,7 +62,7 @@ func TestAMountPointIsMadeWhereItCanBe(t *testing.T) {
 		{name: "a directory is not mounted on a file", at: "/etc/hosts", problem: "same kind"},
 		{name: "a file is not mounted on a directory", at: "/usr", file: true, problem: "same kind"},
 	} {
-		got, err := place(one.at, !one.file, own, look)
+		got, _, err := place(one.at, !one.file, own, look)
 		if one.problem != "" {
 			if err == nil || !strings.Contains(err.Error(), one.problem) {
 				t.Errorf("%s: got %+v, %v", one.name, got, err)
@@ -112,6 +112,25 @@ func TestAVolumeThatIsMissingIsNamed(t *testing.T) {
 	var failed *containerizer.StartError
 	if !errors.As(err, &failed) || failed.Step != "volume /data" || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestAVolumeCoversNothingThatAContainerNeeds(t *testing.T) {
+	look := machine("/etc/", "/var/", "/var/lib/", "/kernel -> /proc", "/up -> var/lib/stoa/..", "/var/lib/stoa/", "/var/run -> /run")
+	for at, needed := range map[string]string{
+		"/proc": "/proc", "/proc/sys": "/proc", "/kernel/sys": "/proc", "/dev": "/dev",
+		"/run": BinaryPath, "/run/stoa": BinaryPath, BinaryPath: BinaryPath, "/var/run/stoa/bin": BinaryPath,
+		"/var": "/var/lib/stoa/s", "/var/lib/stoa": "/var/lib/stoa/s", "/up": "/var/lib/stoa/s",
+		"/dev/shm": "", "/run/x": "", "/process": "", "/var/lib": "/var/lib/stoa/s", "/var/lib/stoa/s": "", ".": "", "in": "", "/etc": "", "/tmp": "", "/new": "",
+	} {
+		spec := containerizer.Spec{ID: "c", Sandbox: "/var/lib/stoa/s", Volumes: []containerizer.Volume{{HostPath: "/data", ContainerPath: at}}}
+		_, err := placeVolumes(spec, append(privatePaths(), spec.Sandbox), look, func(string) (bool, error) { return true, nil })
+		switch {
+		case needed == "" && err != nil:
+			t.Errorf("%s: %v", at, err)
+		case needed != "" && (err == nil || !strings.Contains(err.Error(), "cover "+needed+",")):
+			t.Errorf("%s: got %v, want what says that it covers %s", at, err, needed)
+		}
 	}
 }
 
