@@ -100,6 +100,18 @@ func TestACommandBesideATaskEndsWithWhoeverStartedIt(t *testing.T) {
 	})
 }
 
+func TestACommandBesideATaskGetsTheSignalsOfWhoeverStartedIt(t *testing.T) {
+	onBothIsolations(t, func(t *testing.T, g *ground, c *localCluster, task string) {
+		for i, signal := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGTERM} {
+			script := fmt.Sprintf("trap 'exit %d' %d; echo ready; while :; do sleep 0.01; done", 40+i, int(signal))
+			p := g.start("task", "exec", "--master", c.master, task, "sh", "-c", script)
+			g.await("it runs", func() bool { return p.out.String() == "ready\n" })
+			p.signal(signal)
+			p.expect(40 + i)
+		}
+	})
+}
+
 func TestACommandBesideATaskEndsWithTheTask(t *testing.T) {
 	onBothIsolations(t, func(t *testing.T, g *ground, c *localCluster, task string) {
 		p := g.start("task", "exec", "--master", c.master, task, "sleep", "2001")

@@ -299,6 +299,11 @@ func TestAJobTrackerTellsOfItsJobs(t *testing.T) {
 	if p := ask("--list"); strings.Contains(p.out.String(), "\x1b") || !strings.Contains(p.out.String(), "job-0001") {
 		t.Errorf("-list says %q", p.out.String())
 	}
+	for _, attempt := range []string{"map-00000-1", "job-0001.map-00000-1"} {
+		if p := ask("-Logs", "job-0001", attempt); strings.Count(p.out.String(), "my words\n") != 1 {
+			t.Errorf("-Logs of %s says %q, %q", attempt, p.out.String(), p.err.String())
+		}
+	}
 	if p := ask("-logs", "job-0001"); strings.Count(p.out.String(), "my words\n") != hadoop.DefaultMaxAttempts {
 		t.Errorf("-logs says %q", p.out.String())
 	}

@@ -106,7 +106,7 @@ func runDemo(ctx context.Context, std stdio, flags *demoFlags) error {
 	}
 	printJob(std.out, result)
 	if !flags.keep {
-		fmt.Fprintf(std.out, "\nThe same on a cluster that runs:\n  %s hadoop %s\n", ownName(), quoteAll(flags.arguments(result.Output+"-again")))
+		fmt.Fprintf(std.out, "\nThe same on a cluster that runs:\n  stoa hadoop %s\n", quoteAll(flags.arguments(result.Output+"-again")))
 	} else {
 		fmt.Fprintf(std.out, "\nThe cluster runs on; its master is at %s, and the JobTracker's page at http://%s\nLogs: %s/*/log\n", cluster.address, cluster.trackerAddress, cluster.dir)
 		fmt.Fprintf(std.out, "Try, in another terminal:\n")

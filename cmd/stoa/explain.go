@@ -33,6 +33,9 @@ holds for the role. FRAMEWORK is an id or a name; a TASK-SPEC is what a task nee
   stoa explain cpus:2,mem:4096 --role web --json`,
 		Args: oneArg("role, framework, or what a task needs as cpus:2,mem:4096"),
 		RunE: func(command *cobra.Command, args []string) error {
+			if args[0] == "" {
+				return usageError("explain: a role, a framework or what a task needs must be named; \"*\" is the default role")
+			}
 			ctx, cancel := context.WithTimeout(command.Context(), connectTimeout)
 			defer cancel()
 			master, err := flags.dial(ctx)

@@ -96,7 +96,7 @@ func parseJobArgs(args []string) (jobArgs, error) {
 			rest = append(rest, args[i])
 			continue
 		}
-		switch bare {
+		switch bare = strings.ToLower(bare); bare {
 		case "h", "help":
 			return a, hadoop.ErrHelp
 		case "json":

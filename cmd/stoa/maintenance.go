@@ -199,8 +199,11 @@ it shows the schedule. MACHINE is a hostname, an address, or both as HOSTNAME/AD
 	return withSettings(command)
 }
 
+// scheduleEdit makes another schedule of one, or says why it cannot.
+type scheduleEdit func(*maintenancepb.Schedule) (*maintenancepb.Schedule, error)
+
 // scheduleChange says what becomes of a schedule.
-func scheduleChange(args []string, start string, length time.Duration, cancel bool, file string) (func(*maintenancepb.Schedule) *maintenancepb.Schedule, error) {
+func scheduleChange(args []string, start string, length time.Duration, cancel bool, file string) (scheduleEdit, error) {
 	if file != "" {
 		if len(args) > 0 || start != "" || cancel {
 			return nil, usageError("maintenance schedule: --file has the whole schedule, nothing else can be given with it")
@@ -213,7 +216,7 @@ func scheduleChange(args []string, start string, length time.Duration, cancel bo
 		if err := codec.Unmarshal(text, whole); err != nil {
 			return nil, usageError("--file %s: %w", file, err)
 		}
-		return func(*maintenancepb.Schedule) *maintenancepb.Schedule { return whole }, nil
+		return func(*maintenancepb.Schedule) (*maintenancepb.Schedule, error) { return whole, nil }, nil
 	}
 	if cancel == (start != "") {
 		return nil, usageError("maintenance schedule: give --start, or --cancel")
@@ -223,7 +226,14 @@ func scheduleChange(args []string, start string, length time.Duration, cancel bo
 		return nil, err
 	}
 	if cancel {
-		return func(s *maintenancepb.Schedule) *maintenancepb.Schedule { return without(s, machines) }, nil
+		return func(s *maintenancepb.Schedule) (*maintenancepb.Schedule, error) {
+			for i, id := range machines {
+				if !slices.ContainsFunc(s.GetWindows(), func(w *maintenancepb.Window) bool { return hasMachine(w.GetMachineIds(), id) }) {
+					return nil, fmt.Errorf("machine %s is not in the schedule; 'stoa maintenance schedule' shows those that are, by the names to cancel them by", args[i])
+				}
+			}
+			return without(s, machines), nil
+		}, nil
 	}
 	at, err := parseStart(start, time.Now())
 	if err != nil {
@@ -233,10 +243,10 @@ func scheduleChange(args []string, start string, length time.Duration, cancel bo
 	if length > 0 {
 		window.Unavailability.Duration = &mesos.DurationInfo{Nanoseconds: proto.Int64(length.Nanoseconds())}
 	}
-	return func(s *maintenancepb.Schedule) *maintenancepb.Schedule {
+	return func(s *maintenancepb.Schedule) (*maintenancepb.Schedule, error) {
 		s = without(s, machines)
 		s.Windows = append(s.Windows, window)
-		return s
+		return s, nil
 	}, nil
 }
 
@@ -246,7 +256,7 @@ func without(schedule *maintenancepb.Schedule, machines []*mesos.MachineID) *mai
 	for _, w := range schedule.GetWindows() {
 		kept := &maintenancepb.Window{Unavailability: w.GetUnavailability()}
 		for _, id := range w.GetMachineIds() {
-			if !slices.ContainsFunc(machines, func(other *mesos.MachineID) bool { return proto.Equal(id, other) }) {
+			if !hasMachine(machines, id) {
 				kept.MachineIds = append(kept.MachineIds, id)
 			}
 		}
@@ -255,6 +265,10 @@ func without(schedule *maintenancepb.Schedule, machines []*mesos.MachineID) *mai
 		}
 	}
 	return rest
+}
+
+func hasMachine(machines []*mesos.MachineID, id *mesos.MachineID) bool {
+	return slices.ContainsFunc(machines, func(other *mesos.MachineID) bool { return proto.Equal(id, other) })
 }
 
 func parseStart(text string, now time.Time) (time.Time, error) {
@@ -311,7 +325,7 @@ func (f *operatorFlags) printSchedule(std stdio, schedule, status *masterpb.Resp
 }
 
 // reschedule changes the schedule that the master has, and shows what it has then.
-func (f *operatorFlags) reschedule(ctx context.Context, std stdio, change func(*maintenancepb.Schedule) *maintenancepb.Schedule) error {
+func (f *operatorFlags) reschedule(ctx context.Context, std stdio, change scheduleEdit) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	master, err := f.dial(ctx)
@@ -323,7 +337,11 @@ func (f *operatorFlags) reschedule(ctx context.Context, std stdio, change func(*
 	if err != nil {
 		return err
 	}
-	update := &masterpb.Call_UpdateMaintenanceSchedule{Schedule: change(schedule.GetGetMaintenanceSchedule().GetSchedule())}
+	changed, err := change(schedule.GetGetMaintenanceSchedule().GetSchedule())
+	if err != nil {
+		return err
+	}
+	update := &masterpb.Call_UpdateMaintenanceSchedule{Schedule: changed}
 	if _, err := master.Call(ctx, &masterpb.Call{Type: masterpb.Call_UPDATE_MAINTENANCE_SCHEDULE.Enum(), UpdateMaintenanceSchedule: update}); err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func newQuotaList(std stdio) *cobra.Command {
 
 func newQuotaSet(std stdio) *cobra.Command {
 	var flags operatorFlags
-	var guarantee, limit string
+	var guarantee, limit []string
 	var force bool
 	command := &cobra.Command{
 		Use:   "set ROLE",
@@ -92,10 +92,10 @@ have; what is not named has none. Reservations for the role count. Offers that a
 		RunE: func(command *cobra.Command, args []string) error {
 			config := &quotapb.QuotaConfig{Role: proto.String(args[0])}
 			var err error
-			if config.Guarantees, err = parseAmounts("guarantee", guarantee); err != nil {
+			if config.Guarantees, err = parseAmounts("guarantee", strings.Join(guarantee, ",")); err != nil {
 				return err
 			}
-			if config.Limits, err = parseAmounts("limit", limit); err != nil {
+			if config.Limits, err = parseAmounts("limit", strings.Join(limit, ",")); err != nil {
 				return err
 			}
 			if len(config.Guarantees)+len(config.Limits) == 0 {
@@ -107,8 +107,8 @@ have; what is not named has none. Reservations for the role count. Offers that a
 		},
 	}
 	flags.add(command.Flags())
-	command.Flags().StringVar(&guarantee, "guarantee", "", "`AMOUNTS` that the role is sure to get, as cpus:10,mem:4096")
-	command.Flags().StringVar(&limit, "limit", "", "`AMOUNTS` that are the most it can have, as cpus:40,mem:65536")
+	command.Flags().StringArrayVar(&guarantee, "guarantee", nil, "`AMOUNTS` that the role is sure to get, as cpus:10,mem:4096; may be repeated")
+	command.Flags().StringArrayVar(&limit, "limit", nil, "`AMOUNTS` that are the most it can have, as cpus:40,mem:65536; may be repeated")
 	command.Flags().BoolVar(&force, "force", false, "also if the role uses more already, or the cluster has less than is guaranteed")
 	return withSettings(command)
 }
@@ -144,6 +144,9 @@ func parseAmounts(flag, text string) (map[string]*mesos.Value_Scalar, error) {
 		value, err := strconv.ParseFloat(number, 64)
 		if !ok || name == "" || err != nil || !(value >= 0) {
 			return nil, usageError("--%s %q: %q is no amount; for example cpus:10,mem:4096", flag, text, part)
+		}
+		if amounts[name] != nil {
+			return nil, usageError("--%s %q: %s is given twice", flag, text, name)
 		}
 		amounts[name] = &mesos.Value_Scalar{Value: proto.Float64(value)}
 	}

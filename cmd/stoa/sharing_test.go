@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/maintenancepb"
 	"github.com/stoa-project/stoa/proto/mesos/quotapb"
 	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
@@ -24,6 +25,7 @@ func TestAmounts(t *testing.T) {
 		"cpus":               `"cpus" is no amount`,
 		"cpus:many":          `"cpus:many" is no amount`,
 		"cpus:-1":            `"cpus:-1" is no amount`,
+		"cpus:2,cpus:3":      `cpus is given twice`,
 		":1":                 `":1" is no amount`,
 		"ports:[31000-32000": `"ports:[31000-32000" is no amount`,
 	} {
@@ -34,6 +36,32 @@ func TestAmounts(t *testing.T) {
 		}
 		if got != want && (err == nil || !strings.Contains(got, want)) {
 			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestCancellingWhatIsNotScheduledIsRefused(t *testing.T) {
+	schedule := &maintenancepb.Schedule{}
+	for _, args := range [][]string{{"n1/10.0.0.1"}, {"n2"}} {
+		add, err := scheduleChange(args, "1h", 0, false, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if schedule, err = add(schedule); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, left := range map[string]int{"n1": -1, "10.0.0.1": -1, "n3": -1, "n2": 1, "n1/10.0.0.1": 1} {
+		cancel, err := scheduleChange([]string{name}, "", 0, true, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rest, err := cancel(schedule)
+		if left < 0 && (err == nil || !strings.Contains(err.Error(), "machine "+name+" is not in the schedule")) {
+			t.Errorf("cancelled %s: %v", name, err)
+		}
+		if left >= 0 && (err != nil || len(rest.GetWindows()) != left) {
+			t.Errorf("cancelled %s: %v, %v is left, want %d", name, err, rest, left)
 		}
 	}
 }

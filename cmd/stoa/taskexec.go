@@ -82,7 +82,7 @@ func (f *execFlags) run(ctx context.Context, std stdio, id string, args []string
 	}
 	defer slave.Close()
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	defer signal.Stop(signals)
 	passed := make(chan syscall.Signal)
 	ended := make(chan struct{})

@@ -33,7 +33,7 @@ Beside this:
   stoa hadoop job -list          what they do; also -status, -history, -logs and -kill
 
 Flags (with one dash or two; a value follows as the next argument or after =):
-  -input PATH,...        files, folders and patterns (*, ?, [a-z], {one,other}) to read, all of a folder; may be repeated;
+  -input PATH,...        files, folders and patterns (*, ?, [a-z], [!a-z], {one,other}) to read; may be repeated;
                          each slave must have them there; .gz, .bz2, .zst and .xz files are unpacked
   -output DIR            a folder that does not exist: part-00000, ..., and _SUCCESS last
   -mapper COMMAND        run for each split of the input; its failure fails the task

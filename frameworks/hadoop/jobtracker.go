@@ -432,7 +432,7 @@ type loggedAttempt struct {
 func (t *jobTracker) logs(h *heldJob, id string, reply func(*jobpb.Answer)) {
 	var shown []*try
 	for _, a := range h.plan.past {
-		if a.id == id || (id == "" && (a.fate == Errored || a.fate == Lost)) {
+		if a.id == id || a.id == h.id+"."+id || (id == "" && (a.fate == Errored || a.fate == Lost)) {
 			shown = append(shown, a)
 		}
 	}

@@ -1,8 +1,6 @@
 package allocator
 
 import (
-	"slices"
-
 	"github.com/stoa-project/stoa/proto/resource"
 )
 
@@ -139,8 +137,10 @@ func (a *Allocator) SetWhitelist(hostnames []string) {
 			a.whitelist[hostname] = true
 		}
 	}
-	for _, s := range slices.Clone(a.ledger.all) {
-		a.change(s, func() { s.unlisted = !a.isListed(s) })
+	for _, s := range a.ledger.all {
+		if unlisted := !a.isListed(s); unlisted != s.unlisted {
+			a.change(s, func() { s.unlisted = unlisted })
+		}
 	}
 }
 

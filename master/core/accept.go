@@ -62,7 +62,7 @@ func (c *Core) acceptedOffers(f *framework, ids []*mesos.OfferID) ([]*offer, err
 		case seen[id.GetValue()]:
 			fail("offer %s is named twice", id.GetValue())
 			continue
-		case o == nil || o.framework == f && !o.isHeld():
+		case o == nil || o.framework == f && (!o.isHeld() || !f.hasRole(o.role) || !c.judged(o)):
 			fail("offer %s is no longer valid", id.GetValue())
 			continue
 		case o.framework != f:

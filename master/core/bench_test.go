@@ -40,7 +40,7 @@ func benchCluster(b testing.TB, slaves int) (c *Core, now time.Time, offers map[
 	}
 	step(Opened{Session: 1 << 30})
 	step(Received{1 << 30, &schedulerpb.Call{Type: schedulerpb.Call_SUBSCRIBE.Enum(), Subscribe: &schedulerpb.Call_Subscribe{
-		FrameworkInfo: &mesos.FrameworkInfo{User: proto.String("u"), Name: proto.String("f")},
+		FrameworkInfo: subscription(nil, "*").Subscribe.FrameworkInfo,
 	}}})
 	for c.Deadline().Equal(now) {
 		step(Tick{})

@@ -2,6 +2,8 @@ package core
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/stoa-project/stoa/master/allocator"
 	"github.com/stoa-project/stoa/proto/mesos"
@@ -43,7 +45,7 @@ func (c *Core) checkSlaves() error {
 			return err
 		}
 		for key, t := range sl.tasks {
-			if f := c.frameworks[key.framework]; t.slave != sl || f == nil || f.tasks[key.task] != t {
+			if f := t.framework; t.slave != sl || !c.livesOrEnds(f) || f.tasks[key.task] != t {
 				return fmt.Errorf("slave %s: task %v is not one of its framework", id, key)
 			}
 		}
@@ -64,7 +66,7 @@ func (c *Core) checkSlaves() error {
 // checkInverse holds who is asked to leave a slave against the schedule of maintenance.
 func (c *Core) checkInverse(sl *slave) error {
 	switch {
-	case sl.connected() && sl.window != c.timetable.find(sl):
+	case sl.connected() && sl.window != c.timetable.find(sl) && !c.isToMaintain(sl):
 		return fmt.Errorf("slave %s: its window is not that of the schedule", sl.id)
 	case c.timers.has(inverseTimer, sl.id) != (sl.connected() && sl.window != nil):
 		return fmt.Errorf("slave %s: connected is %v, it has a window is %v, and who is there is to be asked is not the same", sl.id, sl.connected(), sl.window != nil)
@@ -72,8 +74,8 @@ func (c *Core) checkInverse(sl *slave) error {
 		return fmt.Errorf("slave %s will not be away, or is, and %d frameworks are asked to leave it", sl.id, len(sl.inverse))
 	}
 	for id, o := range sl.inverse {
-		f := c.frameworks[id]
-		if f == nil || o.framework != f || o.slave != sl || o.open != (c.inverse[o.id] == o) || o.open && !f.connected() {
+		f := o.framework
+		if f.id != id || !c.livesOrEnds(f) || o.slave != sl || o.open != (c.inverse[o.id] == o) || o.open && !f.connected() && !c.isEnding(id) && !c.isClosing(f) {
 			return fmt.Errorf("slave %s: inverse offer %s is not one of framework %s", sl.id, o.id, id)
 		}
 	}
@@ -122,16 +124,39 @@ func (c *Core) checkFrameworks() error {
 	return nil
 }
 
+// withTasks are the frameworks that live, and those of which something lives still.
+func (c *Core) withTasks() []*framework {
+	list := slices.Collect(maps.Values(c.frameworks))
+	for _, w := range c.chores {
+		if w, ok := w.(*ending); ok {
+			list = append(list, w.framework)
+		}
+	}
+	return list
+}
+
+func (c *Core) isClosing(f *framework) bool {
+	return slices.ContainsFunc(c.chores, func(w chore) bool { own, ok := w.(*closing); return ok && own.framework == f })
+}
+
+func (c *Core) isToMaintain(sl *slave) bool {
+	return slices.ContainsFunc(c.chores, func(w chore) bool { tour, ok := w.(*maintaining); return ok && tour.from <= sl.id })
+}
+
+func (c *Core) livesOrEnds(f *framework) bool { return slices.Contains(c.withTasks(), f) }
+
 func (c *Core) checkOffers() error {
 	inFrameworks, inSlaves := 0, 0
 	for _, f := range c.frameworks {
 		inFrameworks += f.offers.Len()
 	}
-	lost := map[*offer]bool{}
-	for _, l := range c.lost {
-		for _, o := range l.offers.Values() {
-			if c.offers[o.id] == o {
-				lost[o] = true
+	gone := map[*offer]bool{}
+	for _, w := range c.chores {
+		if w, ok := w.(*lost); ok {
+			for _, o := range w.offers.Values() {
+				if c.offers[o.id] == o {
+					gone[o] = true
+				}
 			}
 		}
 	}
@@ -143,11 +168,11 @@ func (c *Core) checkOffers() error {
 			return fmt.Errorf("inverse offer %s is not one of its slave", id)
 		}
 	}
-	if inFrameworks+len(lost) != len(c.offers) || inSlaves != len(c.offers) {
+	if inFrameworks+len(gone) != len(c.offers) || inSlaves != len(c.offers) {
 		return fmt.Errorf("%d offers are open, frameworks have %d and slaves %d", len(c.offers), inFrameworks, inSlaves)
 	}
 	for id, o := range c.offers {
-		if o.isHeld() == lost[o] || o.slave.offers[id] != o || o.isHeld() && c.frameworks[o.framework.id] != o.framework || c.slaves[o.slave.id] != o.slave {
+		if o.isHeld() == gone[o] || o.slave.offers[id] != o || o.isHeld() && c.frameworks[o.framework.id] != o.framework || c.slaves[o.slave.id] != o.slave {
 			return fmt.Errorf("offer %s is not one of its framework and slave", id)
 		}
 	}
@@ -220,7 +245,7 @@ func (c *Core) checkHoldings() error {
 // checkBounds holds counters against what is there, and history against its limits.
 func (c *Core) checkBounds() error {
 	var states [taskStates]int
-	for _, f := range c.frameworks {
+	for _, f := range c.withTasks() {
 		for _, t := range f.tasks {
 			states[t.state()]++
 			if len(t.seen.GetStatuses()) > MaxStatusesPerTask {

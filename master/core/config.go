@@ -58,8 +58,9 @@ const (
 	// records take (4 MB).
 	MaxOffersPerEvent = 500
 
-	// maxLostPerStep is how many offers that a framework has lost are withdrawn in one step, some 5 µs each.
-	maxLostPerStep = 200
+	// maxWorkPerStep is how many tasks, offers and slaves that are concerned all at once are dealt with in one step, some 5 µs
+	// each; the others wait for the next ones.
+	maxWorkPerStep = 200
 
 	// maxTimersPerStep is how many timers one Tick serves; those that are due as well wait for the next.
 	maxTimersPerStep = 200

@@ -76,7 +76,7 @@ func (c *Core) checkOperationID(f *framework, id *mesos.OperationID) error {
 	if err := mesos.ValidateID("operation id", id.GetValue()); err != nil {
 		return err
 	}
-	if o := c.operations[f.id][id.GetValue()]; o != nil {
+	if o, _ := c.operationsOf(f.id).Get(id.GetValue()); o != nil {
 		return fmt.Errorf("operation id %s is that of another one that is %v, and its end is not yet acknowledged", id.GetValue(), o.status.GetState())
 	}
 	return nil

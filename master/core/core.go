@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tidwall/btree"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/master/allocator"
@@ -60,17 +61,18 @@ type Core struct {
 	frameworks map[string]*framework
 	history    history
 	offers     map[string]*offer
-	lost       []lost                           // what of these is to be withdrawn
-	operations map[string]map[string]*operation // by framework, which need not be known, and id
-	inverse    map[string]*inverseOffer         // those that are open
-	timetable  timetable                        // of machines that will be away, or are
+	operations map[string]*btree.Map[string, *operation] // by framework, which need not be known, and id
+	inverse    map[string]*inverseOffer                  // those that are open
+	timetable  timetable                                 // of machines that will be away, or are
 	timers     timers
+	chores     []chore // that wait to be gone on with
 	counters   Counters
 
 	view    View // what readers see
 	touched touched
 
-	lostPerStep int // maxLostPerStep, but for tests
+	workPerStep int // maxWorkPerStep, but for tests
+	room        int // how much of that is left to the step in hand
 
 	slaveCount, frameworkCount, offerCount uint64 // of the ids that have been given
 }
@@ -99,7 +101,7 @@ func (c *Core) Step(now time.Time, event Event) []Output {
 	if now.After(c.now) {
 		c.now = now
 	}
-	c.out = nil
+	c.out, c.room = nil, c.workPerStep
 	c.counters.Events++
 	switch e := event.(type) {
 	case Born:
@@ -129,13 +131,13 @@ func (c *Core) Step(now time.Time, event Event) []Output {
 	return c.out
 }
 
-// Deadline is when the core wants a Tick: at once while slaves wait to be looked at, or offers to be withdrawn. It is zero if it wants none.
+// Deadline is when the core wants a Tick: at once while slaves wait to be looked at, or chores to be done. It is zero if it wants none.
 func (c *Core) Deadline() time.Time {
 	next := c.timers.next()
 	if c.allocator == nil {
 		return next
 	}
-	if len(c.lost) > 0 {
+	if len(c.chores) > 0 {
 		return c.now
 	}
 	if at := c.allocator.Deadline(c.now); !at.IsZero() && (next.IsZero() || at.Before(next)) {
@@ -158,11 +160,11 @@ func (c *Core) born(e Born) {
 		forsaken:   map[string]map[taskKey]bool{},
 		frameworks: map[string]*framework{},
 		offers:     map[string]*offer{},
-		operations: map[string]map[string]*operation{},
+		operations: map[string]*btree.Map[string, *operation]{},
 		inverse:    map[string]*inverseOffer{},
 		counters:   c.counters,
 	}
-	c.removed.limit, c.lostPerStep = MaxRemovedSlaves, maxLostPerStep
+	c.removed.limit, c.workPerStep = MaxRemovedSlaves, maxWorkPerStep
 	c.history = newHistory(c.config)
 	c.view = c.newView()
 	c.timers.init()
@@ -242,7 +244,7 @@ func (c *Core) tick() {
 			c.askToLeave(c.slaves[timer.id])
 		}
 	}
-	c.withdrawLost()
+	c.resume()
 	c.offer(c.allocator.Step(c.now))
 }
 

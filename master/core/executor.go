@@ -1,8 +1,6 @@
 package core
 
 import (
-	"cmp"
-
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/proto/mesos"
@@ -26,10 +24,6 @@ type executorKey struct{ framework, executor string }
 
 // executorOn names an executor of a framework.
 type executorOn struct{ slave, executor string }
-
-func (e executorOn) compare(f executorOn) int {
-	return cmp.Or(cmp.Compare(e.slave, f.slave), cmp.Compare(e.executor, f.executor))
-}
 
 func (e *executor) id() string { return e.info.GetExecutorId().GetValue() }
 

@@ -2,7 +2,6 @@ package core
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/allocatorpb"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
-	"github.com/stoa-project/stoa/proto/wire"
 )
 
 // framework is a framework that subscribed with this master, or that a slave brought ("recovered"), or one that ended.
@@ -53,14 +51,6 @@ func (f *framework) can(capability mesos.FrameworkInfo_Capability_Type) bool {
 }
 
 func (f *framework) connected() bool { return f.session != nil }
-
-func (f *framework) sortedTasks() []*task {
-	list := make([]*task, 0, len(f.tasks))
-	for _, id := range slices.Sorted(maps.Keys(f.tasks)) {
-		list = append(list, f.tasks[id])
-	}
-	return list
-}
 
 // call handles what a scheduler asks.
 func (c *Core) call(s *session, call *schedulerpb.Call) {
@@ -229,7 +219,7 @@ func (c *Core) hasEnded(id string) bool {
 	if c.frameworks[id] != nil {
 		return false
 	}
-	if c.history.framework(id) != nil {
+	if c.history.framework(id) != nil || c.isEnding(id) {
 		return true
 	}
 	digits, ok := strings.CutPrefix(id, c.incarnation+"-")
@@ -308,16 +298,17 @@ func (c *Core) greet(f *framework) {
 		},
 	})
 	c.heartbeat(f)
-	for _, t := range f.sortedTasks() {
+	c.beginTelling(f, func(t *task) {
 		if t.unacknowledged != nil {
 			c.tellUpdate(f, t.unacknowledged)
 		}
-	}
-	for _, o := range c.sortedOperations(f.id) {
-		if o.status.Uuid != nil {
-			c.tellOperation(o)
+	}, func() {
+		for _, o := range c.operationsOf(f.id).Values() {
+			if o.status.Uuid != nil {
+				c.tellOperation(o)
+			}
 		}
-	}
+	})
 }
 
 func (c *Core) heartbeat(f *framework) {
@@ -359,22 +350,7 @@ func (c *Core) failoverTimeout(f *framework) {
 func (c *Core) removeFramework(f *framework, why string) {
 	c.note("framework %s (%s) is removed: %s", f.id, f.info.GetName(), why)
 	c.withdrawAll(f, false)
-	slaves := map[string]*slave{}
-	for _, t := range f.sortedTasks() {
-		slaves[t.slave.id] = t.slave
-		c.endWithFramework(t)
-	}
-	for _, key := range slices.SortedFunc(maps.Keys(f.executors), executorOn.compare) {
-		slaves[key.slave] = f.executors[key].slave
-		c.removeExecutor(f.executors[key])
-	}
-	for _, o := range c.sortedOperations(f.id) {
-		slaves[o.slave.id] = o.slave
-		c.dropOperation(o)
-	}
-	for _, id := range slices.Sorted(maps.Keys(slaves)) {
-		c.send(slaves[id].session, &wire.RemoveFramework{FrameworkId: f.info.Id})
-	}
+	c.begin(&ending{framework: f, told: map[*slave]bool{}})
 	for _, t := range f.unreachable {
 		c.history.addTask(f.id, t)
 	}
@@ -385,7 +361,6 @@ func (c *Core) removeFramework(f *framework, why string) {
 	}
 	c.timers.cancel(heartbeatTimer, f.id)
 	c.timers.cancel(failoverTimer, f.id)
-	c.dropInverse(f)
 	c.allocator.DeactivateFramework(f.id)
 	c.allocator.RemoveFramework(f.id)
 	delete(c.frameworks, f.id)

@@ -46,6 +46,9 @@ func (c *Core) maybeAsk(sl *slave) {
 }
 
 func (c *Core) askToLeave(sl *slave) {
+	if c.maintain(sl); sl.window == nil || !sl.connected() {
+		return // The schedule has changed, and not all slaves have been held against it yet.
+	}
 	here := sl.frameworks()
 	for _, o := range sl.sortedInverse() {
 		if here[o.framework.id] == nil {
@@ -81,6 +84,7 @@ func (c *Core) maybeInverse(f *framework, sl *slave) {
 	case o == nil:
 		o = &inverseOffer{framework: f, slave: sl, status: allocatorpb.InverseOfferStatus_UNKNOWN}
 		sl.inverse[f.id] = o
+		c.touchSlave(sl.id)
 	case o.open || c.now.Before(o.again):
 		return
 	}
@@ -110,6 +114,7 @@ func (c *Core) answerInverse(f *framework, ids []*mesos.OfferID, filters *mesos.
 		}
 		c.closeInverseOffer(o)
 		o.open, o.status, o.answered = false, status, c.now
+		c.touchSlave(o.slave.id)
 		o.again = c.now.Add(mesos.RefuseDuration(filters))
 		c.note("framework %s answered that slave %s will be away: %v", f.id, o.slave.id, status)
 	}
@@ -125,6 +130,7 @@ func (c *Core) closeInverseOffer(o *inverseOffer) {
 func (c *Core) forgetInverse(o *inverseOffer) {
 	c.closeInverseOffer(o)
 	delete(o.slave.inverse, o.framework.id)
+	c.touchSlave(o.slave.id)
 }
 
 // rescindInverseOffer drops it and tells its framework, if it was open.
@@ -147,24 +153,41 @@ func (c *Core) rescindInverse(sl *slave) {
 
 // closeInverse drops what is open of a framework whose scheduler has gone: it is asked again when it is back.
 func (c *Core) closeInverse(f *framework) {
-	for _, o := range c.inverse {
-		if o.framework == f {
-			c.closeInverseOffer(o)
-			o.open = false
-		}
+	if len(c.inverse) > 0 {
+		c.begin(&closing{framework: f, end: c.offerCount})
 	}
 }
 
-// dropInverse forgets all that a framework was asked and said.
-func (c *Core) dropInverse(f *framework) {
-	if len(c.timetable) == 0 {
-		return
+// closing closes the open ones of a framework's inverse offers, of those with numbers below end. One that comes back before it is
+// done is asked again all the same, only later.
+type closing struct {
+	framework *framework
+	from, end uint64
+}
+
+func (w *closing) next(c *Core) bool {
+	number, m, some := firstOf(c.view.inverse, w.from)
+	if !some || number >= w.end {
+		return false
 	}
-	for _, sl := range c.slaves {
-		if o := sl.inverse[f.id]; o != nil {
-			c.forgetInverse(o)
-		}
+	w.from = number + 1
+	if o := c.inverse[m.GetId().GetValue()]; o.framework == w.framework {
+		c.closeInverseOffer(o)
+		o.open = false
 	}
+	return true
+}
+
+// answers are what frameworks say to leaving the slave.
+func (sl *slave) answers() []*allocatorpb.InverseOfferStatus {
+	if len(sl.inverse) == 0 {
+		return nil
+	}
+	var list []*allocatorpb.InverseOfferStatus
+	for _, o := range sl.sortedInverse() {
+		list = append(list, o.shownStatus())
+	}
+	return list
 }
 
 func (o *inverseOffer) shownStatus() *allocatorpb.InverseOfferStatus {

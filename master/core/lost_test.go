@@ -13,14 +13,14 @@ import (
 
 // A framework that goes with offers of a large cluster in its hands stops nobody: they return in short steps.
 func TestTheOffersOfAFrameworkThatGoesReturnInPieces(t *testing.T) {
-	const slaves = 5*maxLostPerStep + 1
+	const slaves = 5*maxWorkPerStep + 1
 	c, now, offers := benchCluster(t, slaves)
 	accepted := offers["M-S0"]
 	step := func(e Event) []Output {
 		before := len(c.offers)
 		out := c.Step(now, e)
-		if gone := before - len(c.offers); gone > maxLostPerStep {
-			t.Fatalf("%T took back %d offers, want at most %d", e, gone, maxLostPerStep)
+		if gone := before - len(c.offers); gone > maxWorkPerStep {
+			t.Fatalf("%T took back %d offers, want at most %d", e, gone, maxWorkPerStep)
 		}
 		if err := c.Check(); err != nil {
 			t.Fatal(err)
@@ -28,8 +28,8 @@ func TestTheOffersOfAFrameworkThatGoesReturnInPieces(t *testing.T) {
 		return out
 	}
 	step(SessionClosed{Session: 1 << 30, Reason: "connection lost"})
-	if left := len(c.offers); left != slaves-maxLostPerStep {
-		t.Fatalf("%d offers are open behind the first step, want %d", left, slaves-maxLostPerStep)
+	if left := len(c.offers); left != slaves-maxWorkPerStep {
+		t.Fatalf("%d offers are open behind the first step, want %d", left, slaves-maxWorkPerStep)
 	}
 	if id := accepted.GetId().GetValue(); c.offers[id] != nil && c.offers[id].isHeld() {
 		t.Errorf("offer %s is still held", id)
@@ -38,7 +38,7 @@ func TestTheOffersOfAFrameworkThatGoesReturnInPieces(t *testing.T) {
 	for ; c.Deadline().Equal(now); steps++ {
 		step(Tick{})
 	}
-	if left := len(c.offers); left > 0 || steps < slaves/maxLostPerStep {
+	if left := len(c.offers); left > 0 || steps < slaves/maxWorkPerStep {
 		t.Errorf("%d offers are open after %d steps", left, steps)
 	}
 	if total, used, offered := c.allocator.Quantities(); len(offered) > 0 || len(used) > 0 || len(total) == 0 {
@@ -51,7 +51,7 @@ func TestTheOffersOfAFrameworkThatGoesReturnInPieces(t *testing.T) {
 
 // What a framework has lost is not its own any more, also before it has been withdrawn: it subscribes again, and accepts.
 func TestAnOfferThatIsLostCannotBeAccepted(t *testing.T) {
-	c, now, offers := benchCluster(t, maxLostPerStep+1)
+	c, now, offers := benchCluster(t, maxWorkPerStep+1)
 	var last *mesos.Offer
 	for _, o := range offers {
 		if last == nil || c.offers[o.GetId().GetValue()].number > c.offers[last.GetId().GetValue()].number {

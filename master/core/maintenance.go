@@ -2,9 +2,7 @@ package core
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +10,7 @@ import (
 
 	"github.com/stoa-project/stoa/master/registry"
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/allocatorpb"
 	"github.com/stoa-project/stoa/proto/mesos/maintenancepb"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 	"github.com/stoa-project/stoa/proto/wire"
@@ -31,7 +30,11 @@ type timetable map[registry.Machine]*window
 
 // newTimetable makes one of a schedule. Windows that are in the old one too stay the same.
 func newTimetable(windows []registry.Window, old timetable) timetable {
-	t := timetable{}
+	machines := 0
+	for _, w := range windows {
+		machines += len(w.Machines)
+	}
+	t := make(timetable, machines)
 	for _, w := range windows {
 		message := shownUnavailability(w)
 		for _, machine := range w.Machines {
@@ -86,7 +89,7 @@ func shownMachine(m registry.Machine) *mesos.MachineID {
 
 // readMachines reads machines that an operator names.
 func readMachines(ids []*mesos.MachineID) ([]registry.Machine, error) {
-	var machines []registry.Machine
+	machines := make([]registry.Machine, 0, len(ids))
 	for _, id := range ids {
 		m := registry.Machine{Hostname: strings.ToLower(id.GetHostname()), IP: id.GetIp()}
 		if m.IP != "" {
@@ -143,18 +146,38 @@ func (c *Core) changeMaintenance(r Request, change registry.Change, then func())
 	})
 }
 
-// scheduleUpdated gives each slave its window. Where it is another, offers are made anew, as they say when the slave is
-// away, and frameworks are asked again.
 func (c *Core) scheduleUpdated() {
 	c.timetable = newTimetable(c.registry.Maintenance.Windows, c.timetable)
-	for _, id := range slices.Sorted(maps.Keys(c.slaves)) {
-		sl := c.slaves[id]
-		if w := c.timetable.find(sl); w != sl.window {
-			sl.window = w
-			c.rescindAll(sl)
-			c.rescindInverse(sl)
-			c.maybeAsk(sl)
-		}
+	c.begin(&maintaining{})
+}
+
+// maintaining holds each slave against the schedule and the machines that are away. Those that come meanwhile have been.
+type maintaining struct {
+	from string // the id of the slave with which it goes on
+}
+
+func (w *maintaining) next(c *Core) bool {
+	id, _, some := firstOf(c.view.slaves, w.from)
+	if !some {
+		return false
+	}
+	w.from = id + between
+	c.maintain(c.slaves[id])
+	return true
+}
+
+// maintain gives a slave its window. If that is another one, offers are made anew, as they say when the slave is away, and
+// frameworks are asked again. If its machine is away now, the slave is ended.
+func (c *Core) maintain(sl *slave) {
+	if w := c.timetable.find(sl); w != sl.window {
+		sl.window = w
+		c.touchSlave(sl.id)
+		c.rescindAll(sl)
+		c.rescindInverse(sl)
+		c.maybeAsk(sl)
+	}
+	if sl.window != nil && c.registry.Maintenance.Down[sl.window.machine] {
+		c.endForMaintenance(sl)
 	}
 }
 
@@ -165,24 +188,18 @@ func (c *Core) startMaintenance(r Request, m *masterpb.Call_StartMaintenance) {
 		c.refuseRequest(r, "%v", err)
 		return
 	}
-	c.changeMaintenance(r, registry.StartMaintenance{Machines: machines}, c.maintenanceStarted)
+	c.changeMaintenance(r, registry.StartMaintenance{Machines: machines}, func() { c.begin(&maintaining{}) })
 }
 
-func (c *Core) maintenanceStarted() {
-	for _, id := range slices.Sorted(maps.Keys(c.slaves)) {
-		sl := c.slaves[id]
-		if sl.window == nil || !c.registry.Maintenance.Down[sl.window.machine] {
-			continue
-		}
-		why := fmt.Sprintf("slave %s at %s: machine %v is down for maintenance", sl.id, place(sl.info), sl.window.machine)
-		s := sl.session
-		c.detach(sl)
-		if s != nil {
-			c.send(s, &wire.Refused{Reason: why})
-			c.closeSession(s, why)
-		}
-		c.removeSlave(sl, why)
+func (c *Core) endForMaintenance(sl *slave) {
+	why := fmt.Sprintf("slave %s at %s: machine %v is down for maintenance", sl.id, place(sl.info), sl.window.machine)
+	s := sl.session
+	c.detach(sl)
+	if s != nil {
+		c.send(s, &wire.Refused{Reason: why})
+		c.closeSession(s, why)
 	}
+	c.removeSlave(sl, why)
 }
 
 // stopMaintenance has machines persisted as back.
@@ -204,9 +221,9 @@ func (c *Core) checkUp(s *session, info *mesos.AgentInfo) error {
 	return nil
 }
 
-func (c *Core) getSchedule() *masterpb.Response_GetMaintenanceSchedule {
+func (v *View) getSchedule() *masterpb.Response_GetMaintenanceSchedule {
 	schedule := &maintenancepb.Schedule{}
-	for _, w := range c.registry.Maintenance.Windows {
+	for _, w := range v.windows {
 		shown := &maintenancepb.Window{Unavailability: shownUnavailability(w)}
 		for _, machine := range w.Machines {
 			shown.MachineIds = append(shown.MachineIds, shownMachine(machine))
@@ -217,25 +234,24 @@ func (c *Core) getSchedule() *masterpb.Response_GetMaintenanceSchedule {
 }
 
 // getMaintenance says which machines are to be left, with what frameworks said to that, and which are away.
-func (c *Core) getMaintenance() *masterpb.Response_GetMaintenanceStatus {
-	answers := map[*window][]*inverseOffer{}
-	for _, id := range slices.Sorted(maps.Keys(c.slaves)) {
-		if sl := c.slaves[id]; sl.window != nil {
-			answers[sl.window] = append(answers[sl.window], sl.sortedInverse()...)
+func (v *View) getMaintenance() *masterpb.Response_GetMaintenanceStatus {
+	answers := map[registry.Machine][]*allocatorpb.InverseOfferStatus{}
+	v.slaves.Scan(func(_ string, sl *shownSlave) bool {
+		if len(sl.answers) > 0 {
+			answers[sl.window.machine] = append(answers[sl.window.machine], sl.answers...)
 		}
-	}
+		return true
+	})
 	status := &maintenancepb.ClusterStatus{}
-	for _, w := range c.registry.Maintenance.Windows {
+	for _, w := range v.windows {
 		for _, machine := range w.Machines {
-			if c.registry.Maintenance.Down[machine] {
+			if v.down[machine] {
 				status.DownMachines = append(status.DownMachines, shownMachine(machine))
 				continue
 			}
-			draining := &maintenancepb.ClusterStatus_DrainingMachine{Id: shownMachine(machine)}
-			for _, o := range answers[c.timetable[machine]] {
-				draining.Statuses = append(draining.Statuses, o.shownStatus())
-			}
-			status.DrainingMachines = append(status.DrainingMachines, draining)
+			status.DrainingMachines = append(status.DrainingMachines, &maintenancepb.ClusterStatus_DrainingMachine{
+				Id: shownMachine(machine), Statuses: answers[machine],
+			})
 		}
 	}
 	return &masterpb.Response_GetMaintenanceStatus{Status: status}

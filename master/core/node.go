@@ -99,6 +99,7 @@ func (c *Core) drainTasks(sl *slave) {
 	if !draining {
 		return
 	}
+	c.endedOn(sl)
 	for _, t := range sl.sortedTasks() {
 		if !mesos.IsTerminal(t.state()) {
 			c.kill(t, drainPolicy(t, drain.Grace), mesos.KilledByDrain)
@@ -195,6 +196,7 @@ func (c *Core) slaveGone(id string) {
 			c.send(s, &wire.Refused{Reason: why})
 			c.closeSession(s, why)
 		}
+		c.endedOn(sl)
 		for _, t := range sl.sortedTasks() {
 			c.loseTask(t, mesos.TaskState_TASK_GONE_BY_OPERATOR, mesos.TaskStatus_REASON_AGENT_REMOVED_BY_OPERATOR, why)
 		}

@@ -115,34 +115,26 @@ type lost struct {
 	told   bool // the framework is told of each
 }
 
+func (w *lost) next(c *Core) bool {
+	_, o, some := w.offers.PopMin()
+	if some && c.offers[o.id] == o { // Else it has been rescinded meanwhile.
+		c.withdraw(o)
+		if w.told {
+			c.tellRescinded(o)
+		}
+	}
+	return w.offers.Len() > 0
+}
+
 // withdrawAll takes all offers from a framework, and tells it of each if it is to be told. Those that are too many for one
 // step are not its own any more, and are withdrawn in the next ones.
 func (c *Core) withdrawAll(f *framework, told bool) {
 	if f.offers.Len() == 0 {
 		return
 	}
-	c.lost = append(c.lost, lost{f.offers, told})
+	w := &lost{f.offers, told}
 	f.offers = &btree.Map[uint64, *offer]{}
-	c.withdrawLost()
-}
-
-// withdrawLost withdraws some of the offers that frameworks have lost, the first lost ones first.
-func (c *Core) withdrawLost() {
-	for n := 0; n < c.lostPerStep && len(c.lost) > 0; n++ {
-		first := c.lost[0]
-		_, o, some := first.offers.PopMin()
-		if !some {
-			c.lost = c.lost[1:]
-			continue
-		}
-		if c.offers[o.id] != o {
-			continue // It has been rescinded meanwhile.
-		}
-		c.withdraw(o)
-		if first.told {
-			c.tellRescinded(o)
-		}
-	}
+	c.begin(w)
 }
 
 func (c *Core) tellRescinded(o *offer) {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/tidwall/btree"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/proto/mesos"
@@ -32,20 +33,19 @@ func (o *operation) key() operationKey { return operationKey{o.framework, o.id()
 func (c *Core) putOperation(sl *slave, framework string, status *mesos.OperationStatus) *operation {
 	o := &operation{framework: framework, slave: sl, status: status}
 	if c.operations[framework] == nil {
-		c.operations[framework] = map[string]*operation{}
+		c.operations[framework] = &btree.Map[string, *operation]{}
 	}
-	if old := c.operations[framework][o.id()]; old != nil {
+	if old, _ := c.operations[framework].Set(o.id(), o); old != nil {
 		delete(old.slave.operations, o.key())
 	}
-	c.operations[framework][o.id()] = o
 	sl.operations[o.key()] = o
 	return o
 }
 
 func (c *Core) dropOperation(o *operation) {
 	delete(o.slave.operations, o.key())
-	delete(c.operations[o.framework], o.id())
-	if len(c.operations[o.framework]) == 0 {
+	own := c.operations[o.framework]
+	if own.Delete(o.id()); own.Len() == 0 {
 		delete(c.operations, o.framework)
 	}
 }
@@ -54,8 +54,12 @@ func (sl *slave) sortedOperations() []*operation {
 	return slices.SortedFunc(maps.Values(sl.operations), func(a, b *operation) int { return compareKeys(a.key(), b.key()) })
 }
 
-func (c *Core) sortedOperations(framework string) []*operation {
-	return slices.SortedFunc(maps.Values(c.operations[framework]), func(a, b *operation) int { return compareKeys(a.key(), b.key()) })
+// operationsOf returns a framework's operations by id.
+func (c *Core) operationsOf(framework string) *btree.Map[string, *operation] {
+	if own := c.operations[framework]; own != nil {
+		return own
+	}
+	return &btree.Map[string, *operation]{}
 }
 
 // operationUpdate takes what a slave says of an operation. It repeats it until its scheduler has acknowledged it.
@@ -86,7 +90,7 @@ func (c *Core) tellOperationStatus(f *framework, status *mesos.OperationStatus) 
 func (c *Core) acknowledgeOperation(f *framework, m *schedulerpb.Call_AcknowledgeOperationStatus) {
 	c.counters.Acknowledgements++
 	id := m.GetOperationId().GetValue()
-	o := c.operations[f.id][id]
+	o, _ := c.operationsOf(f.id).Get(id)
 	switch {
 	case len(m.GetUuid()) != uuidBytes:
 		c.warn("framework %s: ACKNOWLEDGE_OPERATION_STATUS of operation %s was ignored: its uuid has %d bytes, not %d", f.id, id, len(m.GetUuid()), uuidBytes)
@@ -107,7 +111,7 @@ func (c *Core) reconcileOperations(f *framework, m *schedulerpb.Call_ReconcileOp
 		c.tellOperationStatus(f, c.reconciledOperation(f, asked.GetOperationId(), asked.GetAgentId()))
 	}
 	if len(m.GetOperations()) == 0 {
-		for _, o := range c.sortedOperations(f.id) {
+		for _, o := range c.operationsOf(f.id).Values() {
 			c.tellOperation(o)
 		}
 	}
@@ -121,7 +125,7 @@ func (c *Core) reconcileOperations(f *framework, m *schedulerpb.Call_ReconcileOp
 //	an operator has given its slave up         GONE_BY_OPERATOR
 //	neither                                    UNKNOWN
 func (c *Core) reconciledOperation(f *framework, id *mesos.OperationID, slaveID *mesos.AgentID) *mesos.OperationStatus {
-	if o := c.operations[f.id][id.GetValue()]; o != nil {
+	if o, _ := c.operationsOf(f.id).Get(id.GetValue()); o != nil {
 		return o.status
 	}
 	sid := slaveID.GetValue()

@@ -43,10 +43,6 @@ func (c *Core) operatorCall(r Request, call *masterpb.Call) {
 		return
 	}
 	switch call.GetType() {
-	case masterpb.Call_GET_MAINTENANCE_SCHEDULE:
-		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_MAINTENANCE_SCHEDULE.Enum(), GetMaintenanceSchedule: c.getSchedule()})
-	case masterpb.Call_GET_MAINTENANCE_STATUS:
-		c.reply(r, &masterpb.Response{Type: masterpb.Response_GET_MAINTENANCE_STATUS.Enum(), GetMaintenanceStatus: c.getMaintenance()})
 	case masterpb.Call_UPDATE_MAINTENANCE_SCHEDULE:
 		c.updateSchedule(r, call.GetUpdateMaintenanceSchedule().GetSchedule())
 	case masterpb.Call_START_MAINTENANCE:

@@ -172,7 +172,7 @@ func (w *world) birth() {
 	}
 	config := Config{MaxCompletedFrameworks: 2, MaxCompletedTasksPerFramework: 3, MaxCompletedTasks: 5, MaxUnreachableTasksPerFramework: 2}
 	w.feed(Born{Incarnation: fmt.Sprintf("M%d", w.life), Master: &mesos.MasterInfo{}, Config: config})
-	w.core.lostPerStep = 1
+	w.core.workPerStep = 1
 	w.feed(Seed{w.rand.Uint64()})
 	w.feed(Recovered{w.state.Clone(), durable})
 }

@@ -51,7 +51,7 @@ func (c *Core) quotaUpdated(r Request, quotas map[string]registry.Quota, failure
 		c.allocator.SetQuota(role, allocator.Quota(quotas[role]))
 		c.note("quota of role %s is %v", role, quotas[role])
 	}
-	c.rescindForQuota(quotas)
+	c.begin(&judging{quotas: quotas, end: c.offerCount})
 	c.reply(r, &wire.OperatorDone{})
 }
 
@@ -100,13 +100,12 @@ func readAmounts(what string, amounts map[string]*mesos.Value_Scalar) (resource.
 // What is only offered does not count, it can be taken back.
 func (c *Core) checkQuota(role string, q registry.Quota) error {
 	used := c.allocator.Consumption(role)
-	for _, o := range c.offers {
-		if isWithin(o.role, role) {
-			used = used.Sub(o.resources.Unreserved().Nonrevocable().Quantities())
-		}
-	}
 	for _, limit := range q.Limits {
-		if got := used.Get(limit.Name); got > limit.Thousandths {
+		got := used.Get(limit.Name)
+		if got > limit.Thousandths {
+			got -= c.offered(role, limit.Name)
+		}
+		if got > limit.Thousandths {
 			return fmt.Errorf("it uses %s of %s, more than the limit of %s: end some of it, or use force",
 				resource.FormatThousandths(got), limit.Name, resource.FormatThousandths(limit.Thousandths))
 		}
@@ -119,6 +118,29 @@ func (c *Core) checkQuota(role string, q registry.Quota) error {
 		}
 	}
 	return nil
+}
+
+// offered is how much of a resource is offered to a role and those below it, of what quota is about.
+func (c *Core) offered(role, name string) int64 {
+	sum := int64(0)
+	c.view.offers.Scan(func(_ uint64, o *offer) bool {
+		if isWithin(o.role, role) {
+			sum += o.plain(name)
+		}
+		return true
+	})
+	return sum
+}
+
+// plain is how much the offer holds of a scalar resource that is neither reserved nor revocable nor shared: of what quota is about.
+func (o *offer) plain(name string) int64 {
+	sum := int64(0)
+	for x := range o.resources.All() {
+		if x.Name() == name && x.Kind() == resource.KindScalar && x.Role() == resource.Unreserved && !x.Revocable() && !x.Shared() {
+			sum += x.Thousandths()
+		}
+	}
+	return sum
 }
 
 // checkQuotaTree reports which of the new quotas makes no sense beside those of the roles above and below it, and why: what is
@@ -167,24 +189,57 @@ func guaranteed(quotas map[string]registry.Quota, roles []string, role, name str
 	return max(sum, quotas[role].Guarantees.Get(name))
 }
 
-// rescindForQuota takes offers back until no role with a new quota is offered more than its limit, and what guarantees
-// need is free.
-func (c *Core) rescindForQuota(quotas map[string]registry.Quota) {
-	for _, o := range sortedOffers(c.offers) {
-		for role := range quotas {
-			over := c.allocator.OverLimit(role)
-			if isWithin(o.role, role) && o.holdsAny(over) || !isWithin(o.role, role) && o.holdsAny(c.allocator.LacksHeadroom()) {
-				c.rescind(o)
-				break
-			}
+// judging takes offers back until no role with a new quota is offered more than its limit, and what guarantees need is
+// free: of those with numbers below end, as later ones were made by these quotas. One that is accepted before its turn is judged
+// then: acceptedOffers.
+type judging struct {
+	quotas    map[string]registry.Quota
+	from, end uint64
+}
+
+func (w *judging) next(c *Core) bool {
+	number, o, some := firstOf(c.view.offers, w.from)
+	if !some || number >= w.end {
+		return false
+	}
+	w.from = number + 1
+	w.judge(c, o)
+	return true
+}
+
+func (w *judging) judge(c *Core, o *offer) {
+	within := 0
+	for role := o.role; role != ""; role = parentRole(role) {
+		if _, changed := w.quotas[role]; !changed {
+			continue
 		}
+		within++
+		if o.holdsAny(c.allocator.OverLimit(role)) {
+			c.rescind(o)
+			return
+		}
+	}
+	if within < len(w.quotas) && o.holdsAny(c.allocator.LacksHeadroom()) {
+		c.rescind(o)
 	}
 }
 
+// judged reports whether an offer stays open under the quotas that have changed since it was made.
+func (c *Core) judged(o *offer) bool {
+	for _, w := range c.chores {
+		if w, ok := w.(*judging); ok && w.from <= o.number && o.number < w.end && c.offers[o.id] == o {
+			w.judge(c, o)
+		}
+	}
+	return c.offers[o.id] == o
+}
+
+// parentRole is the role right above one; empty: it is at the top.
+func parentRole(role string) string { return role[:max(0, strings.LastIndexByte(role, '/'))] }
+
 // holdsAny reports whether the offer holds something of what is lacking.
 func (o *offer) holdsAny(lacking resource.Quantities) bool {
-	plain := o.resources.Unreserved().Nonrevocable()
-	return slices.ContainsFunc(lacking, func(q resource.Quantity) bool { return plain.Get(q.Name) > 0 })
+	return slices.ContainsFunc(lacking, func(q resource.Quantity) bool { return o.plain(q.Name) > 0 })
 }
 
 // isWithin reports whether a role is another or lies below it.

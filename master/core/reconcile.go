@@ -19,12 +19,18 @@ func (c *Core) reconcile(f *framework, m *schedulerpb.Call_Reconcile) {
 		}
 		return
 	}
-	for _, t := range f.sortedTasks() {
-		c.tellLatest(t)
+	for _, w := range c.chores {
+		if w, ok := w.(*telling); ok && w.reconciles && w.session == f.session {
+			w.again = true // One answer to all who ask behind the first will do.
+			return
+		}
 	}
-	for _, seen := range f.unreachable {
-		c.tellUnreachable(f, seen)
-	}
+	c.begin(&telling{framework: f, session: f.session, from: f.id + between, reconciles: true, tell: c.tellLatest, then: func() {
+		for _, seen := range f.unreachable {
+			c.tellUnreachable(f, seen)
+		}
+		c.room -= len(f.unreachable)
+	}})
 }
 
 // reconcileTask tells a scheduler what is known of one task, by the first rule that fits:

@@ -167,6 +167,7 @@ func (c *Core) slaveBack(sl *slave, s *session, m *wire.ReregisterSlave) {
 	if sl.connected() {
 		c.rescindAll(sl)
 	}
+	c.endedOn(sl)
 	c.bind(s, sl)
 	c.confirmSlave(sl, true)
 	c.loseUnlisted(sl, m)
@@ -196,6 +197,7 @@ func (c *Core) replaceInfo(sl *slave, info *mesos.AgentInfo, total resource.Reso
 	c.entrust(sl, total)
 	if w := c.timetable.find(sl); w != sl.window {
 		sl.window = w
+		c.touchSlave(sl.id)
 		c.rescindInverse(sl)
 	}
 	c.places[place(info)] = sl

@@ -204,14 +204,14 @@ func (s *script) maintenance(args []string) *masterpb.Call {
 
 // showMaintenance: show maintenance
 func (s *script) showMaintenance() {
-	for _, w := range s.core.getSchedule().GetSchedule().GetWindows() {
+	for _, w := range s.core.View().getSchedule().GetSchedule().GetWindows() {
 		var names []string
 		for _, id := range w.GetMachineIds() {
 			names = append(names, machineText(id))
 		}
 		s.print("window %s: %s", describeUnavailability(w.GetUnavailability()), strings.Join(names, ", "))
 	}
-	status := s.core.getMaintenance().GetStatus()
+	status := s.core.View().getMaintenance().GetStatus()
 	for _, m := range status.GetDrainingMachines() {
 		line := "draining " + machineText(m.GetId())
 		for _, st := range m.GetStatuses() {

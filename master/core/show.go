@@ -46,6 +46,10 @@ func (v *View) Answer(call masterpb.Call_Type) *masterpb.Response {
 		m.GetWeights = v.getWeights()
 	case masterpb.Call_GET_QUOTA:
 		m.GetQuota = v.getQuota()
+	case masterpb.Call_GET_MAINTENANCE_SCHEDULE:
+		m.GetMaintenanceSchedule = v.getSchedule()
+	case masterpb.Call_GET_MAINTENANCE_STATUS:
+		m.GetMaintenanceStatus = v.getMaintenance()
 	case masterpb.Call_GET_STATE:
 		m.GetState = &masterpb.Response_GetState{
 			GetTasks: v.getTasks(), GetExecutors: v.getExecutors(), GetFrameworks: v.getFrameworks(), GetAgents: v.getAgents(),
@@ -64,7 +68,7 @@ func responseType(call masterpb.Call_Type) *masterpb.Response_Type {
 func IsList(call masterpb.Call_Type) bool {
 	switch call {
 	case masterpb.Call_GET_AGENTS, masterpb.Call_GET_FRAMEWORKS, masterpb.Call_GET_EXECUTORS, masterpb.Call_GET_TASKS, masterpb.Call_GET_ROLES,
-		masterpb.Call_GET_STATE:
+		masterpb.Call_GET_STATE, masterpb.Call_GET_MAINTENANCE_SCHEDULE, masterpb.Call_GET_MAINTENANCE_STATUS:
 		return true
 	}
 	return false
@@ -75,7 +79,8 @@ func isRead(call masterpb.Call_Type) bool {
 	switch call {
 	case masterpb.Call_GET_HEALTH, masterpb.Call_GET_VERSION, masterpb.Call_GET_FLAGS, masterpb.Call_GET_METRICS, masterpb.Call_GET_MASTER,
 		masterpb.Call_GET_AGENTS, masterpb.Call_GET_FRAMEWORKS, masterpb.Call_GET_EXECUTORS, masterpb.Call_GET_TASKS, masterpb.Call_GET_ROLES,
-		masterpb.Call_GET_WEIGHTS, masterpb.Call_GET_QUOTA, masterpb.Call_GET_STATE:
+		masterpb.Call_GET_WEIGHTS, masterpb.Call_GET_QUOTA, masterpb.Call_GET_STATE,
+		masterpb.Call_GET_MAINTENANCE_SCHEDULE, masterpb.Call_GET_MAINTENANCE_STATUS:
 		return true
 	}
 	return false

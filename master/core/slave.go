@@ -243,6 +243,7 @@ func (c *Core) replaceSlave(old, by *slave) {
 func (c *Core) slaveDisconnected(sl *slave, reason string) {
 	c.note("slave %s at %s disconnected: %s", sl.id, place(sl.info), reason)
 	c.detach(sl)
+	c.endedOn(sl)
 	for _, t := range sl.sortedTasks() {
 		if !t.framework.info.GetCheckpoint() && !mesos.IsTerminal(t.state()) {
 			if sl.forsaken == nil {
@@ -301,6 +302,7 @@ func (c *Core) slaveUnreachable(id, failure string) {
 	c.counters.SlavesUnreachable++
 	if sl := c.slaves[id]; sl != nil {
 		c.warn("slave %s at %s is unreachable: not heard of for %v", id, place(sl.info), c.config.SlaveTimeout)
+		c.endedOn(sl)
 		for _, t := range sl.sortedTasks() {
 			c.taskUnreachable(t, fmt.Sprintf("slave %s at %s has been unreachable since %s", id, place(sl.info), c.now.UTC().Format(time.RFC3339)))
 		}
@@ -339,6 +341,7 @@ func (c *Core) slaveRemoved(sl *slave, why, failure string) {
 	c.note("%s", why)
 	c.counters.SlavesRemoved++
 	c.removed.add(sl.id)
+	c.endedOn(sl)
 	for _, t := range sl.sortedTasks() {
 		c.loseTask(t, mesos.TaskState_TASK_GONE, mesos.TaskStatus_REASON_AGENT_REMOVED, why)
 	}

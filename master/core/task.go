@@ -228,7 +228,9 @@ func (t *task) endsWith(uuid []byte) bool {
 // completeTask makes a task that has ended history.
 func (c *Core) completeTask(t *task) {
 	c.dropTask(t)
-	c.history.addTask(t.framework.id, t.seen)
+	if f := t.framework; c.frameworks[f.id] == f || c.history.framework(f.id) == f { // Else it is forgotten already.
+		c.history.addTask(f.id, t.seen)
+	}
 }
 
 // verdict is what the master itself says of a task.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/stoa-project/stoa/master/allocator"
 	"github.com/stoa-project/stoa/proto/mesos"
@@ -104,16 +105,33 @@ func (c *Core) updateFramework(f *framework, m *schedulerpb.Call_UpdateFramework
 	f.info, f.constraints = info, m.GetOfferConstraints()
 	c.touchFramework(f)
 	roles := mesos.RolesOf(info)
-	for _, o := range f.offers.Values() {
-		if !slices.Contains(roles, o.role) {
-			c.rescind(o)
-		}
-	}
 	c.allocator.UpdateFramework(f.id, roles, m.GetSuppressedRoles())
+	c.begin(&leaving{framework: f, end: c.offerCount})
 	c.allocator.SetTerms(f.id, f.terms())
 	c.note("framework %s (%s) has changed; its roles are %q", f.id, info.GetName(), roles)
 	return nil
 }
+
+// leaving takes a framework's offers back in roles that it does not have any more, of those with numbers below end. They cannot be
+// accepted from the beginning: acceptedOffers.
+type leaving struct {
+	framework *framework
+	from, end uint64
+}
+
+func (w *leaving) next(c *Core) bool {
+	number, o, some := firstOf(w.framework.offers, w.from)
+	if !some || number >= w.end {
+		return false
+	}
+	w.from = number + 1
+	if !w.framework.hasRole(o.role) {
+		c.rescind(o)
+	}
+	return true
+}
+
+func (f *framework) hasRole(role string) bool { return slices.Contains(mesos.RolesOf(f.info), role) }
 
 // updateCall is an UPDATE_FRAMEWORK on the framework's own session, where only an error can be answered.
 func (c *Core) updateCall(f *framework, m *schedulerpb.Call_UpdateFramework) {
@@ -183,6 +201,9 @@ func (c *Core) checkDomain(info *mesos.AgentInfo) error {
 	return nil
 }
 
+// maxNotedHostnames is how many hostnames of a whitelist the log names.
+const maxNotedHostnames = 20
+
 // whitelisted is a new whitelist of slaves.
 func (c *Core) whitelisted(e Whitelisted) {
 	if e.All {
@@ -190,6 +211,7 @@ func (c *Core) whitelisted(e Whitelisted) {
 		c.allocator.SetWhitelist(nil)
 		return
 	}
-	c.note("only slaves at these hostnames may be offered: %q", e.Hostnames)
+	few := e.Hostnames[:min(len(e.Hostnames), maxNotedHostnames)]
+	c.note("only slaves at these %d hostnames may be offered: %q%s", len(e.Hostnames), few, strings.Repeat(" and others", min(1, len(e.Hostnames)-len(few))))
 	c.allocator.SetWhitelist(append([]string{}, e.Hostnames...))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stoa-project/stoa/master/allocator"
 	"github.com/stoa-project/stoa/master/registry"
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/allocatorpb"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
 	"github.com/stoa-project/stoa/proto/resource"
 )
@@ -34,6 +35,8 @@ type View struct {
 	past       *btree.Map[uint64, past]        // tasks that have ended, oldest first
 	weights    map[string]float64
 	quotas     map[string]registry.Quota
+	windows    []registry.Window // of maintenance
+	down       map[registry.Machine]bool
 }
 
 // about is what does not change in a master's life.
@@ -52,6 +55,8 @@ type shownSlave struct {
 	drainedSince             time.Time
 	total                    resource.Resources
 	holdings                 []allocator.Holding
+	window                   *window                           // in which its machine is away; nil: none
+	answers                  []*allocatorpb.InverseOfferStatus // of who is asked to leave it
 }
 
 // shownFramework is a framework as readers see it.
@@ -157,7 +162,7 @@ func (c *Core) showSlave(sl *slave) *shownSlave {
 	return &shownSlave{
 		info: sl.info, version: sl.version, address: sl.address, registered: sl.registered, reregistered: sl.reregistered,
 		connected: sl.connected(), deactivated: !c.registry.IsOffered(sl.id), drain: c.drainInfo(sl), drainedSince: c.registry.Draining[sl.id].Since,
-		total: c.allocator.Total(sl.id), holdings: c.allocator.Holdings(sl.id),
+		total: c.allocator.Total(sl.id), holdings: c.allocator.Holdings(sl.id), window: sl.window, answers: sl.answers(),
 	}
 }
 
@@ -202,6 +207,8 @@ func (c *Core) showChange(change registry.Change) {
 		c.view.weights = maps.Clone(c.registry.Weights)
 	case registry.SetQuotas:
 		c.view.quotas = maps.Clone(c.registry.Quotas)
+	case registry.SetSchedule, registry.StartMaintenance, registry.StopMaintenance:
+		c.showMaintenance()
 	case registry.SlaveChange:
 		c.touchSlave(change.Slave())
 	}
@@ -210,9 +217,14 @@ func (c *Core) showChange(change registry.Change) {
 // showRegistry has readers see all of a registry that a core begins with.
 func (c *Core) showRegistry() {
 	c.view.weights, c.view.quotas = maps.Clone(c.registry.Weights), maps.Clone(c.registry.Quotas)
+	c.showMaintenance()
 	for id := range c.registry.Slaves {
 		c.touchSlave(id)
 	}
+}
+
+func (c *Core) showMaintenance() {
+	c.view.windows, c.view.down = c.registry.Maintenance.Windows, maps.Clone(c.registry.Maintenance.Down)
 }
 
 // between joins ids to a key under which they are sorted one after the other. No id contains it.

@@ -17,16 +17,18 @@ import (
 func (c *Core) checkView() error {
 	live, fresh := &c.view, c.freshView()
 	for what, same := range map[string]bool{
-		"slaves":               sameEntries(live.slaves, fresh.slaves, sameShownSlave),
-		"slaves that may come": sameEntries(live.expected, fresh.expected, same[*mesos.AgentInfo]),
-		"frameworks":           sameEntries(live.frameworks, fresh.frameworks, sameShownFramework),
-		"completed frameworks": slices.EqualFunc(live.completed, fresh.completed, sameShownFramework),
-		"executors":            sameEntries(live.executors, fresh.executors, same[*executor]),
-		"offers":               sameEntries(live.offers, fresh.offers, same[*offer]),
-		"inverse offers":       sameEntries(live.inverse, fresh.inverse, same[*mesos.InverseOffer]),
-		"tasks":                sameEntries(live.tasks, fresh.tasks, same[*mesos.Task]),
-		"weights":              maps.Equal(live.weights, fresh.weights),
-		"quotas":               maps.EqualFunc(live.quotas, fresh.quotas, sameQuota),
+		"slaves":                 sameEntries(live.slaves, fresh.slaves, sameShownSlave),
+		"slaves that may come":   sameEntries(live.expected, fresh.expected, same[*mesos.AgentInfo]),
+		"frameworks":             sameEntries(live.frameworks, fresh.frameworks, sameShownFramework),
+		"completed frameworks":   slices.EqualFunc(live.completed, fresh.completed, sameShownFramework),
+		"executors":              sameEntries(live.executors, fresh.executors, same[*executor]),
+		"offers":                 sameEntries(live.offers, fresh.offers, same[*offer]),
+		"inverse offers":         sameEntries(live.inverse, fresh.inverse, same[*mesos.InverseOffer]),
+		"tasks":                  sameEntries(live.tasks, fresh.tasks, same[*mesos.Task]),
+		"weights":                maps.Equal(live.weights, fresh.weights),
+		"quotas":                 maps.EqualFunc(live.quotas, fresh.quotas, sameQuota),
+		"machines that are away": maps.Equal(live.down, fresh.down),
+		"windows":                slices.EqualFunc(live.windows, fresh.windows, sameWindow),
 		"counts": live.SlavesConnected == fresh.SlavesConnected && live.SlavesDisconnected == fresh.SlavesDisconnected &&
 			live.FrameworksConnected == fresh.FrameworksConnected && live.FrameworksDisconnected == fresh.FrameworksDisconnected,
 	} {
@@ -43,6 +45,7 @@ func (c *Core) freshView() *View {
 	scratch.view = c.newView()
 	v := &scratch.view
 	v.weights, v.quotas = c.registry.Weights, c.registry.Quotas
+	v.windows, v.down = c.registry.Maintenance.Windows, c.registry.Maintenance.Down
 	for id := range c.slaves {
 		scratch.renewSlave(id)
 	}
@@ -51,6 +54,8 @@ func (c *Core) freshView() *View {
 	}
 	for _, f := range c.frameworks {
 		scratch.renewFramework(f)
+	}
+	for _, f := range c.withTasks() {
 		for _, t := range f.tasks {
 			v.tasks.Set(t.sortKey, t.seen)
 		}
@@ -85,7 +90,14 @@ func same[V comparable](a, b V) bool { return a == b }
 func sameShownSlave(a, b *shownSlave) bool {
 	return a.info == b.info && a.version == b.version && a.address == b.address && a.registered.Equal(b.registered) && a.reregistered.Equal(b.reregistered) &&
 		a.connected == b.connected && a.deactivated == b.deactivated && a.drainedSince.Equal(b.drainedSince) && proto.Equal(a.drain, b.drain) &&
-		a.total.Equal(b.total) && slices.EqualFunc(a.holdings, b.holdings, sameHolding)
+		a.total.Equal(b.total) && slices.EqualFunc(a.holdings, b.holdings, sameHolding) &&
+		a.window == b.window && slices.EqualFunc(a.answers, b.answers, sameMessage)
+}
+
+func sameMessage[M proto.Message](a, b M) bool { return proto.Equal(a, b) }
+
+func sameWindow(a, b registry.Window) bool {
+	return a.Start.Equal(b.Start) && a.Duration == b.Duration && slices.Equal(a.Machines, b.Machines)
 }
 
 func sameHolding(a, b allocator.Holding) bool {

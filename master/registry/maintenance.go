@@ -58,15 +58,22 @@ func (m *Maintenance) Check(change Change) error {
 	return probe.Apply(change)
 }
 
-func (m *Maintenance) isScheduled(machine Machine) bool {
-	return slices.ContainsFunc(m.Windows, func(w Window) bool { return slices.Contains(w.Machines, machine) })
+// scheduled are the machines in the schedule.
+func (m *Maintenance) scheduled() map[Machine]bool {
+	set := make(map[Machine]bool, countMachines(m.Windows))
+	for _, w := range m.Windows {
+		for _, machine := range w.Machines {
+			set[machine] = true
+		}
+	}
+	return set
 }
 
 // SetSchedule replaces the schedule of maintenance.
 type SetSchedule struct{ Windows []Window }
 
 func (c SetSchedule) apply(s *State) error {
-	seen := map[Machine]bool{}
+	seen := make(map[Machine]bool, min(countMachines(c.Windows), MaxMachines))
 	for i, w := range c.Windows {
 		if len(w.Machines) == 0 {
 			return fmt.Errorf("window %d has no machines", i+1)
@@ -98,27 +105,32 @@ func (c SetSchedule) apply(s *State) error {
 
 // String implements Change.
 func (c SetSchedule) String() string {
+	return fmt.Sprintf("schedule maintenance of %d machines in %d windows", countMachines(c.Windows), len(c.Windows))
+}
+
+func countMachines(windows []Window) int {
 	machines := 0
-	for _, w := range c.Windows {
+	for _, w := range windows {
 		machines += len(w.Machines)
 	}
-	return fmt.Sprintf("schedule maintenance of %d machines in %d windows", machines, len(c.Windows))
+	return machines
 }
 
 // StartMaintenance records that machines are away. All of them or none.
 type StartMaintenance struct{ Machines []Machine }
 
 func (c StartMaintenance) apply(s *State) error {
+	scheduled := s.Maintenance.scheduled()
 	for _, machine := range c.Machines {
 		switch {
-		case !s.Maintenance.isScheduled(machine):
+		case !scheduled[machine]:
 			return fmt.Errorf("machine %v is not in the schedule: schedule its maintenance first", machine)
 		case s.Maintenance.Down[machine]:
 			return fmt.Errorf("machine %v is down already", machine)
 		}
 	}
 	if s.Maintenance.Down == nil {
-		s.Maintenance.Down = map[Machine]bool{}
+		s.Maintenance.Down = make(map[Machine]bool, len(c.Machines))
 	}
 	for _, machine := range c.Machines {
 		s.Maintenance.Down[machine] = true
@@ -138,9 +150,13 @@ func (c StopMaintenance) apply(s *State) error {
 			return fmt.Errorf("machine %v is not down", machine)
 		}
 	}
+	back := make(map[Machine]bool, len(c.Machines))
+	for _, machine := range c.Machines {
+		back[machine] = true
+	}
 	var windows []Window
 	for _, w := range s.Maintenance.Windows {
-		w.Machines = slices.DeleteFunc(slices.Clone(w.Machines), func(m Machine) bool { return slices.Contains(c.Machines, m) })
+		w.Machines = slices.DeleteFunc(slices.Clone(w.Machines), func(m Machine) bool { return back[m] })
 		if len(w.Machines) > 0 {
 			windows = append(windows, w)
 		}
@@ -155,10 +171,16 @@ func (c StopMaintenance) apply(s *State) error {
 // String implements Change.
 func (c StopMaintenance) String() string { return "stop maintenance of " + machineList(c.Machines) }
 
+// maxListedMachines is how many machines a change names for people.
+const maxListedMachines = 20
+
 func machineList(machines []Machine) string {
-	names := make([]string, len(machines))
-	for i, machine := range machines {
-		names[i] = machine.String()
+	var names []string
+	for _, machine := range machines[:min(len(machines), maxListedMachines)] {
+		names = append(names, machine.String())
+	}
+	if more := len(machines) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(names, ", ")
 }

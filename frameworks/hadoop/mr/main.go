@@ -25,6 +25,11 @@ const (
 	exitInterrupted = 130 // as of a shell's command that Ctrl-C ended
 )
 
+// help comes before the flags of stoa hadoop.
+const help = `This program is mapper and reducer at once: it takes the flags of stoa hadoop, but for -mapper, -reducer and -combiner.
+
+`
+
 // Main is a program's main function: it gives the exit status. args are the flags of `stoa hadoop`, and the last of
 // os.Args: what comes before them is given to the program again in the containers, so that it comes to this job there too.
 func (j Job[K, V]) Main(args []string) int {
@@ -38,7 +43,7 @@ func (j Job[K, V]) Main(args []string) int {
 		options, err = j.Options(flags, os.Args[1:len(os.Args)-len(args)]...)
 	}
 	if errors.Is(err, hadoop.ErrHelp) {
-		fmt.Print(hadoop.HelpText() + hadoop.TLSHelp)
+		fmt.Print(help + hadoop.HelpText() + hadoop.TLSHelp)
 		return 0
 	}
 	if err == nil {
@@ -147,6 +152,9 @@ func (j Job[K, V]) Options(flags []string, before ...string) (hadoop.Options, er
 	options, err = options.ParseArgs(append(slices.Clone(j.Flags), flags...))
 	if err == nil && j.Reduce == nil && options.Reduces != hadoop.NoReduces {
 		err = &hadoop.UsageError{Text: "this job has no reduces: -numReduceTasks is not allowed"}
+	}
+	if err == nil && j.Reduce != nil && options.Reduces == hadoop.NoReduces {
+		err = &hadoop.UsageError{Text: "this job has reduces: -numReduceTasks is 1 or more"}
 	}
 	return options, err
 }

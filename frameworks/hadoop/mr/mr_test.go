@@ -260,6 +260,21 @@ func asTasks(t *testing.T, text string) string {
 	return got
 }
 
+func TestAJobHasTheReducesThatItsFunctionsSay(t *testing.T) {
+	with := Job[[]byte, int64]{Key: Bytes{}, Value: Int{}, Map: func([]byte, func([]byte, int64)) error { return nil }}
+	without := with
+	with.Reduce = func([]byte, iter.Seq[int64], io.Writer) error { return nil }
+	for want, job := range map[string]Job[[]byte, int64]{
+		"this job has reduces: -numReduceTasks is 1 or more":      with,
+		"this job has no reduces: -numReduceTasks is not allowed": without,
+	} {
+		number := map[bool]string{true: "0", false: "2"}[job.Reduce != nil]
+		if _, err := job.Options([]string{"-input", "i", "-output", "o", "-numReduceTasks", number}); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
 func TestAProgramsFailuresComeBack(t *testing.T) {
 	in := filepath.Join(t.TempDir(), "in")
 	if err := os.WriteFile(in, []byte("fail\n"), 0o600); err != nil {
