@@ -30,6 +30,10 @@ const (
 	// masterGCPercent is that of a master, of which there is one, and whose answers wait for the collector: with 50 it places
 	// 0.7 times as many tasks in a second (BenchmarkPlacement).
 	masterGCPercent = 300
+	// timerSlack is how much later than asked a timer may wake a thread of a slave or a host (Linux default: 50 µs). While a Go
+	// program works its runtime looks after it every 20 µs, and where each timer is a way to the hypervisor that took a fifth of
+	// the processor time of a container's start: in the host, and in the container's first process, which inherits this.
+	timerSlack = time.Millisecond
 )
 
 // daemon is what master, slave and host have in common: a node of actors, its connections, and what ended it.
@@ -88,6 +92,7 @@ func startDaemon(o nodeOptions) (*daemon, error) {
 		return nil, err
 	}
 	if o.role != wire.RoleMaster {
+		slacken()
 		var ctx context.Context
 		ctx, d.unrest = context.WithCancel(context.Background())
 		go giveBackAtRest(ctx)

@@ -143,6 +143,7 @@ type content struct {
 	rotated bool   // it has a predecessor
 	size    int64  // of the whole file
 	skip    int64  // bytes of body that come before the part; less than 0: there is nothing of it
+	length  int64  // of body; less than 0: nobody knows
 	body    io.ReadCloser
 }
 
@@ -171,7 +172,8 @@ func (c Client) open(ctx context.Context, place Place, file string, offset int64
 		return nil, err
 	}
 	return &content{
-		id: answer.Header.Get(fileHeader), rotated: answer.Header.Get(rotatedHeader) != "", size: sizeOf(answer), skip: skip, body: answer.Body,
+		id: answer.Header.Get(fileHeader), rotated: answer.Header.Get(rotatedHeader) != "", size: sizeOf(answer), skip: skip,
+		length: answer.ContentLength, body: answer.Body,
 	}, nil
 }
 
@@ -214,7 +216,11 @@ func (a *content) pump(w io.Writer, clock func(reading bool)) (written int64, er
 		return 0, nil
 	}
 	skip := a.skip
-	buffer := make([]byte, pumpBytes)
+	room := int64(pumpBytes)
+	if a.length >= 0 {
+		room = min(room, a.length+1) // with the end of the body; most files that are followed have little, or nothing
+	}
+	buffer := make([]byte, room)
 	for {
 		clock(true)
 		n, readErr := a.body.Read(buffer)

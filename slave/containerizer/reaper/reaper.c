@@ -41,6 +41,10 @@ struct report {
 // The host refuses larger launches (MaxLaunchBytes); this only bounds an allocation.
 #define MAX_LAUNCH_BYTES (9u << 20)
 
+// How much later than asked a timer may wake the command: the kernel's own default,
+// whatever the host has for itself.
+#define TIMER_SLACK_NANOSECONDS 50000ul
+
 // The kernel knows no more (containerizer.MaxRlimits).
 #define MAX_LIMITS 16u
 
@@ -291,6 +295,7 @@ static int run(struct reaper *r)
 	r->alone = getpid() == 1;
 	prctl(PR_SET_DUMPABLE, 0);
 	prctl(PR_SET_NAME, "stoa-reaper");
+	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NANOSECONDS);
 	if (!r->alone)
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
 	fcntl(r->control, F_SETFD, FD_CLOEXEC);
