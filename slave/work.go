@@ -88,7 +88,7 @@ func (s *shell) prepareSandbox(ctx actor.Context, o core.PrepareSandbox) {
 		}
 		s.pass("made a sandbox")
 		ready := core.SandboxReady{ContainerID: o.ContainerID, Directory: directory}
-		request := fetcher.Request{Sandbox: directory, User: o.User, Principal: o.Principal, URIs: o.URIs}
+		request := fetcher.Request{Sandbox: directory, User: o.User, Principal: o.Principal, URIs: o.URIs, DiskBytes: o.DiskBytes}
 		request.Files = func(ctx context.Context, sum string, most int64, to *os.File) error {
 			return courier.fetch(ctx, o.FrameworkID, sum, most, to)
 		}

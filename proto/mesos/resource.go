@@ -17,6 +17,18 @@ const MaxScalar = 100e9
 // space and control characters: those that mean something in the text form of resources.
 const ForbiddenInResourceName = ":;,()[]{}"
 
+// SandboxBytes is how much the sandbox of a container with these resources may take, in bytes; 0 is not limited. Persistent
+// volumes have their own.
+func SandboxBytes(resources []*Resource) (limit int64) {
+	const bytesPerMB = 1 << 20
+	for _, r := range resources {
+		if r.GetName() == "disk" && r.Disk == nil {
+			limit += int64(r.GetScalar().GetValue() * bytesPerMB)
+		}
+	}
+	return limit
+}
+
 // kindOf are the resources whose kind is fixed, because Stoa itself gives them a meaning.
 func kindOf(name string) (Value_Type, bool) {
 	switch name {

@@ -131,6 +131,7 @@ type PrepareSandbox struct {
 	User      string // who owns it; empty: the user of the slave
 	Principal string // of the framework
 	URIs      []*mesos.CommandInfo_URI
+	DiskBytes int64 // what it may take; 0: as much as there is
 }
 
 // AbandonSandbox tells that nobody waits for a sandbox any more: what is still being fetched for it need not come.

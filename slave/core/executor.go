@@ -111,7 +111,17 @@ func (c *Core) prepare(ex *executor) {
 	c.emit(PrepareSandbox{
 		SlaveID: c.slaveID, FrameworkID: ex.framework.id, ExecutorID: ex.id, ContainerID: ex.containerID,
 		User: c.user(ex), Principal: ex.framework.info.GetPrincipal(), URIs: ex.info.GetCommand().GetUris(),
+		DiskBytes: ex.disk(),
 	})
+}
+
+// disk is what the sandbox may take, in bytes; 0 is not limited.
+func (ex *executor) disk() int64 {
+	bytes := mesos.SandboxBytes(ex.info.GetResources())
+	for _, t := range ex.tasks {
+		bytes += mesos.SandboxBytes(t.info.GetResources())
+	}
+	return bytes
 }
 
 // user is whom an executor runs as; empty: as the slave.

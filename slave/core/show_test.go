@@ -46,6 +46,9 @@ func (b *bench) show(o Output) string {
 		for _, uri := range o.URIs {
 			line += " uri=" + uri.GetValue()
 		}
+		if o.DiskBytes > 0 {
+			line += fmt.Sprintf(" disk=%d", o.DiskBytes)
+		}
 		return line
 	case AbandonSandbox:
 		return "abandon the sandbox of " + shortID(o.ContainerID)

@@ -32,6 +32,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -101,6 +102,8 @@ type Request struct {
 	// Principal is that of the framework: downloads are shared with those who have the same, and the same User.
 	Principal string
 	URIs      []*mesos.CommandInfo_URI
+	// DiskBytes bounds all that is put into the sandbox together; 0 does not.
+	DiskBytes int64
 	// Files gets what the framework's scheduler offers: the content with a checksum, of at most so many bytes. nil: it
 	// offers nothing.
 	Files func(ctx context.Context, sha256 string, most int64, to *os.File) error
@@ -135,10 +138,11 @@ func (f *Fetcher) Fetch(ctx context.Context, r Request) error {
 		return fmt.Errorf("fetch into %s: %w", r.Sandbox, err)
 	}
 	defer root.Close()
+	into := target{root: root, owner: owner, options: &f.options, disk: &disk{limit: cmp.Or(r.DiskBytes, math.MaxInt64)}}
 	for _, uri := range r.URIs {
 		wanted, err := understand(uri)
 		if err == nil {
-			err = f.fetch(ctx, r, target{root: root, owner: owner, options: &f.options}, wanted)
+			err = f.fetch(ctx, r, into, wanted)
 		}
 		if err != nil {
 			return &Error{URI: presentable(uri.GetValue()), Err: err}

@@ -39,6 +39,7 @@ type rig struct {
 	sandbox string
 	fetcher *Fetcher
 	server  *httptest.Server
+	disk    int64 // of the sandbox; 0: not limited
 }
 
 func newRig(t *testing.T, o Options, serve http.HandlerFunc) *rig {
@@ -67,7 +68,7 @@ func plainURI(value string) *mesos.CommandInfo_URI {
 func archiveURI(value string) *mesos.CommandInfo_URI { return &mesos.CommandInfo_URI{Value: &value} }
 
 func (r *rig) fetch(uris ...*mesos.CommandInfo_URI) error {
-	return r.fetcher.Fetch(r.t.Context(), Request{Sandbox: r.sandbox, URIs: uris})
+	return r.fetcher.Fetch(r.t.Context(), Request{Sandbox: r.sandbox, URIs: uris, DiskBytes: r.disk})
 }
 
 // must fetches what works.
@@ -466,6 +467,25 @@ func TestTooLargeFilesAreRefused(t *testing.T) {
 	r.refused(plainURI(r.server.URL+"/said"), "larger than the allowed 10 bytes")
 	r.refused(plainURI(r.server.URL+"/unsaid"), "larger than the allowed 10 bytes")
 	r.refused(plainURI(tempFile(t, "local", "eleven bytes")), "larger than the allowed 10 bytes")
+}
+
+func TestASandboxIsNotFilledBeyondItsDisk(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	r.disk = 25
+	file := tempFile(t, "f", strings.Repeat("x", 10))
+	r.must(plainURI(file))
+	r.has("f", strings.Repeat("x", 10))
+	second, third := plainURI(file), plainURI(file)
+	second.OutputFile, third.OutputFile = proto.String("second"), proto.String("third")
+	const refusal = "with it the sandbox takes more than the 25 bytes of disk that it may"
+	if err := r.fetch(plainURI(file), second, third); err == nil || !strings.HasSuffix(err.Error(), refusal) {
+		t.Errorf("three times 10 bytes: %v", err)
+	}
+	r.refused(archiveURI(tempFile(t, "bomb.gz", gz(t, strings.Repeat("\x00", 1<<20)))), refusal)
+	left, err := os.Stat(filepath.Join(r.sandbox, "bomb"))
+	if err != nil || left.Size() > 26 {
+		t.Errorf("of the bomb there is %v, %v", left, err)
+	}
 }
 
 func TestTheSlavesOwnFilesAreNobodysBusiness(t *testing.T) {

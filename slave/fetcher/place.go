@@ -3,6 +3,7 @@ package fetcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -21,7 +22,11 @@ type target struct {
 	root    *os.Root
 	owner   identity
 	options *Options
+	disk    *disk
 }
+
+// disk is how much of it a sandbox may take, in bytes, and does.
+type disk struct{ limit, used int64 }
 
 // place copies a file under its name.
 func (t target) place(ctx context.Context, source io.Reader, w wanted) error {
@@ -46,12 +51,16 @@ func (t target) write(ctx context.Context, name string, mode fs.FileMode, source
 		return 0, err
 	}
 	defer file.Close()
-	n, err := io.Copy(file, io.LimitReader(&endingReader{ctx, source}, most+1))
+	room := t.disk.limit - t.disk.used
+	n, err := io.Copy(file, io.LimitReader(&endingReader{ctx, source}, min(most, room)+1))
+	t.disk.used += min(n, room)
 	switch {
 	case err != nil:
 		return n, err
 	case n > most:
 		return n, tooLarge(t.options.MaxBytes)
+	case n > room:
+		return n, fmt.Errorf("with it the sandbox takes more than the %d bytes of disk that it may", t.disk.limit)
 	}
 	if t.owner.other {
 		if err := file.Chown(t.owner.uid, t.owner.gid); err != nil {

@@ -6,8 +6,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/stoa-project/stoa/proto/mesos"
-	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/slave/disk"
 )
 
@@ -40,17 +38,6 @@ func nextLook(before, now diskLook, waited time.Duration, limit int64) time.Dura
 		wait = time.Duration(min(left/2, float64(DiskLookMost)))
 	}
 	return max(min(max(wait, DiskLookFirst), DiskLookMost), diskLookShare*now.took)
-}
-
-// diskLimit is the limit of the sandbox of a container with these resources, in bytes; 0 is none.
-func diskLimit(resources []*mesos.Resource) int64 {
-	var limit int64
-	for _, one := range resources {
-		if one.GetName() == resource.Disk && one.Disk == nil {
-			limit += int64(one.GetScalar().GetValue() * bytesPerMiB)
-		}
-	}
-	return limit
 }
 
 // maybeWatchDisk begins to look at the sandbox of a container that has got a limit. l.mu is held.

@@ -42,10 +42,10 @@ func TestTheDiskOfAContainerIsThatWithoutAVolume(t *testing.T) {
 	resources := resource.MustParse("cpus:1;disk:10;disk(web):5").ToProto()
 	volume := resource.MustParse("disk:100").ToProto()
 	volume[0].Disk = &mesos.Resource_DiskInfo{Volume: &mesos.Volume{}}
-	if got, want := diskLimit(append(resources, volume...)), int64(15<<20); got != want {
+	if got, want := mesos.SandboxBytes(append(resources, volume...)), int64(15<<20); got != want {
 		t.Errorf("got %d, want %d", got, want)
 	}
-	if got := diskLimit(nil); got != 0 {
+	if got := mesos.SandboxBytes(nil); got != 0 {
 		t.Errorf("without resources: got %d", got)
 	}
 }

@@ -85,7 +85,7 @@ func newLife(m *means, start *wire.StartContainer) *life {
 		ctx: ctx, cancel: cancel, begun: make(chan struct{}), startErr: errors.New("its start failed"),
 	}
 	l.watch, l.unwatch = context.WithCancel(context.Background())
-	l.diskLimit.Store(diskLimit(start.GetResources()))
+	l.diskLimit.Store(mesos.SandboxBytes(start.GetResources()))
 	return l
 }
 
@@ -177,7 +177,7 @@ func (l *life) resize(resources []*mesos.Resource) error {
 	if err := setLimits(&spec, wanted, l.means.cfs); err != nil {
 		return err
 	}
-	l.diskLimit.Store(diskLimit(resources))
+	l.diskLimit.Store(mesos.SandboxBytes(resources))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	limits := containerizer.Limits{MilliCPUs: spec.MilliCPUs, MilliCPULimit: spec.MilliCPULimit, MemoryBytes: spec.MemoryBytes}
