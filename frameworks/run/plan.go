@@ -251,9 +251,9 @@ func (p *plan) place(now time.Time, i *instance, id string, o *scheduler.Offer) 
 	p.placedAt = now
 }
 
-// maybeSuppress stops offers while nobody waits for one.
+// maybeSuppress stops offers while nobody waits for one. Who asks why there was none gets them as long: else that were the answer.
 func (p *plan) maybeSuppress() {
-	idle := p.whole != nil || len(p.in(waiting)) == 0
+	idle := (p.whole != nil || len(p.in(waiting)) == 0) && !p.asking
 	if idle == p.suppressed {
 		return
 	}
@@ -419,6 +419,7 @@ func (p *plan) explainedBy(why reasons, err error) {
 		return
 	}
 	p.asking, p.explained = false, true
+	p.maybeSuppress()
 	waits := len(p.in(waiting))
 	switch {
 	case p.whole != nil:
@@ -460,9 +461,9 @@ func (p *plan) tick(now time.Time) {
 		}
 	case waits == 0:
 	case p.o.PlacementTimeout > 0 && due(p.placedAt.Add(p.o.PlacementTimeout), now):
+		p.askWhy()
 		p.stop(now, verdict{ExitTimeout, ReasonNotPlaced, fmt.Sprintf("%s not placed within %s",
 			count(waits, "instance was", "instances were"), p.o.PlacementTimeout)})
-		p.askWhy()
 	case !p.explained && due(p.placedAt.Add(ExplainAfter), now):
 		p.askWhy()
 	}

@@ -214,9 +214,18 @@ func TestThePlacementTimeoutCountsFromTheLastPlacement(t *testing.T) {
 	if p.whole != nil || p.deadline() != at(110) {
 		t.Errorf("verdict %v, deadline %s; want to wait a minute after the last placement", p.whole, p.deadline())
 	}
+	p.take()
 	p.tick(at(110))
 	if p.whole == nil || p.whole.reason != ReasonNotPlaced {
 		t.Errorf("verdict %v", p.whole)
+	}
+	suppresses := func(o operation) bool { _, ok := o.(suppress); return ok }
+	if got := p.take(); slices.ContainsFunc(got, suppresses) {
+		t.Errorf("offers are stopped before it is known why there was none: %v", got)
+	}
+	p.explainedBy(reasons{}, nil)
+	if got := p.take(); !slices.ContainsFunc(got, suppresses) {
+		t.Errorf("offers go on when the run is over: %v", got)
 	}
 }
 
