@@ -13,6 +13,7 @@ import (
 	"github.com/stoa-project/stoa/frameworks/run"
 	"github.com/stoa-project/stoa/frameworks/scheduler"
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/slave/fetcher"
 )
 
 // parseURIs reads --uri URL[,OPTION]…. Commas before the first option belong to the URL.
@@ -30,6 +31,14 @@ func parseURIs(entries []string) ([]*mesos.CommandInfo_URI, error) {
 		}
 		if rest == "" {
 			return nil, usageError("--uri %q is not URL[,executable][,extract][,cache][,sha256=HEX][,output=NAME]", entry)
+		}
+		if uri.GetExtract() {
+			if uri.GetExecutable() {
+				return nil, usageError("--uri %q: what is unpacked is no executable: give one of both", entry)
+			}
+			if err := fetcher.CheckArchive(rest); err != nil {
+				return nil, usageError("--uri %q: %w", entry, err)
+			}
 		}
 		uri.Value = proto.String(rest + uri.GetValue())
 		all = append(all, uri)

@@ -12,7 +12,9 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -46,12 +48,14 @@ const (
 	MaxZipDirectory = 64 << 20
 )
 
-func formatOf(name string) format {
-	name = strings.ToLower(name)
-	for _, known := range []struct {
-		suffix string
-		format format
-	}{
+// known is an ending of a name by which an archive is known.
+type known struct {
+	ending string
+	format format
+}
+
+func knownEndings() []known {
+	return []known{
 		{".tar", tarPlain},
 		{".tgz", tarGzip},
 		{".tar.gz", tarGzip},
@@ -63,9 +67,30 @@ func formatOf(name string) format {
 		{".tar.zst", tarZstd},
 		{".zip", zipped},
 		{".gz", gzipped},
-	} {
-		if strings.HasSuffix(name, known.suffix) {
-			return known.format
+	}
+}
+
+// CheckArchive says why a file of this URL or path would not be unpacked, nil if it would.
+func CheckArchive(address string) error {
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return errors.New("it is not a URI")
+	}
+	if formatOf(path.Base(parsed.Path)) != plain {
+		return nil
+	}
+	var endings []string
+	for _, one := range knownEndings() {
+		endings = append(endings, one.ending)
+	}
+	return fmt.Errorf("%q is no archive that can be unpacked: those end with %s", path.Base(parsed.Path), strings.Join(endings, ", "))
+}
+
+func formatOf(name string) format {
+	name = strings.ToLower(name)
+	for _, one := range knownEndings() {
+		if strings.HasSuffix(name, one.ending) {
+			return one.format
 		}
 	}
 	return plain
