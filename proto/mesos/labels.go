@@ -9,10 +9,10 @@ const MaxPIDs = 4<<20 - 1
 
 // LabelStdin is a label of a TaskInfo: with the value StdinOpen the task's standard input stays open, for whoever attaches to
 // the task; without it there is nothing to read but the task's data.
-const (
-	LabelStdin = "stoa.stdin"
-	StdinOpen  = "open"
-)
+const LabelStdin = "stoa.stdin"
+
+// StdinOpen is the one value of LabelStdin.
+const StdinOpen = "open"
 
 // LabelNotEnforced is a label of the TaskStatus that tells of a task's begin: of which of its limits nothing is enforced
 // where it runs, as names with blanks between them: "cpus mem pids". Without it all are.
