@@ -39,7 +39,7 @@ func (s sortedRun) open(partition, rank int) (*runReader, io.Closer, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("read kept records: %w", err)
 	}
-	section := io.NewSectionReader(f, start, s.ends[partition]-start)
+	section := readOnce(f, start, s.ends[partition]-start)
 	if s.from == nil {
 		return streamRun(section, rank, s.largest), f, nil
 	}

@@ -106,6 +106,7 @@ func (w *runWriter) offset() int64 { return w.sums.bytes + int64(len(w.buf)) }
 // close ends the run and says what it is.
 func (w *runWriter) close() (*taskpb.Part, error) {
 	flushed := w.flush()
+	writeOut(w.file, w.sums.bytes)
 	if err := w.file.Close(); err != nil && flushed == nil {
 		flushed = fmt.Errorf("keep records: %w", err)
 	}
