@@ -31,8 +31,8 @@ const (
 	// 0.7 times as many tasks in a second (BenchmarkPlacement).
 	masterGCPercent = 300
 	// timerSlack is how much later than asked a timer may wake a thread of a slave or a host (Linux default: 50 µs). While a Go
-	// program works its runtime looks after it every 20 µs, and where each timer is a way to the hypervisor that took a fifth of
-	// the processor time of a container's start: in the host, and in the container's first process, which inherits this.
+	// program works its runtime looks after it every 20 µs, in the host and in a container's first process, which inherits this.
+	// Where each timer is a way to the hypervisor that is much of what a start costs.
 	timerSlack = time.Millisecond
 )
 

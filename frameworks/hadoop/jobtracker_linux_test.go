@@ -26,12 +26,7 @@ func TestAJobThatArrivesDelaysNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Close()
-	lease := func(kind int) {
-		t.Helper()
-		if _, err := unix.FcntlInt(held.Fd(), unix.F_SETLEASE, kind); err != nil {
-			t.Skipf("no leases on this file system: %v", err)
-		}
-	}
+	lease := func(kind int) { setLease(t, held, kind) }
 	l := c.jobTracker(t, JobTrackerOptions{Dir: dir})
 	submit := func() chan error {
 		args := withoutCommands(mapsOfLines(t, 1))
@@ -111,12 +106,7 @@ func TestTheSummingUpOfALogDelaysNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer held.Close()
-	lease := func(kind int) {
-		t.Helper()
-		if _, err := unix.FcntlInt(held.Fd(), unix.F_SETLEASE, kind); err != nil {
-			t.Skipf("no leases on this file system: %v", err)
-		}
-	}
+	lease := func(kind int) { setLease(t, held, kind) }
 	lease(unix.F_WRLCK)
 	id, err := l.Submit(t.Context(), mapsOfLines(t, 3), dir)
 	if err != nil {
@@ -147,5 +137,13 @@ func TestTheSummingUpOfALogDelaysNobody(t *testing.T) {
 	before.State = StateFinished
 	if diff := cmp.Diff(before, after, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
 		t.Errorf("in its next life it tells (-before +after):\n%s", diff)
+	}
+}
+
+// setLease has whoever opens a file wait (F_WRLCK), or not any more (F_UNLCK).
+func setLease(t *testing.T, file *os.File, kind int) {
+	t.Helper()
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_SETLEASE, kind); err != nil {
+		t.Skipf("no leases on this file system: %v", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/stoa-project/stoa/master/allocator"
 	"github.com/stoa-project/stoa/proto/mesos"
@@ -211,7 +210,6 @@ func (c *Core) whitelisted(e Whitelisted) {
 		c.allocator.SetWhitelist(nil)
 		return
 	}
-	few := e.Hostnames[:min(len(e.Hostnames), maxNotedHostnames)]
-	c.note("only slaves at these %d hostnames may be offered: %q%s", len(e.Hostnames), few, strings.Repeat(" and others", min(1, len(e.Hostnames)-len(few))))
+	c.note("only slaves at these %d hostnames may be offered, of which the first are %q", len(e.Hostnames), e.Hostnames[:min(len(e.Hostnames), maxNotedHostnames)])
 	c.allocator.SetWhitelist(append([]string{}, e.Hostnames...))
 }

@@ -119,7 +119,6 @@ func LabelMap(labels *Labels) map[string]string {
 // LimitationOf is what Mesos shows of a task that took more of a scalar resource, "mem" or "disk", than it had: how much,
 // in MB.
 func LimitationOf(name string, bytes uint64) *TaskResourceLimitation {
-	const bytesPerMB = 1 << 20
 	amount := float64(bytes) / bytesPerMB
 	return &TaskResourceLimitation{Resources: []*Resource{{
 		Name: &name, Type: Value_SCALAR.Enum(), Scalar: &Value_Scalar{Value: &amount},

@@ -13,6 +13,9 @@ import (
 // leaves room to add up tens of thousands of them in an int64 of thousandths.
 const MaxScalar = 100e9
 
+// bytesPerMB is what Mesos means by a megabyte of memory or disk.
+const bytesPerMB = 1 << 20
+
 // ForbiddenInResourceName are the characters that resource names cannot contain, apart from white
 // space and control characters: those that mean something in the text form of resources.
 const ForbiddenInResourceName = ":;,()[]{}"
@@ -20,7 +23,6 @@ const ForbiddenInResourceName = ":;,()[]{}"
 // SandboxBytes is how much the sandbox of a container with these resources may take, in bytes; 0 is not limited. Persistent
 // volumes have their own.
 func SandboxBytes(resources []*Resource) (limit int64) {
-	const bytesPerMB = 1 << 20
 	for _, r := range resources {
 		if r.GetName() == "disk" && r.Disk == nil {
 			limit += int64(r.GetScalar().GetValue() * bytesPerMB)

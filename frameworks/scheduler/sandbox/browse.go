@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,27 +54,29 @@ var ErrIsFile = errors.New("it is a file")
 // lists. Errors wrap ErrNotFound or ErrIsFile or are a *RefusedError, or else of the network or of the slave.
 func (c Client) Browse(ctx context.Context, place Place, folder string) (entries []Entry, more bool, err error) {
 	address := place.Slave + "/files/browse?" + url.Values{"path": {place.Path(folder)}}.Encode()
-	err = c.guard(ctx, place, func(ctx context.Context, clock func(reading bool)) error {
+	header, err := c.document(ctx, place, address, folder, maxListBytes, &entries)
+	return entries, header.Get(truncatedHeader) != "", err
+}
+
+// document gets what a slave tells as JSON, of at most so many bytes. An error names what was asked for.
+func (c Client) document(ctx context.Context, place Place, address, asked string, most int64, into any) (header http.Header, err error) {
+	err = c.guard(ctx, place, func(ctx context.Context, _ func(reading bool)) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 		if err != nil {
 			return err
 		}
-		client := c.HTTP
-		if client == nil {
-			client = http.DefaultClient
-		}
-		answer, err := client.Do(request)
+		answer, err := cmp.Or(c.HTTP, http.DefaultClient).Do(request)
 		if err != nil {
 			return err
 		}
 		defer answer.Body.Close()
 		if answer.StatusCode != http.StatusOK {
-			return refusal(answer, folder)
+			return refusal(answer, asked)
 		}
-		more = answer.Header.Get(truncatedHeader) != ""
-		return json.NewDecoder(io.LimitReader(answer.Body, maxListBytes)).Decode(&entries)
+		header = answer.Header
+		return json.NewDecoder(io.LimitReader(answer.Body, most)).Decode(into)
 	})
-	return entries, more, err
+	return header, err
 }
 
 // refusal is what a slave says in place of a file or a list.

@@ -158,11 +158,7 @@ func (c Client) open(ctx context.Context, place Place, file string, offset int64
 	if id != "" {
 		request.Header.Set(fileHeader, id)
 	}
-	client := c.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
-	answer, err := client.Do(request)
+	answer, err := cmp.Or(c.HTTP, http.DefaultClient).Do(request)
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,7 @@ package sandbox
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"sync"
 	"time"
@@ -124,24 +121,6 @@ func (c Client) changes(ctx context.Context, slave, framework, since string) (no
 		Now     string
 		Changed []change
 	}
-	err = c.guard(ctx, Place{Slave: slave}, func(ctx context.Context, _ func(reading bool)) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-		if err != nil {
-			return err
-		}
-		client := c.HTTP
-		if client == nil {
-			client = http.DefaultClient
-		}
-		got, err := client.Do(request)
-		if err != nil {
-			return err
-		}
-		defer got.Body.Close()
-		if got.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: %s", address, got.Status)
-		}
-		return json.NewDecoder(io.LimitReader(got.Body, maxChangesBytes)).Decode(&answer)
-	})
+	_, err = c.document(ctx, Place{Slave: slave}, address, framework, maxChangesBytes, &answer)
 	return answer.Now, answer.Changed, err
 }
