@@ -70,4 +70,19 @@ func TestFilesAreHandedOverToWhoKnowsTheSecret(t *testing.T) {
 			t.Errorf("%s: got %q and %q", path, into, got)
 		}
 	}
+	// The socket's name can be read by all in /proc/net/unix: it is not the secret.
+	for _, line := range []string{"good", "/good", "another/good", secret + "good", handOverAddress(secret).Name + "/good"} {
+		c, err := net.DialUnix("unix", nil, handOverAddress(secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write([]byte(line + "\n")); err != nil {
+			t.Error(err)
+		}
+		if file := receiveFile(c); file != nil {
+			file.Close()
+			t.Errorf("who says %q and not the secret is given a file", line)
+		}
+		c.Close()
+	}
 }
