@@ -162,7 +162,7 @@ func (c *Core) launch(a *acceptance, info *mesos.TaskInfo) {
 	}
 	c.addTask(a, l)
 	c.counters.Launches++
-	c.send(a.slave.session, &wire.RunTask{Framework: a.framework.info, Task: l.info})
+	c.send(a.slave.session, &wire.RunTask{Framework: a.framework.info, Task: l.info, ExecutorRuns: l.info.GetExecutor() != nil && !l.starts})
 }
 
 func (c *Core) rejectTask(a *acceptance, info *mesos.TaskInfo, reason mesos.TaskStatus_Reason, why string) {

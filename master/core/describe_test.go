@@ -31,6 +31,9 @@ func describe(message proto.Message) string {
 		if e := t.GetExecutor(); e != nil {
 			line += fmt.Sprintf(" under executor %s/%s %s", e.GetFrameworkId().GetValue(), e.GetExecutorId().GetValue(), text(e.GetResources()))
 		}
+		if m.GetExecutorRuns() {
+			line += " that runs"
+		}
 		return line
 	case *wire.ApplyOperation:
 		return describeOperation(m)

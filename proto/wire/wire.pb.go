@@ -547,8 +547,9 @@ func (x *UnregisterSlave) GetSlaveId() *mesos.AgentID {
 // RunTask starts a task: under the built-in command executor if it has a command, else under its own executor.
 type RunTask struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Framework     *mesos.FrameworkInfo   `protobuf:"bytes,1,opt,name=framework,proto3" json:"framework,omitempty"` // with id
-	Task          *mesos.TaskInfo        `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`           // resources allocated to one role
+	Framework     *mesos.FrameworkInfo   `protobuf:"bytes,1,opt,name=framework,proto3" json:"framework,omitempty"`                            // with id
+	Task          *mesos.TaskInfo        `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`                                      // resources allocated to one role
+	ExecutorRuns  bool                   `protobuf:"varint,3,opt,name=executor_runs,json=executorRuns,proto3" json:"executor_runs,omitempty"` // its own executor is charged already; a slave where it has ended starts no other for the task
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -595,6 +596,13 @@ func (x *RunTask) GetTask() *mesos.TaskInfo {
 		return x.Task
 	}
 	return nil
+}
+
+func (x *RunTask) GetExecutorRuns() bool {
+	if x != nil {
+		return x.ExecutorRuns
+	}
+	return false
 }
 
 // ApplyOperation has a slave convert some of its resources. The master has checked that it is possible.
@@ -3934,10 +3942,11 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"cluster_id\x18\x02 \x01(\tR\tclusterId\x12,\n" +
 	"\x06master\x18\x03 \x01(\v2\x14.mesos.v1.MasterInfoR\x06master\"?\n" +
 	"\x0fUnregisterSlave\x12,\n" +
-	"\bslave_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aslaveId\"h\n" +
+	"\bslave_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aslaveId\"\x8d\x01\n" +
 	"\aRunTask\x125\n" +
 	"\tframework\x18\x01 \x01(\v2\x17.mesos.v1.FrameworkInfoR\tframework\x12&\n" +
-	"\x04task\x18\x02 \x01(\v2\x12.mesos.v1.TaskInfoR\x04task\"\x83\x01\n" +
+	"\x04task\x18\x02 \x01(\v2\x12.mesos.v1.TaskInfoR\x04task\x12#\n" +
+	"\rexecutor_runs\x18\x03 \x01(\bR\fexecutorRuns\"\x83\x01\n" +
 	"\x0eApplyOperation\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x127\n" +
 	"\toperation\x18\x02 \x01(\v2\x19.mesos.v1.Offer.OperationR\toperation\"~\n" +

@@ -391,7 +391,7 @@ func (b *bench) runTask(frameworkID, id string, a arguments) *wire.RunTask {
 			t.Executor.ShutdownGracePeriod = &mesos.DurationInfo{Nanoseconds: proto.Int64(int64(d))}
 		}
 	}
-	return &wire.RunTask{Framework: f, Task: t}
+	return &wire.RunTask{Framework: f, Task: t, ExecutorRuns: a.has("runs")}
 }
 
 // resources reads what a script gives; nothing is none.

@@ -328,7 +328,10 @@ func (c *Core) killOrEnd(ex *executor, v *verdict) {
 		ex.verdict = v
 	}
 	if ex.state < registering {
-		c.endExecutor(ex, nil)
+		if ex.state == preparing && ex.fetches() {
+			c.emit(AbandonSandbox{ex.containerID})
+		}
+		c.endExecutor(ex, &wire.ContainerExit{Cause: wire.ContainerExit_KILLED, WaitStatus: killedBySignal})
 		return
 	}
 	c.killExecutor(ex)
@@ -414,16 +417,13 @@ func (c *Core) messageToExecutor(m *wire.FrameworkMessage) {
 	})
 }
 
-// endExecutor is the end of an executor, and of those of its tasks that have not ended. A nil exit: it never ran.
+// endExecutor is the end of an executor, and of those of its tasks that have not ended.
 func (c *Core) endExecutor(ex *executor, exit *wire.ContainerExit) {
 	f := ex.framework
 	c.timers.stop(ex.deadline)
 	delete(f.executors, ex.id)
 	delete(c.containers, ex.containerID)
-	switch {
-	case ex.state == preparing && exit == nil && ex.fetches():
-		c.emit(AbandonSandbox{ex.containerID})
-	case ex.state >= registering && !ex.command:
+	if ex.state >= registering && !ex.command {
 		c.emit(ForgetSecret{ex.containerID})
 	}
 	if ex.session != 0 {
@@ -436,9 +436,9 @@ func (c *Core) endExecutor(ex *executor, exit *wire.ContainerExit) {
 			c.endTask(t, v)
 		}
 	}
-	if exit != nil && !ex.command {
+	if !ex.command {
 		c.note(Info, "executor %s of framework %s ended: %s", ex.id, f.id, describe(exit))
-		c.toMaster(&wire.ExecutorExited{
+		c.tellExited(&wire.ExecutorExited{
 			FrameworkId: f.info.GetId(), ExecutorId: ex.info.GetExecutorId(), WaitStatus: exit.GetWaitStatus(),
 		})
 	}
@@ -447,6 +447,14 @@ func (c *Core) endExecutor(ex *executor, exit *wire.ContainerExit) {
 	c.collect(ex.directory)
 	c.persist(nil, ExecutorForgotten{f.id, ex.id, ex.containerID})
 	c.maybeForgetFramework(f)
+}
+
+// tellExited tells the master of an executor's end, or will as soon as it has accepted this slave with that executor. One that
+// is asked later does not hear of the executor at all.
+func (c *Core) tellExited(m *wire.ExecutorExited) {
+	if !c.toMaster(m) && c.master.asked {
+		c.master.exited = append(c.master.exited, m)
+	}
 }
 
 // verdictOn says what became of the tasks of an executor that ended without having said so itself.

@@ -12,6 +12,7 @@ type masterSession struct {
 	session    Session // 0: none
 	asked      bool    // to register
 	registered bool
+	exited     []*wire.ExecutorExited // since it was asked, of executors that it was told of
 }
 
 func (c *Core) masterFound(s Session) {
@@ -93,6 +94,10 @@ func (c *Core) slaveRegistered(slaveID, clusterID string) {
 	}
 	c.master.registered = true
 	c.note(Info, "registered as %s", c.slaveID)
+	for _, m := range c.master.exited {
+		c.toMaster(m)
+	}
+	c.master.exited = nil
 	c.forwardAll()
 }
 

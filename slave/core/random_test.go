@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -18,6 +19,7 @@ import (
 // each Step (bench sees to that), and in the end:
 //   - every update that the slave acknowledged to an executor has reached the master, in order, and nothing after a
 //     task's end;
+//   - the executors that a master charges are those that the slave has;
 //   - what operations have made of its resources is what the slave has, through all its lives, and there is a directory
 //     for each persistent volume and no other; each operation is told, once it is on the disk, until it is acknowledged;
 //   - once all updates are acknowledged and all executors have ended, the slave knows nothing any more, and neither
@@ -53,6 +55,7 @@ type world struct {
 	executorOf map[string]string
 	serious    map[string]bool // task and uuid of updates that running tasks' executors sent where they could be heard
 	repeated   map[string]bool
+	charged    map[string]bool // "f/e": own executors, as a master knows them
 	uuids      uint64
 }
 
@@ -61,6 +64,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		bench: newBench(t), Rand: rand.New(rand.NewPCG(seed, 0)), belongings: newBelongings(),
 		promised: map[string][][]byte{}, delivered: map[string][]*mesos.TaskStatus{},
 		excused: map[string]bool{}, executorOf: map[string]string{}, serious: map[string]bool{}, repeated: map[string]bool{},
+		charged: map[string]bool{},
 	}
 	w.run("born resources=%s", bornWith)
 	w.run("recovered")
@@ -81,6 +85,26 @@ func (w *world) run(format string, args ...any) {
 		w.belongings.see(w, o)
 	}
 	w.belongings.check(w)
+	w.checkCharged()
+}
+
+// checkCharged compares the executors that the slave has with those that its master charges, if there is one. Frameworks
+// that were removed are charged for nothing.
+func (w *world) checkCharged() {
+	w.t.Helper()
+	if !w.core.master.registered {
+		return
+	}
+	maps.DeleteFunc(w.charged, func(executor string, _ bool) bool { return w.excused[executor[:2]] })
+	has := map[string]bool{}
+	for _, ex := range w.core.containers {
+		if !ex.command && !w.excused[ex.framework.id] {
+			has[ex.framework.id+"/"+ex.id] = true
+		}
+	}
+	if !maps.Equal(has, w.charged) {
+		w.t.Fatalf("the slave has the executors %v, and its master charges %v", sortedKeys(has), sortedKeys(w.charged))
+	}
 }
 
 // orderOf is the message that a command has the master send.
@@ -114,6 +138,13 @@ func (w *world) see(o Send) {
 		})
 		if !known {
 			w.delivered[key] = append(w.delivered[key], m.GetStatus())
+		}
+	case *wire.ExecutorExited:
+		delete(w.charged, m.GetFrameworkId().GetValue()+"/"+m.GetExecutorId().GetValue())
+	case *wire.ReregisterSlave:
+		clear(w.charged)
+		for _, e := range m.GetExecutors() {
+			w.charged[e.GetFrameworkId().GetValue()+"/"+e.GetExecutor().GetExecutorId().GetValue()] = true
 		}
 	case *executorpb.Event:
 		if m.GetType() != executorpb.Event_ACKNOWLEDGED {
@@ -201,6 +232,11 @@ func (w *world) newTask() {
 		e := fmt.Sprintf("e%d", w.IntN(3))
 		w.executorOf[id] = framework + "/" + e
 		more += " executor=" + e
+		if w.charged[framework+"/"+e] {
+			more += " runs"
+		} else if w.core.master.registered {
+			w.charged[framework+"/"+e] = true
+		}
 	}
 	if volume := w.volumeForTask(); volume != "" {
 		more += " volume=" + volume

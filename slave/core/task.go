@@ -97,6 +97,7 @@ func (c *Core) runTask(m *wire.RunTask) {
 	frameworkID, taskID := m.GetFramework().GetId().GetValue(), m.GetTask().GetTaskId().GetValue()
 	if reason, message := c.cannotRun(m); message != "" {
 		c.answerWithoutTask(m.GetFramework().GetId(), m.GetTask().GetTaskId(), dropped(m.GetFramework()), reason, message)
+		c.maybeDisclaimExecutor(m)
 		return
 	}
 	if f := c.frameworks[frameworkID]; f != nil && f.tasks[taskID] != nil {
@@ -145,7 +146,7 @@ func (c *Core) cannotRun(m *wire.RunTask) (mesos.TaskStatus_Reason, string) {
 		return mesos.TaskStatus_REASON_AGENT_UNKNOWN,
 			fmt.Sprintf("the task is for slave %q, this is %q", m.GetTask().GetAgentId().GetValue(), c.slaveID)
 	case f == nil:
-		return 0, ""
+		return cannotJoin(m)
 	case f.removed:
 		return mesos.TaskStatus_REASON_FRAMEWORK_REMOVED, "the framework was removed from this slave"
 	}
@@ -154,7 +155,7 @@ func (c *Core) cannotRun(m *wire.RunTask) (mesos.TaskStatus_Reason, string) {
 	}
 	switch ex := f.executors[m.GetTask().GetExecutor().GetExecutorId().GetValue()]; {
 	case ex == nil:
-		return 0, ""
+		return cannotJoin(m)
 	case ex.state == terminating:
 		return mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, fmt.Sprintf("executor %q is being ended", ex.id)
 	case ex.command:
@@ -162,6 +163,29 @@ func (c *Core) cannotRun(m *wire.RunTask) (mesos.TaskStatus_Reason, string) {
 	default:
 		return mesos.TaskStatus_REASON_TASK_INVALID, ex.cannotShow(m.GetTask())
 	}
+}
+
+// cannotJoin returns why a task whose executor is not here can't be accepted: the master takes it for running, and its end
+// is on the way there. Another one in its place would be charged to nobody.
+func cannotJoin(m *wire.RunTask) (mesos.TaskStatus_Reason, string) {
+	if !m.GetExecutorRuns() {
+		return 0, ""
+	}
+	return mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, fmt.Sprintf("executor %q has ended", m.GetTask().GetExecutor().GetExecutorId().GetValue())
+}
+
+// maybeDisclaimExecutor tells the master that an executor which it has charged with a task is not started.
+func (c *Core) maybeDisclaimExecutor(m *wire.RunTask) {
+	if m.GetTask().GetExecutor() == nil || m.GetExecutorRuns() {
+		return
+	}
+	id := m.GetTask().GetExecutor().GetExecutorId()
+	if f := c.frameworks[m.GetFramework().GetId().GetValue()]; f != nil {
+		if ex := f.executors[id.GetValue()]; ex != nil && !ex.command {
+			return
+		}
+	}
+	c.toMaster(&wire.ExecutorExited{FrameworkId: m.GetFramework().GetId(), ExecutorId: id, WaitStatus: killedBySignal})
 }
 
 // cannotCommand returns why a task with a command can't be accepted: an executor has its id, be it that of a task of this id
