@@ -221,7 +221,7 @@ func (c *Core) sessionClosed(s Session, reason string) {
 	case p.isHost:
 		c.hostSessionClosed(s, reason)
 	case p.executor != nil:
-		c.executorSessionClosed(p.executor, s)
+		c.executorSessionClosed(p.executor, s, reason)
 	}
 }
 

@@ -303,7 +303,7 @@ func (c *Core) reconcile(ex *executor, subscribe *executorpb.Call_Subscribe) {
 }
 
 // executorSessionClosed gives an executor a little time to come back, or to be reported as ended by its host.
-func (c *Core) executorSessionClosed(ex *executor, s Session) {
+func (c *Core) executorSessionClosed(ex *executor, s Session, why string) {
 	if ex.session != s {
 		return
 	}
@@ -316,7 +316,7 @@ func (c *Core) executorSessionClosed(ex *executor, s Session) {
 		c.killOrEnd(ex, &verdict{
 			state:   lost(ex.framework.info),
 			reason:  mesos.TaskStatus_REASON_EXECUTOR_REREGISTRATION_TIMEOUT,
-			message: "the executor did not come back within " + stoutDuration(timeout),
+			message: fmt.Sprintf("the executor did not come back within %s after its session had ended: %s", stoutDuration(timeout), why),
 			cause:   mesos.CauseExecutorLost,
 		})
 	})

@@ -31,8 +31,11 @@ func (c *Core) updateFromExecutor(ex *executor, status *mesos.TaskStatus) {
 	}
 	status = c.complete(t, status)
 	t.remember(status.GetUuid())
-	// A custom executor that never stops costs the slave its memory and its disk.
+	// A custom executor that never stops costs the slave its memory and its disk. What it says while it is being ended is lost.
 	if len(t.updates) >= MaxUnacknowledgedUpdates {
+		if ex.state == terminating {
+			return
+		}
 		c.note(Warn, "executor %s of framework %s is killed: %d updates of task %s wait for acknowledgement",
 			ex.id, ex.framework.id, len(t.updates), t.id)
 		c.killOrEnd(ex, &verdict{

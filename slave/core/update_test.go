@@ -1,6 +1,8 @@
 package core
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -42,5 +44,30 @@ func TestAnUpdateIsCompletedByTheSlave(t *testing.T) {
 	full := &wire.TaskUpdate{FrameworkId: mesos.NewFrameworkID("f1"), Status: want, Latest: latest}
 	if diff := cmp.Diff(full, got, protocmp.Transform()); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// An executor that never stops is killed, once, whatever it says until it is gone.
+func TestAnExecutorWithTooManyUpdatesIsKilledOnce(t *testing.T) {
+	b := newBench(t)
+	for _, line := range []string{
+		"born", "recovered", "host connects", "master found", "master registers id=S1 cluster=K",
+		"run f1/t1 executor=e1", "sandbox f1/e1", "executor subscribes f1/e1",
+	} {
+		b.command(line)
+	}
+	kills, notes := 0, 0
+	for i := range MaxUnacknowledgedUpdates + 3 {
+		for _, line := range b.command(fmt.Sprintf("executor updates f1/e1 t1 RUNNING u%d", i)) {
+			if strings.Contains(line, "KillExecutor") {
+				kills++
+			}
+			if strings.Contains(line, "is killed: 4096 updates of task t1 wait for acknowledgement") {
+				notes++
+			}
+		}
+	}
+	if kills != 1 || notes != 1 {
+		t.Errorf("it was killed %d times, and %d lines say so", kills, notes)
 	}
 }
