@@ -190,8 +190,8 @@ func listJobs(out io.Writer, jobs []hadoop.JobStatus) error {
 	var rows [][]string
 	for _, j := range jobs {
 		rows = append(rows, []string{
-			j.ID, printable(shortened(j.Name)), j.State, j.Priority, fmt.Sprintf("%d/%d", j.MapsDone, j.Maps), fmt.Sprintf("%d/%d", j.ReducesDone, j.Reduces),
-			megabytes(j.InputBytes), fmt.Sprintf("%.1f s", j.Seconds), printable(j.Output),
+			j.ID, shortened(j.Name), j.State, j.Priority, fmt.Sprintf("%d/%d", j.MapsDone, j.Maps), fmt.Sprintf("%d/%d", j.ReducesDone, j.Reduces),
+			megabytes(j.InputBytes), fmt.Sprintf("%.1f s", j.Seconds), j.Output,
 		})
 	}
 	return table(out, []string{"JOB", "NAME", "STATE", "PRIORITY", "MAPS", "REDUCES", "INPUT", "TIME", "OUTPUT"}, rows)
@@ -229,7 +229,7 @@ func listAttempts(out io.Writer, h hadoop.JobHistory) error {
 	for _, a := range h.Attempts {
 		rows = append(rows, []string{
 			a.ID, a.State, a.Slave, fmt.Sprintf("%.2f", a.Started.Sub(h.Submitted).Seconds()), fmt.Sprintf("%.2f", a.Seconds), shuffleSeconds(a),
-			fmt.Sprint(a.InputBytes), fmt.Sprint(a.OutputBytes), printable(a.Reason),
+			fmt.Sprint(a.InputBytes), fmt.Sprint(a.OutputBytes), a.Reason,
 		})
 	}
 	err := table(out, []string{"ATTEMPT", "STATE", "SLAVE", "AT", "SECONDS", "SHUFFLE", "BYTES IN", "BYTES OUT", "REASON"}, rows)

@@ -11,12 +11,16 @@ import (
 	"unicode/utf8"
 )
 
-// table prints rows for people: columns two blanks apart, nothing that a pipe would have to strip.
+// table prints rows for people: columns two blanks apart, nothing that a pipe would have to strip, and what others have chosen so
+// that it is printable.
 func table(w io.Writer, header []string, rows [][]string) error {
 	columns := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(columns, strings.Join(header, "\t"))
-	for _, row := range rows {
-		fmt.Fprintln(columns, strings.Join(row, "\t"))
+	for _, row := range append([][]string{header}, rows...) {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = printable(cell)
+		}
+		fmt.Fprintln(columns, strings.Join(cells, "\t"))
 	}
 	return columns.Flush()
 }

@@ -23,6 +23,19 @@ func TestTextsOfOthersDoNothingToATerminal(t *testing.T) {
 	}
 }
 
+func TestACellOfATableIsOneAndInItsLine(t *testing.T) {
+	var out strings.Builder
+	if err := table(&out, []string{"ID", "MESSAGE", "AGE"}, [][]string{{"t", "two\n\tlines\x1b[2J", "1s"}, {"u", "-", "2s"}}); err != nil {
+		t.Fatal(err)
+	}
+	want := "ID  MESSAGE                AGE\n" +
+		"t   \"two\\n\\tlines\\x1b[2J\"  1s\n" +
+		"u   -                      2s\n"
+	if out.String() != want {
+		t.Errorf("got\n%swant\n%s", out.String(), want)
+	}
+}
+
 func TestALongNameLeavesRoomInATable(t *testing.T) {
 	for text, want := range map[string]string{
 		strings.Repeat("ü", 40): strings.Repeat("ü", 40),

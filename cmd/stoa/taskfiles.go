@@ -43,7 +43,7 @@ func newTaskLs(std stdio) *cobra.Command {
 				var rows [][]string
 				for _, e := range entries {
 					at := time.Unix(int64(e.Mtime), 0).Format(time.DateTime)
-					rows = append(rows, []string{e.Mode, e.UID, e.GID, strconv.FormatInt(e.Size, 10), at, printable(e.Name())})
+					rows = append(rows, []string{e.Mode, e.UID, e.GID, strconv.FormatInt(e.Size, 10), at, e.Name()})
 				}
 				return table(std.out, []string{"MODE", "USER", "GROUP", "BYTES", "CHANGED", "NAME"}, rows)
 			})
