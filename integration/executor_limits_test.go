@@ -26,8 +26,12 @@ func TestTheLimitsOfAnExecutorFollowItsTasks(t *testing.T) {
 	}
 	master := onSlaveOf(g)
 	b := employ(t, g, master, files)
-	// Told to, it wants all the memory there is. The executor itself runs on.
-	waiter := waiterInfo("waiter", uri, "./waiter & until test -e go; do sleep 0.05; done; exec tail /dev/zero")
+	// Told to, it holds 170 MB until it is told to let go, and wants all the memory there is. The executor itself runs on.
+	waiter := waiterInfo("waiter", uri, `await() { until test -e $1; do sleep 0.05; done; }
+./waiter &
+{ await hold; head -c 170m /dev/zero | tail -c 170m | { await free; cat > /dev/null; }; } &
+await go
+exec tail /dev/zero`)
 	runs := func(ids ...string) {
 		b.launch(waiter, "1000", ids...)
 		b.await(mesos.TaskState_TASK_RUNNING, ids...)
@@ -50,6 +54,16 @@ func TestTheLimitsOfAnExecutorFollowItsTasks(t *testing.T) {
 	g.expectMemory(96 << 20)
 	g.expectShares(t, "libcontainer", 204)
 	runs("third")
+	g.expectMemory(160 << 20)
+	// What is in use cannot be taken away, until it is given back.
+	runs("fourth")
+	g.expectMemory(224 << 20)
+	g.stoa("task", "exec", "--master", master, "third", "touch", "hold").expect(0)
+	g.await("more is in use than the executor and one task may have", func() bool { return g.memoryInUse() > 170<<20 })
+	ends("fourth")
+	g.expectShares(t, "libcontainer", 307)
+	g.expectMemory(224 << 20)
+	g.stoa("task", "exec", "--master", master, "third", "touch", "free").expect(0)
 	g.expectMemory(160 << 20)
 
 	g.stoa("task", "exec", "--master", master, "third", "touch", "go").expect(0)
@@ -92,4 +106,20 @@ func (g *ground) expectMemory(bytes int) {
 		}
 		return len(seen) > 0
 	})
+}
+
+// memoryInUse is what the only container has, in bytes, by what the kernel itself says.
+func (g *ground) memoryInUse() int {
+	for _, dir := range g.containerCgroups() {
+		for _, file := range []string{"memory.usage_in_bytes", "memory.current"} {
+			if text, err := os.ReadFile(filepath.Join(dir, file)); err == nil {
+				n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+				if err != nil {
+					g.t.Fatal(err)
+				}
+				return n
+			}
+		}
+	}
+	return 0
 }

@@ -84,8 +84,9 @@ type Container interface {
 	Kill() error
 
 	// Resize changes what the container may use; what Limits don't name stays as it
-	// is. A memory limit below what it uses already is not lowered. It returns
-	// os.ErrProcessDone when the container is gone.
+	// is. A memory limit below what it uses already is not lowered: then it returns
+	// ErrInUse, and all else is changed. It returns os.ErrProcessDone when the
+	// container is gone.
 	Resize(limits Limits) error
 
 	// Exec runs a further command in the container, with the container's user,

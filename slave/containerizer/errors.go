@@ -7,6 +7,10 @@ import (
 	"syscall"
 )
 
+// ErrInUse is what errors of Resize wrap if the container uses more memory than
+// its new limit.
+var ErrInUse = errors.New("the memory is in use")
+
 // SpecError says that a Spec is wrong: which field, the value seen, and what is
 // allowed.
 type SpecError struct {

@@ -2,18 +2,25 @@ package host
 
 import (
 	"context"
+	"errors"
 	"syscall"
+	"time"
 
 	"github.com/stoa-project/stoa/actor"
 	"github.com/stoa-project/stoa/proto/wire"
+	"github.com/stoa-project/stoa/slave/containerizer"
 )
 
 // container is the actor of one container: it starts it, signals and kills it as it is told, and tells its parent, the
 // host, that it started and that it is gone. If it fails, the host takes over its life.
 type container struct {
-	life *life
-	host actor.PID
+	life  *life
+	host  actor.PID
+	again actor.Timer // of a change of its limits
 }
+
+// ResizeRetry is the time from a limit that could not be lowered, because so much memory is in use, to the next attempt.
+const ResizeRetry = 5 * time.Second
 
 // begun is the result of the container's start.
 type begun struct {
@@ -55,13 +62,22 @@ func (c *container) Receive(ctx actor.Context) {
 			ctx.Log().Warn().Err(err).Str("container", id.GetValue()).Msg("a signal was not delivered")
 		}
 	case *wire.ResizeExecutor:
-		if err := c.life.resize(m.GetResources()); err != nil {
-			ctx.Log().Warn().Err(err).Str("container", id.GetValue()).Msg("the limits of a container did not change")
-		}
+		c.resize(ctx, m)
 	case *wire.KillContainer:
 		c.kill(ctx)
 	case actor.Stopping: // if it has ended by itself, nothing is left to kill
 		c.kill(ctx)
+	}
+}
+
+// resize changes the container's limits. Memory that it has yet to give back is waited for.
+func (c *container) resize(ctx actor.Context, m *wire.ResizeExecutor) {
+	c.again.Cancel()
+	err := c.life.resize(m.GetResources())
+	if errors.Is(err, containerizer.ErrInUse) {
+		c.again = ctx.After(ResizeRetry, m)
+	} else if err != nil {
+		ctx.Log().Warn().Err(err).Str("container", c.life.id.GetValue()).Msg("the limits of a container did not change")
 	}
 }
 

@@ -318,7 +318,10 @@ func (c *container) Resize(limits containerizer.Limits) error {
 	if c.life.State() != containerizer.Running {
 		return os.ErrProcessDone
 	}
-	return c.made.Set(resized(c.made.Config(), limits, c.host.swapLimit))
+	if err := c.made.Set(resized(c.made.Config(), limits, c.host.swapLimit)); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", containerizer.ErrInUse, err)
 }
 
 func (c *container) Stats() (containerizer.Stats, error) {

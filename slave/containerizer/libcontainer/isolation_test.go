@@ -544,13 +544,14 @@ func TestLimitsChangeWhileAContainerRuns(t *testing.T) {
 		memory int64
 		shares string
 		quota  string
+		err    error
 	}{
-		{"more", containerizer.Limits{MilliCPUs: 2000, MilliCPULimit: 2500, MemoryBytes: 256 << 20}, 256 << 20, "2048", "250000"},
-		{"less", containerizer.Limits{MilliCPUs: 500, MilliCPULimit: 500, MemoryBytes: 96 << 20}, 96 << 20, "512", "50000"},
-		{"less than it has", containerizer.Limits{MilliCPUs: 250, MilliCPULimit: 250, MemoryBytes: 32 << 20}, 96 << 20, "256", "25000"},
+		{"more", containerizer.Limits{MilliCPUs: 2000, MilliCPULimit: 2500, MemoryBytes: 256 << 20}, 256 << 20, "2048", "250000", nil},
+		{"less", containerizer.Limits{MilliCPUs: 500, MilliCPULimit: 500, MemoryBytes: 96 << 20}, 96 << 20, "512", "50000", nil},
+		{"less than it has", containerizer.Limits{MilliCPUs: 250, MilliCPULimit: 250, MemoryBytes: 32 << 20}, 96 << 20, "256", "25000", containerizer.ErrInUse},
 	} {
-		if err := one.Resize(step.limits); err != nil {
-			t.Errorf("%s: %v", step.name, err)
+		if err := one.Resize(step.limits); !errors.Is(err, step.err) {
+			t.Errorf("%s: %v, want %v", step.name, err, step.err)
 		}
 		if stats, err := one.Stats(); err != nil || stats.MemoryLimitBytes != step.memory {
 			t.Errorf("%s: a limit of %d, %v, want %d", step.name, stats.MemoryLimitBytes, err, step.memory)
