@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"strconv"
 	"strings"
 	"time"
 
@@ -176,7 +175,7 @@ func (c *commandCore) launched(now time.Time, task *mesos.TaskInfo) {
 		c.finish(now, terminal(task, c.intent, &wire.ContainerExit{Cause: wire.ContainerExit_KILLED}))
 		return
 	}
-	pids, _ := askedPIDs(task) // unsupported has looked at these
+	pids, _ := mesos.AskedPIDs(task.GetLabels()) // unsupported has looked at these
 	open, _ := askedStdin(task)
 	c.phase = starting
 	c.tell(now, &mesos.TaskStatus{TaskId: task.GetTaskId(), State: mesos.TaskState_TASK_STARTING.Enum()})
@@ -205,28 +204,13 @@ func unsupported(task *mesos.TaskInfo) string {
 	case task.GetCheck() != nil:
 		return "the command executor makes no checks: check must be absent"
 	}
-	if _, err := askedPIDs(task); err != nil {
+	if _, err := mesos.AskedPIDs(task.GetLabels()); err != nil {
 		return err.Error()
 	}
 	if _, err := askedStdin(task); err != nil {
 		return err.Error()
 	}
 	return ""
-}
-
-// askedPIDs is the limit of processes that a task asks for by its label; 0 is none.
-func askedPIDs(task *mesos.TaskInfo) (uint32, error) {
-	for _, label := range task.GetLabels().GetLabels() {
-		if label.GetKey() != mesos.LabelPIDs {
-			continue
-		}
-		n, err := strconv.ParseUint(label.GetValue(), 10, 32)
-		if err != nil || n == 0 || n > mesos.MaxPIDs {
-			return 0, fmt.Errorf("label %s %q: it must be a number from 1 to %d", mesos.LabelPIDs, label.GetValue(), mesos.MaxPIDs)
-		}
-		return uint32(n), nil
-	}
-	return 0, nil
 }
 
 // askedStdin tells whether a task asks by its label for a standard input that stays open.

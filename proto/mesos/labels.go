@@ -1,8 +1,28 @@
 package mesos
 
-// LabelPIDs is a label of a TaskInfo: how many processes and threads the task may have at a time, in decimal. Without
-// it the slave's default holds.
+import (
+	"fmt"
+	"strconv"
+)
+
+// LabelPIDs is a label of a TaskInfo, or of the ExecutorInfo of a framework's own executor: how many processes and threads its
+// container may have at a time, in decimal. Without it the slave's default holds.
 const LabelPIDs = "stoa.pids"
+
+// AskedPIDs is the limit of processes that labels ask for; 0 is none.
+func AskedPIDs(labels *Labels) (uint32, error) {
+	for _, label := range labels.GetLabels() {
+		if label.GetKey() != LabelPIDs {
+			continue
+		}
+		n, err := strconv.ParseUint(label.GetValue(), 10, 32)
+		if err != nil || n == 0 || n > MaxPIDs {
+			return 0, fmt.Errorf("label %s %q: it must be a number from 1 to %d", LabelPIDs, label.GetValue(), MaxPIDs)
+		}
+		return uint32(n), nil
+	}
+	return 0, nil
+}
 
 // MaxPIDs is the largest value of LabelPIDs: Linux's own limit of 4,194,304 (PID_MAX_LIMIT), less one that is not the task's.
 const MaxPIDs = 4<<20 - 1

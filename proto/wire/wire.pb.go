@@ -2788,17 +2788,18 @@ func (x *HostRegistered) GetSlaveId() *mesos.AgentID {
 // built-in one, an actor of the host that starts a container for its only task. Either way ExecutorStarted and, always
 // in the end, ExecutorEnded answer it.
 type LaunchExecutor struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	Framework       *mesos.FrameworkInfo   `protobuf:"bytes,1,opt,name=framework,proto3" json:"framework,omitempty"`
-	Executor        *mesos.ExecutorInfo    `protobuf:"bytes,2,opt,name=executor,proto3" json:"executor,omitempty"` // framework_id filled in
-	ContainerId     *mesos.ContainerID     `protobuf:"bytes,3,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
-	Slave           *mesos.AgentInfo       `protobuf:"bytes,4,opt,name=slave,proto3" json:"slave,omitempty"`
-	Directory       string                 `protobuf:"bytes,5,opt,name=directory,proto3" json:"directory,omitempty"`                                                                               // the sandbox: an absolute path that exists
-	User            string                 `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`                                                                                         // to run as; empty: as the host
-	Environment     map[string]string      `protobuf:"bytes,7,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // MESOS_* and what belongs to the executor
-	CommandExecutor bool                   `protobuf:"varint,8,opt,name=command_executor,json=commandExecutor,proto3" json:"command_executor,omitempty"`
-	Secret          []byte                 `protobuf:"bytes,9,opt,name=secret,proto3" json:"secret,omitempty"`        // what the executor proves itself with
-	Resources       []*mesos.Resource      `protobuf:"bytes,10,rep,name=resources,proto3" json:"resources,omitempty"` // of its container: its own, and those of the tasks that it has
+	state           protoimpl.MessageState         `protogen:"open.v1"`
+	Framework       *mesos.FrameworkInfo           `protobuf:"bytes,1,opt,name=framework,proto3" json:"framework,omitempty"`
+	Executor        *mesos.ExecutorInfo            `protobuf:"bytes,2,opt,name=executor,proto3" json:"executor,omitempty"` // framework_id filled in
+	ContainerId     *mesos.ContainerID             `protobuf:"bytes,3,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Slave           *mesos.AgentInfo               `protobuf:"bytes,4,opt,name=slave,proto3" json:"slave,omitempty"`
+	Directory       string                         `protobuf:"bytes,5,opt,name=directory,proto3" json:"directory,omitempty"`                                                                               // the sandbox: an absolute path that exists
+	User            string                         `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`                                                                                         // to run as; empty: as the host
+	Environment     map[string]string              `protobuf:"bytes,7,rep,name=environment,proto3" json:"environment,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // MESOS_* and what belongs to the executor
+	CommandExecutor bool                           `protobuf:"varint,8,opt,name=command_executor,json=commandExecutor,proto3" json:"command_executor,omitempty"`
+	Secret          []byte                         `protobuf:"bytes,9,opt,name=secret,proto3" json:"secret,omitempty"`                                                                            // what the executor proves itself with
+	Resources       []*mesos.Resource              `protobuf:"bytes,10,rep,name=resources,proto3" json:"resources,omitempty"`                                                                     // of its container: its own, and those of the tasks that it has
+	Limits          map[string]*mesos.Value_Scalar `protobuf:"bytes,11,rep,name=limits,proto3" json:"limits,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // ceilings of cpus and mem where they differ from resources
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -2903,11 +2904,19 @@ func (x *LaunchExecutor) GetResources() []*mesos.Resource {
 	return nil
 }
 
+func (x *LaunchExecutor) GetLimits() map[string]*mesos.Value_Scalar {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 // ResizeExecutor changes the limits of the container of a framework's own executor as tasks come and go.
 type ResizeExecutor struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	ContainerId   *mesos.ContainerID     `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
-	Resources     []*mesos.Resource      `protobuf:"bytes,2,rep,name=resources,proto3" json:"resources,omitempty"` // as in LaunchExecutor
+	state         protoimpl.MessageState         `protogen:"open.v1"`
+	ContainerId   *mesos.ContainerID             `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	Resources     []*mesos.Resource              `protobuf:"bytes,2,rep,name=resources,proto3" json:"resources,omitempty"`                                                                     // as in LaunchExecutor
+	Limits        map[string]*mesos.Value_Scalar `protobuf:"bytes,3,rep,name=limits,proto3" json:"limits,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // as in LaunchExecutor
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2952,6 +2961,13 @@ func (x *ResizeExecutor) GetContainerId() *mesos.ContainerID {
 func (x *ResizeExecutor) GetResources() []*mesos.Resource {
 	if x != nil {
 		return x.Resources
+	}
+	return nil
+}
+
+func (x *ResizeExecutor) GetLimits() map[string]*mesos.Value_Scalar {
+	if x != nil {
+		return x.Limits
 	}
 	return nil
 }
@@ -4143,7 +4159,7 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\x03pid\x18\x02 \x01(\rR\x03pid\x12\x1c\n" +
 	"\tisolation\x18\x03 \x01(\tR\tisolation\">\n" +
 	"\x0eHostRegistered\x12,\n" +
-	"\bslave_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aslaveId\"\x98\x04\n" +
+	"\bslave_id\x18\x01 \x01(\v2\x11.mesos.v1.AgentIDR\aslaveId\"\xad\x05\n" +
 	"\x0eLaunchExecutor\x125\n" +
 	"\tframework\x18\x01 \x01(\v2\x17.mesos.v1.FrameworkInfoR\tframework\x122\n" +
 	"\bexecutor\x18\x02 \x01(\v2\x16.mesos.v1.ExecutorInfoR\bexecutor\x128\n" +
@@ -4155,13 +4171,21 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\x10command_executor\x18\b \x01(\bR\x0fcommandExecutor\x12\x16\n" +
 	"\x06secret\x18\t \x01(\fR\x06secret\x120\n" +
 	"\tresources\x18\n" +
-	" \x03(\v2\x12.mesos.v1.ResourceR\tresources\x1a>\n" +
+	" \x03(\v2\x12.mesos.v1.ResourceR\tresources\x12@\n" +
+	"\x06limits\x18\v \x03(\v2(.stoa.wire.v1.LaunchExecutor.LimitsEntryR\x06limits\x1a>\n" +
 	"\x10EnvironmentEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"|\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aQ\n" +
+	"\vLimitsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.mesos.v1.Value.ScalarR\x05value:\x028\x01\"\x91\x02\n" +
 	"\x0eResizeExecutor\x128\n" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x120\n" +
-	"\tresources\x18\x02 \x03(\v2\x12.mesos.v1.ResourceR\tresources\"]\n" +
+	"\tresources\x18\x02 \x03(\v2\x12.mesos.v1.ResourceR\tresources\x12@\n" +
+	"\x06limits\x18\x03 \x03(\v2(.stoa.wire.v1.ResizeExecutor.LimitsEntryR\x06limits\x1aQ\n" +
+	"\vLimitsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12,\n" +
+	"\x05value\x18\x02 \x01(\v2\x16.mesos.v1.Value.ScalarR\x05value:\x028\x01\"]\n" +
 	"\x0fExecutorStarted\x128\n" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\rR\x03pid\"z\n" +
@@ -4244,7 +4268,7 @@ func file_proto_wire_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
+var file_proto_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_proto_wire_wire_proto_goTypes = []any{
 	(ContainerExit_Cause)(0),              // 0: stoa.wire.v1.ContainerExit.Cause
 	(*RegisterSlave)(nil),                 // 1: stoa.wire.v1.RegisterSlave
@@ -4308,129 +4332,135 @@ var file_proto_wire_wire_proto_goTypes = []any{
 	(*ContainerStatistics_Container)(nil), // 59: stoa.wire.v1.ContainerStatistics.Container
 	(*DiskUsage_Sandbox)(nil),             // 60: stoa.wire.v1.DiskUsage.Sandbox
 	nil,                                   // 61: stoa.wire.v1.LaunchExecutor.EnvironmentEntry
-	nil,                                   // 62: stoa.wire.v1.StartContainer.EnvironmentEntry
-	nil,                                   // 63: stoa.wire.v1.StartContainer.LimitsEntry
-	(*mesos.AgentInfo)(nil),               // 64: mesos.v1.AgentInfo
-	(*mesos.FrameworkInfo)(nil),           // 65: mesos.v1.FrameworkInfo
-	(*mesos.Task)(nil),                    // 66: mesos.v1.Task
-	(*mesos.Resource)(nil),                // 67: mesos.v1.Resource
-	(*mesos.FrameworkID)(nil),             // 68: mesos.v1.FrameworkID
-	(*mesos.OperationStatus)(nil),         // 69: mesos.v1.OperationStatus
-	(*mesos.ExecutorInfo)(nil),            // 70: mesos.v1.ExecutorInfo
-	(*mesos.AgentID)(nil),                 // 71: mesos.v1.AgentID
-	(*mesos.MasterInfo)(nil),              // 72: mesos.v1.MasterInfo
-	(*mesos.TaskInfo)(nil),                // 73: mesos.v1.TaskInfo
-	(*mesos.Offer_Operation)(nil),         // 74: mesos.v1.Offer.Operation
-	(*mesos.OperationID)(nil),             // 75: mesos.v1.OperationID
-	(*mesos.TaskID)(nil),                  // 76: mesos.v1.TaskID
-	(*mesos.KillPolicy)(nil),              // 77: mesos.v1.KillPolicy
-	(*mesos.ExecutorID)(nil),              // 78: mesos.v1.ExecutorID
-	(*mesos.TaskStatus)(nil),              // 79: mesos.v1.TaskStatus
-	(*mesos.ContainerID)(nil),             // 80: mesos.v1.ContainerID
-	(*mesos.CommandInfo)(nil),             // 81: mesos.v1.CommandInfo
-	(*mesos.ContainerInfo)(nil),           // 82: mesos.v1.ContainerInfo
-	(*mesos.ResourceStatistics)(nil),      // 83: mesos.v1.ResourceStatistics
-	(*mesos.Value_Scalar)(nil),            // 84: mesos.v1.Value.Scalar
+	nil,                                   // 62: stoa.wire.v1.LaunchExecutor.LimitsEntry
+	nil,                                   // 63: stoa.wire.v1.ResizeExecutor.LimitsEntry
+	nil,                                   // 64: stoa.wire.v1.StartContainer.EnvironmentEntry
+	nil,                                   // 65: stoa.wire.v1.StartContainer.LimitsEntry
+	(*mesos.AgentInfo)(nil),               // 66: mesos.v1.AgentInfo
+	(*mesos.FrameworkInfo)(nil),           // 67: mesos.v1.FrameworkInfo
+	(*mesos.Task)(nil),                    // 68: mesos.v1.Task
+	(*mesos.Resource)(nil),                // 69: mesos.v1.Resource
+	(*mesos.FrameworkID)(nil),             // 70: mesos.v1.FrameworkID
+	(*mesos.OperationStatus)(nil),         // 71: mesos.v1.OperationStatus
+	(*mesos.ExecutorInfo)(nil),            // 72: mesos.v1.ExecutorInfo
+	(*mesos.AgentID)(nil),                 // 73: mesos.v1.AgentID
+	(*mesos.MasterInfo)(nil),              // 74: mesos.v1.MasterInfo
+	(*mesos.TaskInfo)(nil),                // 75: mesos.v1.TaskInfo
+	(*mesos.Offer_Operation)(nil),         // 76: mesos.v1.Offer.Operation
+	(*mesos.OperationID)(nil),             // 77: mesos.v1.OperationID
+	(*mesos.TaskID)(nil),                  // 78: mesos.v1.TaskID
+	(*mesos.KillPolicy)(nil),              // 79: mesos.v1.KillPolicy
+	(*mesos.ExecutorID)(nil),              // 80: mesos.v1.ExecutorID
+	(*mesos.TaskStatus)(nil),              // 81: mesos.v1.TaskStatus
+	(*mesos.ContainerID)(nil),             // 82: mesos.v1.ContainerID
+	(*mesos.CommandInfo)(nil),             // 83: mesos.v1.CommandInfo
+	(*mesos.ContainerInfo)(nil),           // 84: mesos.v1.ContainerInfo
+	(*mesos.ResourceStatistics)(nil),      // 85: mesos.v1.ResourceStatistics
+	(*mesos.Value_Scalar)(nil),            // 86: mesos.v1.Value.Scalar
 }
 var file_proto_wire_wire_proto_depIdxs = []int32{
-	64, // 0: stoa.wire.v1.RegisterSlave.slave:type_name -> mesos.v1.AgentInfo
-	64, // 1: stoa.wire.v1.ReregisterSlave.slave:type_name -> mesos.v1.AgentInfo
-	65, // 2: stoa.wire.v1.ReregisterSlave.frameworks:type_name -> mesos.v1.FrameworkInfo
+	66, // 0: stoa.wire.v1.RegisterSlave.slave:type_name -> mesos.v1.AgentInfo
+	66, // 1: stoa.wire.v1.ReregisterSlave.slave:type_name -> mesos.v1.AgentInfo
+	67, // 2: stoa.wire.v1.ReregisterSlave.frameworks:type_name -> mesos.v1.FrameworkInfo
 	4,  // 3: stoa.wire.v1.ReregisterSlave.executors:type_name -> stoa.wire.v1.SlaveExecutor
-	66, // 4: stoa.wire.v1.ReregisterSlave.tasks:type_name -> mesos.v1.Task
-	67, // 5: stoa.wire.v1.ReregisterSlave.resources:type_name -> mesos.v1.Resource
+	68, // 4: stoa.wire.v1.ReregisterSlave.tasks:type_name -> mesos.v1.Task
+	69, // 5: stoa.wire.v1.ReregisterSlave.resources:type_name -> mesos.v1.Resource
 	3,  // 6: stoa.wire.v1.ReregisterSlave.operations:type_name -> stoa.wire.v1.SlaveOperation
-	68, // 7: stoa.wire.v1.SlaveOperation.framework_id:type_name -> mesos.v1.FrameworkID
-	69, // 8: stoa.wire.v1.SlaveOperation.status:type_name -> mesos.v1.OperationStatus
-	68, // 9: stoa.wire.v1.SlaveExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	70, // 10: stoa.wire.v1.SlaveExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	71, // 11: stoa.wire.v1.SlaveRegistered.slave_id:type_name -> mesos.v1.AgentID
-	72, // 12: stoa.wire.v1.SlaveRegistered.master:type_name -> mesos.v1.MasterInfo
-	71, // 13: stoa.wire.v1.SlaveReregistered.slave_id:type_name -> mesos.v1.AgentID
-	72, // 14: stoa.wire.v1.SlaveReregistered.master:type_name -> mesos.v1.MasterInfo
-	71, // 15: stoa.wire.v1.UnregisterSlave.slave_id:type_name -> mesos.v1.AgentID
-	65, // 16: stoa.wire.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
-	73, // 17: stoa.wire.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
-	68, // 18: stoa.wire.v1.ApplyOperation.framework_id:type_name -> mesos.v1.FrameworkID
-	74, // 19: stoa.wire.v1.ApplyOperation.operation:type_name -> mesos.v1.Offer.Operation
-	68, // 20: stoa.wire.v1.OperationUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	69, // 21: stoa.wire.v1.OperationUpdate.status:type_name -> mesos.v1.OperationStatus
-	68, // 22: stoa.wire.v1.AcknowledgeOperation.framework_id:type_name -> mesos.v1.FrameworkID
-	75, // 23: stoa.wire.v1.AcknowledgeOperation.operation_id:type_name -> mesos.v1.OperationID
-	68, // 24: stoa.wire.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	76, // 25: stoa.wire.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
-	77, // 26: stoa.wire.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
-	68, // 27: stoa.wire.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	78, // 28: stoa.wire.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	68, // 29: stoa.wire.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	68, // 30: stoa.wire.v1.OperatorKillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	76, // 31: stoa.wire.v1.OperatorKillTask.task_id:type_name -> mesos.v1.TaskID
-	68, // 32: stoa.wire.v1.Explain.framework_id:type_name -> mesos.v1.FrameworkID
+	70, // 7: stoa.wire.v1.SlaveOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	71, // 8: stoa.wire.v1.SlaveOperation.status:type_name -> mesos.v1.OperationStatus
+	70, // 9: stoa.wire.v1.SlaveExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	72, // 10: stoa.wire.v1.SlaveExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	73, // 11: stoa.wire.v1.SlaveRegistered.slave_id:type_name -> mesos.v1.AgentID
+	74, // 12: stoa.wire.v1.SlaveRegistered.master:type_name -> mesos.v1.MasterInfo
+	73, // 13: stoa.wire.v1.SlaveReregistered.slave_id:type_name -> mesos.v1.AgentID
+	74, // 14: stoa.wire.v1.SlaveReregistered.master:type_name -> mesos.v1.MasterInfo
+	73, // 15: stoa.wire.v1.UnregisterSlave.slave_id:type_name -> mesos.v1.AgentID
+	67, // 16: stoa.wire.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
+	75, // 17: stoa.wire.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
+	70, // 18: stoa.wire.v1.ApplyOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	76, // 19: stoa.wire.v1.ApplyOperation.operation:type_name -> mesos.v1.Offer.Operation
+	70, // 20: stoa.wire.v1.OperationUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	71, // 21: stoa.wire.v1.OperationUpdate.status:type_name -> mesos.v1.OperationStatus
+	70, // 22: stoa.wire.v1.AcknowledgeOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	77, // 23: stoa.wire.v1.AcknowledgeOperation.operation_id:type_name -> mesos.v1.OperationID
+	70, // 24: stoa.wire.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	78, // 25: stoa.wire.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
+	79, // 26: stoa.wire.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
+	70, // 27: stoa.wire.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	80, // 28: stoa.wire.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	70, // 29: stoa.wire.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	70, // 30: stoa.wire.v1.OperatorKillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	78, // 31: stoa.wire.v1.OperatorKillTask.task_id:type_name -> mesos.v1.TaskID
+	70, // 32: stoa.wire.v1.Explain.framework_id:type_name -> mesos.v1.FrameworkID
 	56, // 33: stoa.wire.v1.Explain.need:type_name -> stoa.wire.v1.Explain.NeedEntry
 	57, // 34: stoa.wire.v1.Explanation.waiting:type_name -> stoa.wire.v1.Explanation.Waiting
-	68, // 35: stoa.wire.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	78, // 36: stoa.wire.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	68, // 37: stoa.wire.v1.TaskUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	79, // 38: stoa.wire.v1.TaskUpdate.status:type_name -> mesos.v1.TaskStatus
-	79, // 39: stoa.wire.v1.TaskUpdate.latest:type_name -> mesos.v1.TaskStatus
-	68, // 40: stoa.wire.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	76, // 41: stoa.wire.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
-	68, // 42: stoa.wire.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
-	78, // 43: stoa.wire.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
+	70, // 35: stoa.wire.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	80, // 36: stoa.wire.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	70, // 37: stoa.wire.v1.TaskUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	81, // 38: stoa.wire.v1.TaskUpdate.status:type_name -> mesos.v1.TaskStatus
+	81, // 39: stoa.wire.v1.TaskUpdate.latest:type_name -> mesos.v1.TaskStatus
+	70, // 40: stoa.wire.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	78, // 41: stoa.wire.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
+	70, // 42: stoa.wire.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
+	80, // 43: stoa.wire.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
 	25, // 44: stoa.wire.v1.Peers.peers:type_name -> stoa.wire.v1.Peer
-	68, // 45: stoa.wire.v1.ReadFile.framework_id:type_name -> mesos.v1.FrameworkID
-	68, // 46: stoa.wire.v1.ExecTask.framework_id:type_name -> mesos.v1.FrameworkID
-	76, // 47: stoa.wire.v1.ExecTask.task_id:type_name -> mesos.v1.TaskID
+	70, // 45: stoa.wire.v1.ReadFile.framework_id:type_name -> mesos.v1.FrameworkID
+	70, // 46: stoa.wire.v1.ExecTask.framework_id:type_name -> mesos.v1.FrameworkID
+	78, // 47: stoa.wire.v1.ExecTask.task_id:type_name -> mesos.v1.TaskID
 	35, // 48: stoa.wire.v1.ExecTask.size:type_name -> stoa.wire.v1.ExecResize
-	80, // 49: stoa.wire.v1.StartExec.container_id:type_name -> mesos.v1.ContainerID
+	82, // 49: stoa.wire.v1.StartExec.container_id:type_name -> mesos.v1.ContainerID
 	29, // 50: stoa.wire.v1.StartExec.exec:type_name -> stoa.wire.v1.ExecTask
-	80, // 51: stoa.wire.v1.GetStatistics.container_ids:type_name -> mesos.v1.ContainerID
+	82, // 51: stoa.wire.v1.GetStatistics.container_ids:type_name -> mesos.v1.ContainerID
 	59, // 52: stoa.wire.v1.ContainerStatistics.containers:type_name -> stoa.wire.v1.ContainerStatistics.Container
 	40, // 53: stoa.wire.v1.ContainerStatistics.machine:type_name -> stoa.wire.v1.Machine
 	60, // 54: stoa.wire.v1.DiskUsage.sandboxes:type_name -> stoa.wire.v1.DiskUsage.Sandbox
-	71, // 55: stoa.wire.v1.HostRegistered.slave_id:type_name -> mesos.v1.AgentID
-	65, // 56: stoa.wire.v1.LaunchExecutor.framework:type_name -> mesos.v1.FrameworkInfo
-	70, // 57: stoa.wire.v1.LaunchExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	80, // 58: stoa.wire.v1.LaunchExecutor.container_id:type_name -> mesos.v1.ContainerID
-	64, // 59: stoa.wire.v1.LaunchExecutor.slave:type_name -> mesos.v1.AgentInfo
+	73, // 55: stoa.wire.v1.HostRegistered.slave_id:type_name -> mesos.v1.AgentID
+	67, // 56: stoa.wire.v1.LaunchExecutor.framework:type_name -> mesos.v1.FrameworkInfo
+	72, // 57: stoa.wire.v1.LaunchExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	82, // 58: stoa.wire.v1.LaunchExecutor.container_id:type_name -> mesos.v1.ContainerID
+	66, // 59: stoa.wire.v1.LaunchExecutor.slave:type_name -> mesos.v1.AgentInfo
 	61, // 60: stoa.wire.v1.LaunchExecutor.environment:type_name -> stoa.wire.v1.LaunchExecutor.EnvironmentEntry
-	67, // 61: stoa.wire.v1.LaunchExecutor.resources:type_name -> mesos.v1.Resource
-	80, // 62: stoa.wire.v1.ResizeExecutor.container_id:type_name -> mesos.v1.ContainerID
-	67, // 63: stoa.wire.v1.ResizeExecutor.resources:type_name -> mesos.v1.Resource
-	80, // 64: stoa.wire.v1.ExecutorStarted.container_id:type_name -> mesos.v1.ContainerID
-	80, // 65: stoa.wire.v1.ExecutorEnded.container_id:type_name -> mesos.v1.ContainerID
-	55, // 66: stoa.wire.v1.ExecutorEnded.exit:type_name -> stoa.wire.v1.ContainerExit
-	80, // 67: stoa.wire.v1.KillExecutor.container_id:type_name -> mesos.v1.ContainerID
-	80, // 68: stoa.wire.v1.StartContainer.container_id:type_name -> mesos.v1.ContainerID
-	81, // 69: stoa.wire.v1.StartContainer.command:type_name -> mesos.v1.CommandInfo
-	82, // 70: stoa.wire.v1.StartContainer.container:type_name -> mesos.v1.ContainerInfo
-	67, // 71: stoa.wire.v1.StartContainer.resources:type_name -> mesos.v1.Resource
-	62, // 72: stoa.wire.v1.StartContainer.environment:type_name -> stoa.wire.v1.StartContainer.EnvironmentEntry
-	63, // 73: stoa.wire.v1.StartContainer.limits:type_name -> stoa.wire.v1.StartContainer.LimitsEntry
-	80, // 74: stoa.wire.v1.ContainerStarted.container_id:type_name -> mesos.v1.ContainerID
-	80, // 75: stoa.wire.v1.ContainerExited.container_id:type_name -> mesos.v1.ContainerID
-	55, // 76: stoa.wire.v1.ContainerExited.exit:type_name -> stoa.wire.v1.ContainerExit
-	80, // 77: stoa.wire.v1.SignalContainer.container_id:type_name -> mesos.v1.ContainerID
-	80, // 78: stoa.wire.v1.KillContainer.container_id:type_name -> mesos.v1.ContainerID
-	0,  // 79: stoa.wire.v1.ContainerExit.cause:type_name -> stoa.wire.v1.ContainerExit.Cause
-	68, // 80: stoa.wire.v1.Explanation.Waiting.framework_id:type_name -> mesos.v1.FrameworkID
-	58, // 81: stoa.wire.v1.Explanation.Waiting.slaves:type_name -> stoa.wire.v1.Explanation.Slave
-	71, // 82: stoa.wire.v1.Explanation.Slave.slave_id:type_name -> mesos.v1.AgentID
-	80, // 83: stoa.wire.v1.ContainerStatistics.Container.container_id:type_name -> mesos.v1.ContainerID
-	68, // 84: stoa.wire.v1.ContainerStatistics.Container.framework_id:type_name -> mesos.v1.FrameworkID
-	78, // 85: stoa.wire.v1.ContainerStatistics.Container.executor_id:type_name -> mesos.v1.ExecutorID
-	76, // 86: stoa.wire.v1.ContainerStatistics.Container.task_ids:type_name -> mesos.v1.TaskID
-	67, // 87: stoa.wire.v1.ContainerStatistics.Container.resources:type_name -> mesos.v1.Resource
-	83, // 88: stoa.wire.v1.ContainerStatistics.Container.statistics:type_name -> mesos.v1.ResourceStatistics
-	68, // 89: stoa.wire.v1.DiskUsage.Sandbox.framework_id:type_name -> mesos.v1.FrameworkID
-	78, // 90: stoa.wire.v1.DiskUsage.Sandbox.executor_id:type_name -> mesos.v1.ExecutorID
-	80, // 91: stoa.wire.v1.DiskUsage.Sandbox.container_id:type_name -> mesos.v1.ContainerID
-	84, // 92: stoa.wire.v1.StartContainer.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
-	93, // [93:93] is the sub-list for method output_type
-	93, // [93:93] is the sub-list for method input_type
-	93, // [93:93] is the sub-list for extension type_name
-	93, // [93:93] is the sub-list for extension extendee
-	0,  // [0:93] is the sub-list for field type_name
+	69, // 61: stoa.wire.v1.LaunchExecutor.resources:type_name -> mesos.v1.Resource
+	62, // 62: stoa.wire.v1.LaunchExecutor.limits:type_name -> stoa.wire.v1.LaunchExecutor.LimitsEntry
+	82, // 63: stoa.wire.v1.ResizeExecutor.container_id:type_name -> mesos.v1.ContainerID
+	69, // 64: stoa.wire.v1.ResizeExecutor.resources:type_name -> mesos.v1.Resource
+	63, // 65: stoa.wire.v1.ResizeExecutor.limits:type_name -> stoa.wire.v1.ResizeExecutor.LimitsEntry
+	82, // 66: stoa.wire.v1.ExecutorStarted.container_id:type_name -> mesos.v1.ContainerID
+	82, // 67: stoa.wire.v1.ExecutorEnded.container_id:type_name -> mesos.v1.ContainerID
+	55, // 68: stoa.wire.v1.ExecutorEnded.exit:type_name -> stoa.wire.v1.ContainerExit
+	82, // 69: stoa.wire.v1.KillExecutor.container_id:type_name -> mesos.v1.ContainerID
+	82, // 70: stoa.wire.v1.StartContainer.container_id:type_name -> mesos.v1.ContainerID
+	83, // 71: stoa.wire.v1.StartContainer.command:type_name -> mesos.v1.CommandInfo
+	84, // 72: stoa.wire.v1.StartContainer.container:type_name -> mesos.v1.ContainerInfo
+	69, // 73: stoa.wire.v1.StartContainer.resources:type_name -> mesos.v1.Resource
+	64, // 74: stoa.wire.v1.StartContainer.environment:type_name -> stoa.wire.v1.StartContainer.EnvironmentEntry
+	65, // 75: stoa.wire.v1.StartContainer.limits:type_name -> stoa.wire.v1.StartContainer.LimitsEntry
+	82, // 76: stoa.wire.v1.ContainerStarted.container_id:type_name -> mesos.v1.ContainerID
+	82, // 77: stoa.wire.v1.ContainerExited.container_id:type_name -> mesos.v1.ContainerID
+	55, // 78: stoa.wire.v1.ContainerExited.exit:type_name -> stoa.wire.v1.ContainerExit
+	82, // 79: stoa.wire.v1.SignalContainer.container_id:type_name -> mesos.v1.ContainerID
+	82, // 80: stoa.wire.v1.KillContainer.container_id:type_name -> mesos.v1.ContainerID
+	0,  // 81: stoa.wire.v1.ContainerExit.cause:type_name -> stoa.wire.v1.ContainerExit.Cause
+	70, // 82: stoa.wire.v1.Explanation.Waiting.framework_id:type_name -> mesos.v1.FrameworkID
+	58, // 83: stoa.wire.v1.Explanation.Waiting.slaves:type_name -> stoa.wire.v1.Explanation.Slave
+	73, // 84: stoa.wire.v1.Explanation.Slave.slave_id:type_name -> mesos.v1.AgentID
+	82, // 85: stoa.wire.v1.ContainerStatistics.Container.container_id:type_name -> mesos.v1.ContainerID
+	70, // 86: stoa.wire.v1.ContainerStatistics.Container.framework_id:type_name -> mesos.v1.FrameworkID
+	80, // 87: stoa.wire.v1.ContainerStatistics.Container.executor_id:type_name -> mesos.v1.ExecutorID
+	78, // 88: stoa.wire.v1.ContainerStatistics.Container.task_ids:type_name -> mesos.v1.TaskID
+	69, // 89: stoa.wire.v1.ContainerStatistics.Container.resources:type_name -> mesos.v1.Resource
+	85, // 90: stoa.wire.v1.ContainerStatistics.Container.statistics:type_name -> mesos.v1.ResourceStatistics
+	70, // 91: stoa.wire.v1.DiskUsage.Sandbox.framework_id:type_name -> mesos.v1.FrameworkID
+	80, // 92: stoa.wire.v1.DiskUsage.Sandbox.executor_id:type_name -> mesos.v1.ExecutorID
+	82, // 93: stoa.wire.v1.DiskUsage.Sandbox.container_id:type_name -> mesos.v1.ContainerID
+	86, // 94: stoa.wire.v1.LaunchExecutor.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
+	86, // 95: stoa.wire.v1.ResizeExecutor.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
+	86, // 96: stoa.wire.v1.StartContainer.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
+	97, // [97:97] is the sub-list for method output_type
+	97, // [97:97] is the sub-list for method input_type
+	97, // [97:97] is the sub-list for extension type_name
+	97, // [97:97] is the sub-list for extension extendee
+	0,  // [0:97] is the sub-list for field type_name
 }
 
 func init() { file_proto_wire_wire_proto_init() }
@@ -4444,7 +4474,7 @@ func file_proto_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_wire_wire_proto_rawDesc), len(file_proto_wire_wire_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   63,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -368,6 +368,7 @@ func (b *bench) runTask(frameworkID, id string, a arguments) *wire.RunTask {
 	if id := a.args["volume"]; id != "" {
 		t.Resources = append(t.Resources, b.core.total.Volume("web", id).ToProto()...)
 	}
+	t.Limits = limits(b.t, a.args["limits"])
 	if a.args["slave"] != "" {
 		t.AgentId.Value = proto.String(a.args["slave"])
 	}
@@ -392,6 +393,23 @@ func (b *bench) runTask(frameworkID, id string, a arguments) *wire.RunTask {
 		}
 	}
 	return &wire.RunTask{Framework: f, Task: t, ExecutorRuns: a.has("runs")}
+}
+
+// limits reads a task's, such as cpus:2;mem:Inf.
+func limits(t testing.TB, text string) map[string]*mesos.Value_Scalar {
+	all := map[string]*mesos.Value_Scalar{}
+	for one := range strings.SplitSeq(text, ";") {
+		name, value, some := strings.Cut(one, ":")
+		if !some {
+			continue
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[name] = &mesos.Value_Scalar{Value: &v}
+	}
+	return all
 }
 
 // resources reads what a script gives; nothing is none.

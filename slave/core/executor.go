@@ -7,6 +7,7 @@ import (
 
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/executorpb"
+	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -176,6 +177,7 @@ func (c *Core) launch(ex *executor) {
 		Environment:     c.environment(ex),
 		CommandExecutor: ex.command,
 		Resources:       ex.demand(),
+		Limits:          ex.limits(),
 	}})
 }
 
@@ -194,6 +196,38 @@ func (ex *executor) demand() []*mesos.Resource {
 	return all
 }
 
+// limits are the ceilings of an executor's container where one of its tasks has a limit of its own (TaskInfo.limits): what the
+// executor has and all the tasks may have together, as in Mesos. Those of a command task are in what it asks for itself.
+func (ex *executor) limits() map[string]*mesos.Value_Scalar {
+	if ex.command {
+		return nil
+	}
+	limits := map[string]*mesos.Value_Scalar{}
+	for _, name := range []string{resource.CPUs, resource.Mem} {
+		sum, asked := amount(ex.info.GetResources(), name), false
+		for _, t := range ex.tasks {
+			limit := t.info.GetLimits()[name]
+			switch {
+			case t.phase == ended:
+			case limit != nil:
+				sum, asked = sum+limit.GetValue(), true
+			default:
+				sum += amount(t.info.GetResources(), name)
+			}
+		}
+		if asked {
+			limits[name] = &mesos.Value_Scalar{Value: &sum}
+		}
+	}
+	return limits
+}
+
+// amount is how much there is of a scalar resource; what is not valid was the master's to refuse.
+func amount(all []*mesos.Resource, name string) float64 {
+	r, _ := resource.FromProto(all)
+	return resource.Float(r.Get(name))
+}
+
 // maybeResize lets the container of a task's executor follow when the task comes or goes.
 func (c *Core) maybeResize(t *task) {
 	ex := t.executor
@@ -203,7 +237,7 @@ func (c *Core) maybeResize(t *task) {
 	if c.containers[ex.containerID] != ex || ex.state != registering && ex.state != running {
 		return // it is not there yet, or about to go
 	}
-	c.send(c.host.session, &wire.ResizeExecutor{ContainerId: containerID(ex.containerID), Resources: ex.demand()})
+	c.send(c.host.session, &wire.ResizeExecutor{ContainerId: containerID(ex.containerID), Resources: ex.demand(), Limits: ex.limits()})
 }
 
 // fromExecutor handles what comes over a session that claims to be an executor's.

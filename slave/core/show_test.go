@@ -27,7 +27,7 @@ func (b *bench) show(o Output) string {
 		}
 		return fmt.Sprintf("to %s: LaunchExecutor %s/%s %s kind=%s directory=%s user=%s", b.names[o.Session],
 			m.GetFramework().GetId().GetValue(), m.GetExecutor().GetExecutorId().GetValue(), shortID(m.GetContainerId().GetValue()),
-			kind, m.GetDirectory(), m.GetUser()) + showResources(" resources=", m.GetResources())
+			kind, m.GetDirectory(), m.GetUser()) + showResources(" resources=", m.GetResources()) + showLimits(m.GetLimits())
 	case ForgetSecret:
 		return "forget the secret of " + shortID(o.ContainerID)
 	case CloseSession:
@@ -122,7 +122,7 @@ func showMessage(m proto.Message) string {
 	case *wire.HostRegistered:
 		return strings.TrimSpace("HostRegistered " + m.GetSlaveId().GetValue())
 	case *wire.ResizeExecutor:
-		return "ResizeExecutor " + shortID(m.GetContainerId().GetValue()) + showResources(" to ", m.GetResources())
+		return "ResizeExecutor " + shortID(m.GetContainerId().GetValue()) + showResources(" to ", m.GetResources()) + showLimits(m.GetLimits())
 	case *wire.KillExecutor:
 		return "KillExecutor " + shortID(m.GetContainerId().GetValue())
 	case *executorpb.Event:
@@ -163,6 +163,17 @@ func showResources(before string, all []*mesos.Resource) string {
 		return before + err.Error()
 	}
 	return before + r.String()
+}
+
+func showLimits(limits map[string]*mesos.Value_Scalar) string {
+	var all []string
+	for _, name := range sortedKeys(limits) {
+		all = append(all, fmt.Sprintf("%s:%v", name, limits[name].GetValue()))
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return " limits=" + strings.Join(all, ";")
 }
 
 func showChange(change Change) string {

@@ -73,7 +73,7 @@ func (c *container) Receive(ctx actor.Context) {
 // resize changes the container's limits. Memory that it has yet to give back is waited for.
 func (c *container) resize(ctx actor.Context, m *wire.ResizeExecutor) {
 	c.again.Cancel()
-	err := c.life.resize(m.GetResources())
+	err := c.life.resize(m)
 	if errors.Is(err, containerizer.ErrInUse) {
 		c.again = ctx.After(ResizeRetry, m)
 	} else if err != nil {

@@ -79,7 +79,7 @@ func TestACommandThatFillsTheDiskIsEnded(t *testing.T) {
 				t.Fatal(err)
 			}
 			if late {
-				if err := l.resize(limited); err != nil {
+				if err := l.resize(&wire.ResizeExecutor{Resources: limited}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -59,6 +59,11 @@ func checkLaunch(workDir string, m *wire.LaunchExecutor) error {
 	if id := m.GetContainerId().GetValue(); !containerizer.ValidID(id) {
 		return fmt.Errorf("container id %q: it must be a name of at most %d letters, digits, and _ + - .", id, containerizer.MaxIDLength)
 	}
+	if !m.GetCommandExecutor() {
+		if _, err := mesos.AskedPIDs(m.GetExecutor().GetLabels()); err != nil {
+			return err
+		}
+	}
 	_, err := ExitPath(workDir, m.GetDirectory())
 	return err
 }

@@ -171,13 +171,13 @@ func (l *life) kill() error {
 }
 
 // resize gives the container the limits that go with resources, now or as soon as it runs.
-func (l *life) resize(resources []*mesos.Resource) error {
-	wanted := &wire.StartContainer{Resources: resources}
+func (l *life) resize(m *wire.ResizeExecutor) error {
+	wanted := &wire.StartContainer{Resources: m.GetResources(), Limits: m.GetLimits()}
 	var spec containerizer.Spec
 	if err := setLimits(&spec, wanted, l.means.cfs); err != nil {
 		return err
 	}
-	l.diskLimit.Store(mesos.SandboxBytes(resources))
+	l.diskLimit.Store(mesos.SandboxBytes(m.GetResources()))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	limits := containerizer.Limits{MilliCPUs: spec.MilliCPUs, MilliCPULimit: spec.MilliCPULimit, MemoryBytes: spec.MemoryBytes}

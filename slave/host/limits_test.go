@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/proto/wire"
 	"github.com/stoa-project/stoa/slave/containerizer"
@@ -25,7 +28,10 @@ func TestLimitsThatChangeReachTheContainerAlsoIfItIsJustBeingStarted(t *testing.
 			m := &means{containerizer: containers, workDir: work, starts: make(chan struct{}, 1), buffers: &buffers{}, directOutput: true, cfs: true}
 			l := newLife(m, request(func(s *wire.StartContainer) { s.Directory = sandbox }))
 			resize := func() {
-				if err := l.resize(resource.MustParse("cpus:0.5;mem:64;cpus(web):2;mem(web):32").ToProto()); err != nil {
+				if err := l.resize(&wire.ResizeExecutor{
+					Resources: resource.MustParse("cpus:0.5;mem:64;cpus(web):2;mem(web):32").ToProto(),
+					Limits:    map[string]*mesos.Value_Scalar{"mem": {Value: proto.Float64(128)}},
+				}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -38,7 +44,7 @@ func TestLimitsThatChangeReachTheContainerAlsoIfItIsJustBeingStarted(t *testing.
 			if !early {
 				resize()
 			}
-			want := containerizer.Limits{MilliCPUs: 2500, MilliCPULimit: 2500, MemoryBytes: 96 << 20}
+			want := containerizer.Limits{MilliCPUs: 2500, MilliCPULimit: 2500, MemoryBytes: 128 << 20}
 			if got := l.container.(*fake.Container).Limits(); got == nil || *got != want {
 				t.Errorf("got %+v, want %+v", got, want)
 			}

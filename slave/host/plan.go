@@ -243,6 +243,7 @@ func hostPath(v *mesos.Volume) (string, error) {
 
 // executorContainer is the container that a custom executor runs in.
 func executorContainer(launch *wire.LaunchExecutor) *wire.StartContainer {
+	pids, _ := mesos.AskedPIDs(launch.GetExecutor().GetLabels()) // checkLaunch has looked at these
 	environment := maps.Clone(launch.GetEnvironment())
 	if environment == nil {
 		environment = make(map[string]string)
@@ -258,6 +259,8 @@ func executorContainer(launch *wire.LaunchExecutor) *wire.StartContainer {
 		Directory:   launch.GetDirectory(),
 		User:        launch.GetUser(),
 		Environment: environment,
+		Limits:      launch.GetLimits(),
+		Pids:        pids,
 	}
 }
 

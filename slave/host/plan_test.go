@@ -312,11 +312,13 @@ func TestTheContainerOfACustomExecutorHasItsSecretAndAllItsTasksResources(t *tes
 	start := executorContainer(&wire.LaunchExecutor{
 		Resources:   resource.MustParse("cpus:1;mem:96").ToProto(), // and not the executor's own alone
 		ContainerId: mesos.NewContainerID("c1"), Secret: []byte{0xab, 0x01}, Environment: map[string]string{"MESOS_EXECUTOR_ID": "e"},
-		Executor: &mesos.ExecutorInfo{Command: &mesos.CommandInfo{Value: proto.String("run")}}, Directory: "/work/s/c1", User: "nobody",
+		Limits:    map[string]*mesos.Value_Scalar{"cpus": {Value: proto.Float64(2)}},
+		Executor:  &mesos.ExecutorInfo{Command: &mesos.CommandInfo{Value: proto.String("run")}, Labels: mesos.MakeLabels(mesos.LabelPIDs, "40")},
+		Directory: "/work/s/c1", User: "nobody",
 	})
 	want := &wire.StartContainer{
 		ContainerId: mesos.NewContainerID("c1"), Command: &mesos.CommandInfo{Value: proto.String("run")}, Directory: "/work/s/c1", User: "nobody",
-		Resources:   resource.MustParse("cpus:1;mem:96").ToProto(),
+		Resources: resource.MustParse("cpus:1;mem:96").ToProto(), Limits: map[string]*mesos.Value_Scalar{"cpus": {Value: proto.Float64(2)}}, Pids: 40,
 		Environment: map[string]string{"MESOS_EXECUTOR_ID": "e", "MESOS_EXECUTOR_AUTHENTICATION_TOKEN": "ab01"},
 	}
 	if diff := cmp.Diff(want, start, protocmp.Transform()); diff != "" {

@@ -549,6 +549,7 @@ func TestLimitsChangeWhileAContainerRuns(t *testing.T) {
 		{"more", containerizer.Limits{MilliCPUs: 2000, MilliCPULimit: 2500, MemoryBytes: 256 << 20}, 256 << 20, "2048", "250000", nil},
 		{"less", containerizer.Limits{MilliCPUs: 500, MilliCPULimit: 500, MemoryBytes: 96 << 20}, 96 << 20, "512", "50000", nil},
 		{"less than it has", containerizer.Limits{MilliCPUs: 250, MilliCPULimit: 250, MemoryBytes: 32 << 20}, 96 << 20, "256", "25000", containerizer.ErrInUse},
+		{"no ceiling", containerizer.Limits{MilliCPUs: 250, MemoryBytes: 96 << 20}, 96 << 20, "256", "-1", nil},
 	} {
 		if err := one.Resize(step.limits); !errors.Is(err, step.err) {
 			t.Errorf("%s: %v, want %v", step.name, err, step.err)

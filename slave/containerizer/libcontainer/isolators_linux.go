@@ -233,6 +233,9 @@ func resized(config configs.Config, limits containerizer.Limits, swapLimit bool)
 	if !swapLimit {
 		resources.MemorySwap = 0
 	}
+	if resources.CpuQuota != 0 {
+		resources.CpuQuota = -1 // 0 would leave the one that there is
+	}
 	known := facts{swapLimit: swapLimit, spec: containerizer.Spec{
 		MilliCPUs: limits.MilliCPUs, MilliCPULimit: limits.MilliCPULimit, MemoryBytes: limits.MemoryBytes,
 	}}
