@@ -527,29 +527,15 @@ func (ex *executor) verdictOn(exit *wire.ContainerExit) verdict {
 		}
 	}
 	v := verdict{reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, message: "the executor ended: " + describe(exit), cause: mesos.CauseExecutorLost}
-	switch status := exit.GetWaitStatus(); {
-	case ex.command:
+	if v.state = lost(ex.framework.info); ex.command {
 		v.state = mesos.TaskState_TASK_FAILED
-		return v
-	case exit.GetCause() != wire.ContainerExit_EXITED: // nobody saw it
-	case signalOf(status) != 0:
-		v.labels = []string{mesos.LabelSignal, fmt.Sprint(signalOf(status))}
-	default:
-		v.labels = []string{mesos.LabelExitStatus, fmt.Sprint(exitStatusOf(status))}
 	}
-	v.state = lost(ex.framework.info)
 	return v
 }
 
-// signalOf is the signal that ended a process, by its wait status; 0: none did.
-func signalOf(waitStatus int32) int32 { return waitStatus & 0x7f }
-
-// exitStatusOf is how a process that no signal has ended did, by its wait status.
-func exitStatusOf(waitStatus int32) int32 { return waitStatus >> 8 & 0xff }
-
 // describe puts the end of a container into words.
 func describe(exit *wire.ContainerExit) string {
-	switch {
+	switch status := exit.GetWaitStatus(); {
 	case exit.GetMessage() != "":
 		return exit.GetMessage()
 	case exit.GetCause() == wire.ContainerExit_HOST_LOST:
@@ -562,10 +548,10 @@ func describe(exit *wire.ContainerExit) string {
 		return "killed"
 	case exit.GetCause() != wire.ContainerExit_EXITED && exit.GetCause() != wire.ContainerExit_PIDS:
 		return "it could not be started"
-	case signalOf(exit.GetWaitStatus()) != 0:
-		return fmt.Sprintf("signal %d", signalOf(exit.GetWaitStatus()))
+	case status&0x7f != 0:
+		return fmt.Sprintf("signal %d", status&0x7f)
 	default:
-		return fmt.Sprintf("exit status %d", exitStatusOf(exit.GetWaitStatus()))
+		return fmt.Sprintf("exit status %d", status>>8&0xff)
 	}
 }
 
