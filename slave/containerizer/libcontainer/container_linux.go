@@ -32,6 +32,7 @@ type container struct {
 	known   facts
 	sources sources // of volumes; empty once they are mounted
 	config  *configs.Config
+	cgroup  cgroup
 	made    *runc.Container
 	init    *runc.Process // the reaper
 	control *reaper.Control
@@ -72,8 +73,8 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) (err e
 	}
 	c.pass(Gathered)
 	c.config = configure(c.known)
-	if c.made, err = runc.Create(c.host.dir.containers(), c.spec.ID, c.config); err != nil {
-		return c.failed("creating its state", err)
+	if err := c.create(); err != nil {
+		return c.failed("creating its cgroups and its state", err)
 	}
 	c.pass(Created)
 	control, theirs, err := reaper.New()
@@ -85,14 +86,9 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) (err e
 	err = c.run(stdio, theirs)
 	theirs.Close() // or the reaper's own death would not end the conversation
 	if err != nil {
-		return c.failed("making its namespaces, cgroups and mounts", err)
-	}
-	state, err := c.made.State()
-	if err != nil {
-		return c.failed("reading its state", err)
+		return c.failed("making its namespaces and mounts", err)
 	}
 	c.pass(Reaping)
-	c.account = accountOf(state.CgroupPaths, c.host.unified)
 	c.forget()
 	stop := context.AfterFunc(ctx, func() { _ = c.init.Signal(unix.SIGKILL) })
 	defer stop()
@@ -102,17 +98,41 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) (err e
 	return c.execute(ctx)
 }
 
+// create makes the container's cgroup, and what libcontainer remembers of the
+// container.
+func (c *container) create() (err error) {
+	if c.cgroup, err = c.host.cgroup.below(c.config.Cgroups); err != nil {
+		return err
+	}
+	c.account = accountOf(c.cgroup.GetPaths(), c.host.unified)
+	if c.host.unified {
+		c.made, err = runc.Create(c.host.dir.containers(), c.spec.ID, c.config)
+		return err
+	}
+	final, _ := started(*c.config, c.spec)
+	c.config.Cgroups = final.Cgroups
+	if err := c.cgroup.Apply(noProcess); err != nil {
+		return err
+	}
+	if err := c.cgroup.Set(final.Cgroups.Resources); err != nil {
+		return err
+	}
+	c.made, err = createWithoutCgroups(c.host.dir.containers(), c.spec.ID, *c.config)
+	return err
+}
+
 // tighten sets the limits that only a command bears. The library's own program
 // has left the container by then, and nothing in it can fork before the launch.
 func (c *container) tighten() error {
-	config, tighter := started(c.made.Config(), c.spec)
+	final, tighter := started(*c.config, c.spec)
 	if !tighter {
 		return nil
 	}
+	c.config.Cgroups = final.Cgroups
 	if err := c.control.Present(); err != nil {
 		return err
 	}
-	return c.made.Set(config)
+	return c.cgroup.Set(final.Cgroups.Resources)
 }
 
 // run starts the reaper as the container's first process.
@@ -162,7 +182,7 @@ func (c *container) pass(point Point) {
 
 // execute has the reaper execute the command.
 func (c *container) execute(ctx context.Context) error {
-	err := c.control.Launch(c.spec)
+	err := c.cgroup.launch(c.control, c.spec)
 	if errors.Is(err, syscall.E2BIG) {
 		return &containerizer.ExecError{Path: c.spec.Command(), Err: syscall.E2BIG}
 	}
@@ -188,9 +208,11 @@ func (c *container) execute(ctx context.Context) error {
 }
 
 // forget lets go of what only the start needed: a host may have thousands of
-// containers. The library has the same configuration, and reads no more of it
-// than the rest.
+// containers. The library reads no more of its configuration than the rest.
 func (c *container) forget() {
+	for _, mount := range c.made.Config().Mounts {
+		*mount = configs.Mount{}
+	}
 	c.config.Mounts, c.config.Devices, c.config.MaskPaths, c.config.ReadonlyPaths = nil, nil, nil, nil
 	c.known = facts{user: c.known.user, rootfs: c.known.rootfs, overlays: c.known.overlays}
 }
@@ -246,6 +268,9 @@ func (c *container) clean() error {
 			_, _ = c.init.Wait()
 		}
 		failed = append(failed, c.made.Destroy())
+	}
+	if c.cgroup.Manager != nil {
+		failed = append(failed, c.cgroup.Destroy())
 	}
 	c.pass(Destroyed)
 	if c.known.rootfs == c.host.dir.root(c.spec.ID) {
@@ -308,7 +333,7 @@ func (c *container) Resize(limits containerizer.Limits) error {
 	}
 	c.resizing.Lock()
 	defer c.resizing.Unlock()
-	err := c.made.Set(resized(c.made.Config(), limits, c.host.swapLimit))
+	err := c.cgroup.Set(resized(*c.config, limits, c.host.swapLimit).Cgroups.Resources)
 	if err == nil {
 		c.memoryLimit.Store(containerizer.MemoryLimit(limits.MemoryBytes))
 		return nil
@@ -318,7 +343,7 @@ func (c *container) Resize(limits containerizer.Limits) error {
 	if c.life.State() != containerizer.Running {
 		return os.ErrProcessDone
 	}
-	return c.made.Set(resized(c.made.Config(), limits, c.host.swapLimit))
+	return c.cgroup.Set(resized(*c.config, limits, c.host.swapLimit).Cgroups.Resources)
 }
 
 func (c *container) Stats() (containerizer.Stats, error) {

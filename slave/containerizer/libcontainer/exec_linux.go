@@ -50,14 +50,14 @@ func (c *container) Exec(exec containerizer.Exec, stdio containerizer.Stdio) (co
 		return nil, c.failed("entering it with a further command", err)
 	}
 	c.pass(Entered)
-	if err := f.launch(c.spec.With(exec)); err != nil {
+	if err := f.launch(c.spec.With(exec), c.cgroup); err != nil {
 		f.end()
 		return nil, err
 	}
 	return f, nil
 }
 
-// enter starts the reaper in the container's namespaces and cgroups.
+// enter starts the reaper in the container's namespaces and, with the second version of cgroups, in its cgroup.
 func (c *container) enter(f *further, exec containerizer.Exec, stdio containerizer.Stdio, control *os.File) error {
 	noNewPrivileges := true
 	f.process = &runc.Process{
@@ -120,9 +120,9 @@ func receiveDescriptor(socket *os.File) (int, error) {
 	return -1, errors.New("receive the terminal: none was sent")
 }
 
-// launch has the reaper execute the command.
-func (f *further) launch(spec containerizer.Spec) error {
-	err := f.control.Launch(spec)
+// launch has the reaper enter the cgroup and execute the command.
+func (f *further) launch(spec containerizer.Spec, group cgroup) error {
+	err := group.launch(f.control, spec)
 	if err == nil || !errors.Is(err, syscall.E2BIG) {
 		// Any other failure to launch means that the reaper ended: Started says so too.
 		f.pid, err = f.control.Started()
