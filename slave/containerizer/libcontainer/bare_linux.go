@@ -23,18 +23,19 @@ func Bare(containers containerizer.Containerizer, spec containerizer.Spec) (run 
 
 func (c *container) runBare() (err error) {
 	c.config = configure(c.known)
-	if err := c.create(); err != nil {
+	made, err := c.create()
+	if err != nil {
 		return err
 	}
 	control, theirs, err := reaper.New()
 	if err != nil {
-		return errors.Join(err, c.made.Destroy(), c.cgroup.Destroy())
+		return errors.Join(err, made.Destroy(), c.cgroup.Destroy())
 	}
 	defer control.Close()
-	err = c.run(containerizer.Stdio{}, theirs)
+	err = c.run(made, containerizer.Stdio{}, theirs)
 	theirs.Close()
 	if err != nil {
-		return errors.Join(err, c.made.Destroy(), c.cgroup.Destroy())
+		return errors.Join(err, made.Destroy(), c.cgroup.Destroy())
 	}
 	err = c.cgroup.launch(control, c.spec)
 	if err == nil {
@@ -45,5 +46,5 @@ func (c *container) runBare() (err error) {
 	}
 	control.Close() // if the command did not run, this ends the reaper
 	_, waited := c.init.Wait()
-	return errors.Join(err, waited, c.made.Destroy(), c.cgroup.Destroy())
+	return errors.Join(err, waited, made.Destroy(), c.cgroup.Destroy())
 }

@@ -14,9 +14,6 @@ import (
 	"github.com/opencontainers/runc/libcontainer/configs/validate"
 )
 
-// stateFile is what libcontainer calls its memory of a container, in the directory of its id.
-const stateFile = "state.json"
-
 // noProcess, as a process id, has a cgroup made and nothing put into it.
 const noProcess = -1
 
@@ -29,23 +26,51 @@ func createWithoutCgroups(root, id string, config configs.Config) (*runc.Contain
 	if err := validate.Validate(&config); err != nil {
 		return nil, err
 	}
-	state := struct {
-		runc.State
-		CgroupPaths map[string]string `json:"cgroup_paths"` // written although it is empty
-	}{State: runc.State{BaseState: runc.BaseState{ID: id, Config: config}}, CgroupPaths: map[string]string{}}
-	data, err := json.Marshal(state)
-	if err != nil {
-		return nil, err
-	}
 	dir := filepath.Join(root, id)
 	if err := os.Mkdir(dir, 0o711); err != nil {
 		return nil, err
 	}
-	if err = os.WriteFile(filepath.Join(dir, stateFile), data, 0o600); err == nil {
-		var made *runc.Container
-		if made, err = runc.Load(root, id); err == nil {
-			return made, nil
-		}
+	made, err := loadStateWithoutCgroups(root, id, runc.State{BaseState: runc.BaseState{ID: id, Config: config}})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return nil, errors.Join(err, os.RemoveAll(dir))
+	return made, nil
 }
+
+// loadWithoutCgroups is libcontainer's Load of what createWithoutCgroups has made and libcontainer has started.
+func loadWithoutCgroups(root, id string) (*runc.Container, error) {
+	data, err := os.ReadFile(statePath(root, id))
+	if err != nil {
+		return nil, err
+	}
+	var state runc.State
+	if err := json.Unmarshal(data, &state); err != nil {
+		return nil, err
+	}
+	return loadStateWithoutCgroups(root, id, state)
+}
+
+// loadStateWithoutCgroups says in the state that there are no cgroups, which libcontainer itself leaves out when it writes,
+// and takes for unknown when it reads.
+func loadStateWithoutCgroups(root, id string, state runc.State) (*runc.Container, error) {
+	data, err := json.Marshal(struct {
+		runc.State
+		CgroupPaths map[string]string `json:"cgroup_paths"`
+	}{state, map[string]string{}})
+	if err != nil {
+		return nil, err
+	}
+	// Another command may be entering at this moment.
+	whole, err := os.CreateTemp(filepath.Join(root, id), "state-")
+	if err != nil {
+		return nil, err
+	}
+	_, err = whole.Write(data)
+	if err := errors.Join(err, whole.Close(), os.Rename(whole.Name(), statePath(root, id))); err != nil {
+		return nil, err
+	}
+	return runc.Load(root, id)
+}
+
+// statePath is where libcontainer keeps the state of a container.
+func statePath(root, id string) string { return filepath.Join(root, id, "state.json") }

@@ -59,6 +59,10 @@ func (c *container) Exec(exec containerizer.Exec, stdio containerizer.Stdio) (co
 
 // enter starts the reaper in the container's namespaces and, with the second version of cgroups, in its cgroup.
 func (c *container) enter(f *further, exec containerizer.Exec, stdio containerizer.Stdio, control *os.File) error {
+	made, err := c.load()
+	if err != nil {
+		return err
+	}
 	noNewPrivileges := true
 	f.process = &runc.Process{
 		Args: reaper.Argv(),
@@ -76,7 +80,7 @@ func (c *container) enter(f *further, exec containerizer.Exec, stdio containeriz
 		if stdio.Stderr != nil {
 			f.process.Stderr = stdio.Stderr
 		}
-		return c.made.Run(f.process)
+		return made.Run(f.process)
 	}
 	ours, theirs, err := utils.NewSockPair("console")
 	if err != nil {
@@ -84,7 +88,7 @@ func (c *container) enter(f *further, exec containerizer.Exec, stdio containeriz
 	}
 	defer ours.Close()
 	f.process.ConsoleSocket, f.process.ConsoleWidth, f.process.ConsoleHeight = theirs, exec.Columns, exec.Rows
-	err = c.made.Run(f.process)
+	err = made.Run(f.process)
 	theirs.Close() // or what is not sent would be waited for
 	if err != nil {
 		return err
@@ -99,6 +103,14 @@ func (c *container) enter(f *further, exec containerizer.Exec, stdio containeriz
 		f.end()
 	}
 	return err
+}
+
+// load is what libcontainer remembers of the container.
+func (c *container) load() (*runc.Container, error) {
+	if c.host.unified {
+		return runc.Load(c.host.dir.containers(), c.spec.ID)
+	}
+	return loadWithoutCgroups(c.host.dir.containers(), c.spec.ID)
 }
 
 // receiveDescriptor takes a descriptor that the other end of a socket sends (unix(7), SCM_RIGHTS), along with its name.
