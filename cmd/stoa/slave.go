@@ -32,8 +32,10 @@ import (
 const (
 	// slaveFirstContact is how long a new slave looks for its master before it gives up.
 	slaveFirstContact = 10 * time.Second
-	// slaveShutdownTimeout bounds the end of a slave: its tasks' grace period, and some.
-	slaveShutdownTimeout = core.DefaultExecutorShutdownGrace + 5*time.Second
+	// slaveShutdownSlack is what the end of a slave may take beside the grace period of its executors.
+	slaveShutdownSlack = 5 * time.Second
+	// maxShutdownGrace bounds how long a slave that is stopped waits for its executors, whatever these may take.
+	maxShutdownGrace = 10 * time.Minute
 	// ephemeralGrace is the grace period of executors in clusters that end with their user's Ctrl-C.
 	ephemeralGrace = time.Second
 	// maxFetcherCache bounds --fetcher_cache_size: a petabyte, in MB.
@@ -146,7 +148,7 @@ func runSlave(ctx context.Context, std stdio, flags *slaveFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(flags.checkLogs(), flags.checkGC()); err != nil {
+	if err := errors.Join(flags.checkLogs(), flags.checkTimeouts(), flags.checkGC()); err != nil {
 		return err
 	}
 	fetch, err := flags.fetcher(hide)
@@ -222,6 +224,18 @@ func (f *slaveFlags) checkLogs() error {
 	return nil
 }
 
+func (f *slaveFlags) checkTimeouts() error {
+	for _, timeout := range []struct {
+		name  string
+		value time.Duration
+	}{{"executor_registration_timeout", f.registration}, {"executor_shutdown_grace_period", f.grace}} {
+		if timeout.value <= 0 {
+			return usageError("--%s %v: it must be more than 0s", timeout.name, timeout.value)
+		}
+	}
+	return nil
+}
+
 func (f *slaveFlags) checkGC() error {
 	switch {
 	case !(f.gcHeadroom >= 0 && f.gcHeadroom <= 1):
@@ -263,6 +277,14 @@ func (f *slaveFlags) fetcher(hide []string) (*fetcher.Fetcher, error) {
 	return fetcher.New(options), nil
 }
 
+// shutdownTimeout is how long the end of a slave may take.
+func shutdownTimeout(view *core.View) time.Duration {
+	if view == nil {
+		return slaveShutdownSlack
+	}
+	return slaveShutdownSlack + min(view.Grace, maxShutdownGrace)
+}
+
 // superviseSlave returns when the slave has ended, after ctx gracefully.
 func superviseSlave(ctx context.Context, d *daemon, s *slave.Slave, pid actor.PID) error {
 	gone := d.system.Done(pid)
@@ -275,14 +297,15 @@ func superviseSlave(ctx context.Context, d *daemon, s *slave.Slave, pid actor.PI
 		return errors.New("the slave's actor has failed; its log says why")
 	case <-ctx.Done():
 	}
+	timeout := shutdownTimeout(s.View())
 	d.system.Send(pid, slave.Shutdown{})
 	select {
 	case <-s.Done():
 		return s.Err()
 	case <-gone:
 		return nil
-	case <-time.After(slaveShutdownTimeout):
-		return fmt.Errorf("the slave did not end within %v; what is left is removed by its next start", slaveShutdownTimeout)
+	case <-time.After(timeout):
+		return fmt.Errorf("the slave did not end within %v; what is left is removed by its next start", timeout)
 	}
 }
 

@@ -3,6 +3,7 @@ package core
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/stoa-project/stoa/proto/mesos"
 )
@@ -27,8 +28,9 @@ type View struct {
 	Registered bool // with a master, now
 	HasHost    bool // a host has registered and is there
 	Counters   Counters
-	Updates    int        // unacknowledged
-	GC         Collection // sandboxes that wait for their removal
+	Updates    int           // unacknowledged
+	GC         Collection    // sandboxes that wait for their removal
+	Grace      time.Duration // the longest that one of its executors may take to end
 
 	Slave      *mesos.AgentInfo
 	Frameworks []FrameworkView // by id
@@ -78,6 +80,7 @@ func (c *Core) View() *View {
 		view := FrameworkView{Info: f.info}
 		for _, id := range sortedKeys(f.executors) {
 			ex := f.executors[id]
+			v.Grace = max(v.Grace, c.grace(ex))
 			view.Executors = append(view.Executors, ExecutorView{
 				Info: ex.info, State: ex.state.String(), ContainerID: ex.containerID, Directory: ex.directory, Command: ex.command,
 			})
