@@ -291,6 +291,9 @@ func (c *Core) subscribe(s Session, p *peer, call *executorpb.Call) {
 	}
 	ex.session, p.executor = s, ex
 	if ex.state == terminating {
+		for _, u := range call.GetSubscribe().GetUnacknowledgedUpdates() {
+			c.updateFromExecutor(ex, u.GetStatus())
+		}
 		c.send(s, &executorpb.Event{Type: executorpb.Event_SHUTDOWN.Enum()})
 		return
 	}
@@ -371,17 +374,19 @@ func (c *Core) killOrEnd(ex *executor, v *verdict) {
 	c.killExecutor(ex)
 }
 
-// shutdownExecutor asks an executor to end and makes sure that it does.
+// shutdownExecutor asks an executor to end and makes sure that it does. One that has lost its session is asked when it is back.
 func (c *Core) shutdownExecutor(ex *executor, grace time.Duration, v *verdict) {
 	if ex.state == terminating {
 		return
 	}
-	if ex.session == 0 {
+	if ex.state != running {
 		c.killOrEnd(ex, v)
 		return
 	}
 	ex.state, ex.verdict = terminating, v
-	c.send(ex.session, &executorpb.Event{Type: executorpb.Event_SHUTDOWN.Enum()})
+	if ex.session != 0 {
+		c.send(ex.session, &executorpb.Event{Type: executorpb.Event_SHUTDOWN.Enum()})
+	}
 	c.timers.stop(ex.deadline)
 	ex.deadline = c.timers.after(c.now.Add(grace), func() { c.killExecutor(ex) })
 }
