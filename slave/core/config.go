@@ -58,9 +58,13 @@ const (
 
 // Bounds against executors and frameworks that never stop.
 const (
-	MaxUnacknowledgedUpdates = 4096   // of one task; the executor that sends more is killed
-	RememberedUpdates        = 64     // uuids per task, by which an update that an executor repeats is recognised
-	MaxSandboxes             = 20_000 // of ended executors, waiting for their removal; the oldest go first
+	MaxUnacknowledgedUpdates = 4096      // of one task; the executor that sends more is killed
+	MaxUnacknowledgedBytes   = 256 << 20 // of data in all updates of one executor; likewise
+	MaxUpdateBytes           = 16 << 20  // of one update; likewise. With it go the latest one's bytes beside its data
+	MaxStatusBytes           = 64 << 10  // of one update beside its data; likewise
+	MaxMessageBytes          = 16 << 10  // of its message: the rest is cut off
+	RememberedUpdates        = 64        // uuids per task, by which an update that an executor repeats is recognised
+	MaxSandboxes             = 20_000    // of ended executors, waiting for their removal; the oldest go first
 )
 
 // SubscriptionBackoffMost is told to executors as MESOS_SUBSCRIPTION_BACKOFF_MAX: Mesos's 2 s.

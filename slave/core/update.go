@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -31,20 +32,55 @@ func (c *Core) updateFromExecutor(ex *executor, status *mesos.TaskStatus) {
 	}
 	status = c.complete(t, status)
 	t.remember(status.GetUuid())
-	// A custom executor that never stops costs the slave its memory and its disk. What it says while it is being ended is lost.
-	if len(t.updates) >= MaxUnacknowledgedUpdates {
-		if ex.state == terminating {
-			return
-		}
-		c.note(Warn, "executor %s of framework %s is killed: %d updates of task %s wait for acknowledgement",
-			ex.id, ex.framework.id, len(t.updates), t.id)
-		c.killOrEnd(ex, &verdict{
-			state: mesos.TaskState_TASK_FAILED, reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, cause: mesos.CauseExecutorLost,
-			message: fmt.Sprintf("the executor was killed: %d updates of task %s waited for acknowledgement", len(t.updates), t.id),
-		})
+	if why := ex.tooMuch(t, status); why != "" {
+		c.killTalker(ex, why)
 		return
 	}
 	c.addUpdate(t, status)
+}
+
+// tooMuch says what an executor that never stops, or says too much at a time, would cost the slave its memory with, or the
+// connection that all have with their master; empty: it may say so.
+func (ex *executor) tooMuch(t *task, status *mesos.TaskStatus) string {
+	size, data := proto.Size(status), len(status.GetData())
+	waiting := data
+	if data > MaxStatusBytes { // Small ones are bounded by their number.
+		waiting += ex.waitingBytes()
+	}
+	switch {
+	case len(t.updates) >= MaxUnacknowledgedUpdates:
+		return fmt.Sprintf("%d updates of task %s wait for acknowledgement", len(t.updates), t.id)
+	case size-data > MaxStatusBytes:
+		return fmt.Sprintf("an update of task %s has %d bytes beside its data: at most %d are allowed", t.id, size-data, MaxStatusBytes)
+	case size > MaxUpdateBytes:
+		return fmt.Sprintf("an update of task %s has %d bytes: at most %d are allowed", t.id, size, MaxUpdateBytes)
+	case waiting > MaxUnacknowledgedBytes:
+		return fmt.Sprintf("updates with %d bytes of data wait for acknowledgement: at most %d may", waiting, MaxUnacknowledgedBytes)
+	}
+	return ""
+}
+
+// waitingBytes is the size of the data of an executor's updates that are not acknowledged.
+func (ex *executor) waitingBytes() int {
+	bytes := 0
+	for _, t := range ex.tasks {
+		for _, u := range t.updates {
+			bytes += len(u.status.GetData())
+		}
+	}
+	return bytes
+}
+
+// killTalker ends an executor that has said too much. What it says until it is gone is lost.
+func (c *Core) killTalker(ex *executor, why string) {
+	if ex.state == terminating {
+		return
+	}
+	c.note(Warn, "executor %s of framework %s is killed: %s", ex.id, ex.framework.id, why)
+	c.killOrEnd(ex, &verdict{
+		state: mesos.TaskState_TASK_FAILED, reason: mesos.TaskStatus_REASON_EXECUTOR_TERMINATED, cause: mesos.CauseExecutorLost,
+		message: "the executor was killed: " + why,
+	})
 }
 
 // checkUpdate returns the task that an update is about, or nil if there is nothing to store: the executor was
@@ -95,6 +131,9 @@ func (c *Core) checkUpdate(ex *executor, status *mesos.TaskStatus) *task {
 // complete fills in what the slave knows better than the executor.
 func (c *Core) complete(t *task, status *mesos.TaskStatus) *mesos.TaskStatus {
 	status = clone(status)
+	if message := status.GetMessage(); len(message) > MaxMessageBytes {
+		status.Message = proto.String(strings.ToValidUTF8(message[:MaxMessageBytes], "") + "…")
+	}
 	status.AgentId = c.agentID()
 	status.ExecutorId = &mesos.ExecutorID{Value: &t.executorID}
 	if status.Timestamp == nil {

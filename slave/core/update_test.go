@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/mesos/executorpb"
 	"github.com/stoa-project/stoa/proto/wire"
 )
 
@@ -69,5 +70,55 @@ func TestAnExecutorWithTooManyUpdatesIsKilledOnce(t *testing.T) {
 	}
 	if kills != 1 || notes != 1 {
 		t.Errorf("it was killed %d times, and %d lines say so", kills, notes)
+	}
+}
+
+// What one executor says in its updates is bounded, so that all others keep their slave's memory and its connection with the master.
+func TestAnExecutorWhoseUpdatesAreTooLargeIsKilled(t *testing.T) {
+	for name, test := range map[string]struct {
+		updates int
+		change  func(*mesos.TaskStatus)
+		killed  string // empty: it is not
+	}{
+		"much data":     {1, func(s *mesos.TaskStatus) { s.Data = make([]byte, 15<<20) }, ""},
+		"too much data": {1, func(s *mesos.TaskStatus) { s.Data = make([]byte, 16<<20) }, "an update of task t1 has 16777"},
+		"much data that waits": {
+			18, func(s *mesos.TaskStatus) { s.Data = make([]byte, 15<<20) }, "updates with 283115520 bytes of data wait for acknowledgement: at most 268435456 may",
+		},
+		"a long message":  {1, func(s *mesos.TaskStatus) { s.Message = proto.String(strings.Repeat("ü", 1<<20)) }, ""},
+		"too many labels": {1, func(s *mesos.TaskStatus) { s.Labels = mesos.MakeLabels("k", strings.Repeat("v", 64<<10)) }, "bytes beside its data: at most 65536 are allowed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			for _, line := range []string{
+				"born", "recovered", "host connects", "master found", "master registers id=S1 cluster=K",
+				"run f1/t1 executor=e1", "sandbox f1/e1", "executor subscribes f1/e1",
+			} {
+				b.command(line)
+			}
+			var said []string
+			for i := range test.updates {
+				status := executorStatus("t1", "RUNNING", fmt.Sprintf("u%d", i))
+				test.change(status)
+				call := &executorpb.Call{
+					ExecutorId: mesos.NewExecutorID("e1"), FrameworkId: mesos.NewFrameworkID("f1"), Type: executorpb.Call_UPDATE.Enum(),
+					Update: &executorpb.Call_Update{Status: status},
+				}
+				for _, o := range b.steps(Received{b.sessions["f1/e1"], call}) {
+					switch o := o.(type) {
+					case Note:
+						said = append(said, o.Text)
+					case Send:
+						if m, ok := o.Message.(*wire.TaskUpdate); ok && len(m.GetLatest().GetMessage()) > MaxMessageBytes+len("…") {
+							t.Errorf("a message of %d bytes went to the master", len(m.GetLatest().GetMessage()))
+						}
+					}
+				}
+			}
+			text := strings.Join(said, "\n")
+			if (test.killed == "") != (text == "") || !strings.Contains(text, test.killed) {
+				t.Errorf("it says %q, want %q", text, test.killed)
+			}
+		})
 	}
 }
