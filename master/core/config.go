@@ -54,6 +54,10 @@ const (
 	// whose slave comes and goes would have ever more.
 	MaxStatusesPerTask = 16
 
+	// MaxTaskBytes is how large a task may be, together with its framework's info: both go to its slave in one message, which
+	// must be below the 64 MiB that nodes take. One above would cost the slave its connection, and others their tasks.
+	MaxTaskBytes = 60 << 20
+
 	// MaxOffersPerEvent is how many offers one OFFERS event holds at most, so that it stays well below what readers of
 	// records take (4 MB).
 	MaxOffersPerEvent = 500

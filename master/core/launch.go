@@ -53,6 +53,9 @@ func (c *Core) checkLaunch(a *acceptance, info *mesos.TaskInfo) (launching, erro
 	if err := l.checkUse(); err != nil {
 		return l, fmt.Errorf("task %s: %w", id, err)
 	}
+	if size := proto.Size(l.info) + proto.Size(a.framework.info); size > MaxTaskBytes {
+		return l, fmt.Errorf("task %s and its framework's info have %d bytes: at most %d are allowed", id, size, MaxTaskBytes)
+	}
 	return l, l.take(a)
 }
 

@@ -149,6 +149,31 @@ func TestEachRuleOfALaunchHasItsMessage(t *testing.T) {
 	}
 }
 
+// What does not fit into a message would end the session of the slave.
+func TestATaskFitsIntoAMessage(t *testing.T) {
+	for bytes, want := range map[int]string{
+		MaxTaskBytes - 1000: "",
+		MaxTaskBytes:        "task t and its framework's info have 62914",
+	} {
+		s, f := launchGround(t)
+		task := &mesos.TaskInfo{}
+		if err := prototext.Unmarshal([]byte(`name: "t" task_id { value: "t" } agent_id { value: "M-S0" } `+enough), task); err != nil {
+			t.Fatal(err)
+		}
+		task.Data = make([]byte, bytes)
+		call := s.callOf(f, schedulerpb.Call_ACCEPT)
+		call.Accept = &schedulerpb.Call_Accept{Operations: []*mesos.Offer_Operation{{
+			Type: mesos.Offer_Operation_LAUNCH.Enum(), Launch: &mesos.Offer_Operation_Launch{TaskInfos: []*mesos.TaskInfo{task}},
+		}}}
+		for _, o := range sortedOffers(s.core.offers) {
+			call.Accept.OfferIds = append(call.Accept.OfferIds, o.message.Id)
+		}
+		if ran, status := s.launches(f, call); ran != (want == "") || !strings.Contains(status.GetMessage(), want) {
+			t.Errorf("with %d bytes it ran: %v, %q; want %q", bytes, ran, status.GetMessage(), want)
+		}
+	}
+}
+
 // launchGround is a cluster for launches: slave s1, and framework f1 that is offered all that is left of it.
 func launchGround(t *testing.T) (*script, *scriptPeer) {
 	s := newScript(t)
