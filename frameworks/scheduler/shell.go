@@ -106,10 +106,11 @@ func (s *shell) schedule() {
 	}
 }
 
-// heard takes what a peer said. The first word after a dial comes from whoever serves the session from then on.
+// heard takes what a peer said. The first word after a dial comes from whoever serves the session from then on. That may be the
+// one who served the last: a master does not notice the end of a session in which a call was too large to be sent.
 func (s *shell) heard(from actor.PID, message proto.Message) {
 	switch {
-	case s.peer.IsZero() && s.session != 0 && !s.isFormer(from):
+	case s.peer.IsZero() && s.session != 0 && (!s.isFormer(from) || answersSubscribe(message)):
 		s.peer = from
 		s.ctx.Link(from)
 		s.ctx.Unlink(s.master)
@@ -126,6 +127,11 @@ func (s *shell) readFile(ctx actor.Context, m *wire.ReadFile) {
 		return
 	}
 	ctx.Async(func(context.Context) any { return fileRead{from, files.read(m)} })
+}
+
+func answersSubscribe(message proto.Message) bool {
+	event, isEvent := message.(*schedulerpb.Event)
+	return isEvent && event.GetType() == schedulerpb.Event_SUBSCRIBED
 }
 
 func (s *shell) isFormer(pid actor.PID) bool {
