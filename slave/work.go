@@ -123,6 +123,7 @@ func (s *shell) maybeRemove(ctx actor.Context) {
 	ctx.Async(func(context.Context) any {
 		if err := checkpoint.RemoveSandbox(s.WorkDir, directory); err != nil {
 			log.Warn().Err(err).Msg("a sandbox stays")
+			return removed{stays: directory}
 		}
 		s.pass("removed a sandbox")
 		return removed{}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/slave/core"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // Modes of folders. A sandbox's is Mesos's; those above must let its owner through.
@@ -150,7 +151,7 @@ func removeSandbox(workDir, directory string) error {
 		return err
 	}
 	defer root.Close()
-	if err := root.RemoveAll(path); err != nil {
+	if err := removeTree(root, path); err != nil {
 		return err
 	}
 	latest := filepath.Join(filepath.Dir(path), Latest)
@@ -166,6 +167,19 @@ func removeSandbox(workDir, directory string) error {
 	removeEmpty(root, filepath.Dir(path))
 	removeEmpty(root, filepath.Dir(meta))
 	return nil
+}
+
+// removeTree deletes what tasks have filled.
+func removeTree(root *os.Root, path string) error {
+	folder, err := root.Open(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return disk.Remove(folder, filepath.Base(path))
 }
 
 // isSandbox says whether a path relative to a work_dir is that of a sandbox:
@@ -242,7 +256,7 @@ func RemoveRemains(workDir string) error {
 	if err != nil {
 		return fmt.Errorf("remove what was left half made: %w", err)
 	}
-	failed := []error{root.RemoveAll(filepath.Join("meta", "discarded"))}
+	failed := []error{removeTree(root, filepath.Join("meta", "discarded"))}
 	for _, path := range append(runs, hidden...) {
 		if to, err := root.Readlink(path); err == nil && (filepath.Base(path) != Latest || isMissing(root, filepath.Join(filepath.Dir(path), to))) {
 			failed = append(failed, root.Remove(path))
