@@ -3,7 +3,9 @@ package disk
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,6 +24,19 @@ func Remove(in *os.File, name string) error {
 		return fmt.Errorf("remove %.256q: %w", name, err)
 	}
 	return nil
+}
+
+// RemovePath is Remove of what is at a path.
+func RemovePath(path string) error {
+	in, err := os.Open(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return Remove(in, filepath.Base(path))
 }
 
 // removal is one walk, as measure is one.
