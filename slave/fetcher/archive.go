@@ -115,6 +115,9 @@ func (t target) unpack(ctx context.Context, source *os.File, w wanted) error {
 	default:
 		err = u.compressedTar(source, w.format)
 	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("unpack: the archive is not complete")
+	}
 	if err != nil {
 		return fmt.Errorf("unpack: %w", err)
 	}
@@ -176,7 +179,11 @@ func (u *unpacker) tar(source io.Reader) error {
 	for {
 		header, err := reader.Next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			// Whether what was read is right is told by a checksum at the end. What follows that is nothing, as with gzip.
+			_, err = io.Copy(io.Discard, &endingReader{u.ctx, limited})
+			if (err == nil || errors.Is(err, gzip.ErrHeader)) && limited.N > 0 {
+				return nil
+			}
 		}
 		if limited.N <= 0 {
 			err = tooLarge(u.options.MaxBytes)
@@ -193,7 +200,7 @@ func (u *unpacker) tar(source io.Reader) error {
 func (u *unpacker) tarEntry(header *tar.Header, content io.Reader) error {
 	mode := fs.FileMode(header.Mode) & fs.ModePerm
 	switch header.Typeflag {
-	case tar.TypeReg:
+	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
 		return u.file(header.Name, mode, content)
 	case tar.TypeDir:
 		return u.folder(header.Name, mode)
@@ -246,6 +253,10 @@ func (u *unpacker) zipEntry(entry *zip.File) error {
 	}
 	if !mode.IsRegular() && mode.Type() != fs.ModeSymlink {
 		return fmt.Errorf("it is of type %s: only files, folders and links are unpacked", mode.Type())
+	}
+	const encrypted = 1 // APPNOTE.TXT, 4.4.4
+	if entry.Flags&encrypted != 0 {
+		return errors.New("it is encrypted")
 	}
 	content, err := entry.Open()
 	if err != nil {

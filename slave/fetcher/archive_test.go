@@ -282,7 +282,57 @@ func TestABrokenArchiveSaysSo(t *testing.T) {
 	}
 	r := newRig(t, Options{}, nil)
 	half := gz(t, tarOf(t, tar.Header{Name: "a"}, tar.Header{Name: "b"}))
-	r.refused(archiveURI(tempFile(t, "half.tgz", half[:len(half)-20])), "unexpected EOF")
+	r.refused(archiveURI(tempFile(t, "half.tgz", half[:len(half)-20])), "unpack: the archive is not complete")
+	r.refused(archiveURI(tempFile(t, "empty.tgz", "")), "unpack: the archive is not complete")
+}
+
+// A stream that stores what it should compress says nothing of a changed byte before its checksum.
+func TestAnArchiveThatWasDamagedIsNotTakenForWhole(t *testing.T) {
+	stored := func(w io.Writer) (*gzip.Writer, error) { return gzip.NewWriterLevel(w, gzip.NoCompression) }
+	whole := compress(t, stored, tarOf(t, tar.Header{Name: "a"}, tar.Header{Name: "b"}))
+	r := newRig(t, Options{}, nil)
+	r.must(archiveURI(tempFile(t, "whole.tgz", whole+strings.Repeat("\x00", 512))), archiveURI(tempFile(t, "joined.tgz", whole+gz(t, "more"))))
+	r.has("a", "x")
+	at := strings.LastIndex(whole, "x")
+	r.refused(archiveURI(tempFile(t, "a.tgz", whole[:at]+"y"+whole[at+1:])), "invalid checksum")
+}
+
+func TestAnEncryptedZipFileIsRefused(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	r.refused(archiveURI(tempFile(t, "a.zip", zipOf(t, zip.FileHeader{Name: "a", Flags: 1, Comment: "x"}))), "it is encrypted")
+}
+
+func TestAFileWithHolesIsUnpackedAsGNUTarWritesIt(t *testing.T) {
+	dir := t.TempDir()
+	sparse, err := os.Create(filepath.Join(dir, "sparse"))
+	if err == nil {
+		_, err = sparse.WriteAt([]byte("end"), 1<<20)
+	}
+	if err == nil {
+		err = sparse.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"gnu", "pax"} {
+		archive := filepath.Join(dir, format+".tar")
+		if out, err := exec.Command("tar", "--format="+format, "-cSf", archive, "-C", dir, "sparse").CombinedOutput(); err != nil {
+			t.Skipf("this machine's tar makes no such archive: %v: %s", err, out)
+		}
+		r := newRig(t, Options{}, nil)
+		r.must(archiveURI(archive))
+		r.has("sparse", strings.Repeat("\x00", 1<<20)+"end")
+	}
+}
+
+func TestWhatAnArchiveSaysIsToldInOneShortLine(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	for _, name := range []string{strings.Repeat("long", 100_000), strings.Repeat("\x1b[31m\n", 50)} {
+		err := r.fetch(archiveURI(tempFile(t, "a.tar", tarOf(t, tar.Header{Name: name}))))
+		if err == nil || len(err.Error()) > 2*MaxCauseBytes || strings.ContainsAny(err.Error(), "\x1b\n") {
+			t.Errorf("got %.300q", fmt.Sprint(err))
+		}
+	}
 }
 
 func TestWhatWouldTakeTooMuchMemoryIsRefused(t *testing.T) {

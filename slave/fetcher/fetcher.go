@@ -41,6 +41,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stoa-project/stoa/proto/mesos"
 )
@@ -56,6 +58,8 @@ const (
 	DefaultMaxEntries = 1_000_000
 	// MaxRedirects is how many redirects are followed for one URI: what browsers follow, more or less.
 	MaxRedirects = 10
+	// MaxCauseBytes bounds what an Error tells of its cause: it goes into a status, to a master and a scheduler.
+	MaxCauseBytes = 2 << 10
 	// MaxURIs bounds what one command asks for.
 	MaxURIs = 256
 )
@@ -115,7 +119,21 @@ type Error struct {
 	Err error
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("fetch %s: %v", e.URI, e.Err) }
+// Error has of the cause what people can read: servers and archives have a say in it.
+func (e *Error) Error() string { return fmt.Sprintf("fetch %s: %s", e.URI, readable(e.Err.Error())) }
+
+// readable is a text of at most MaxCauseBytes, in one line that does nothing to a terminal.
+func readable(text string) string {
+	if len(text) > MaxCauseBytes {
+		text = text[:MaxCauseBytes] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, text)
+}
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }

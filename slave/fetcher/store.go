@@ -145,7 +145,7 @@ func (s *store) leave(e *entry) {
 		complete = e.err == nil
 	default:
 	}
-	if !complete || !e.keep || s.entries[e.key] != e {
+	if !complete || !e.keep || e.size > s.capacity || s.entries[e.key] != e {
 		e.cancel()
 		s.forget(e)
 		return
