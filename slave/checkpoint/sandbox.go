@@ -268,7 +268,7 @@ func RemoveRemains(workDir string) error {
 		}
 	}
 	// From the bottom up.
-	for _, below := range []string{"/frameworks/*/executors/*/runs", "/frameworks/*/executors/*", "/frameworks/*/executors", "/frameworks/*", "/frameworks"} {
+	for _, below := range []string{"/frameworks/*/executors/*/runs", "/frameworks/*/executors/*", "/frameworks/*/executors", "/frameworks/*", "/frameworks", ""} {
 		for _, top := range []string{"slaves/*", "meta/slaves/*"} {
 			folders, err := fs.Glob(root.FS(), top+below)
 			failed = append(failed, err)

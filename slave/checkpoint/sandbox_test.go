@@ -201,6 +201,7 @@ func TestWhatIsLeftHalfMadeIsRemovedAndNothingElse(t *testing.T) {
 		"a link to a run that is gone":   {link("c1", runs+"/latest")},
 		"an exit record without sandbox": {folder("meta/" + run.Path() + "/exit.new")},
 		"volumes that were discarded":    {folder("meta/discarded/1/deep")},
+		"an id that the slave had":       {folder("slaves/old", "meta/slaves/old")},
 		"all of them":                    {link("c1", runs+"/.latest-c1"), link("c1", runs+"/latest"), folder("meta/"+run.Path()+"/exit", "meta/discarded/7")},
 	}
 	for path := run.Path(); filepath.Base(path) != run.SlaveID; path = filepath.Dir(path) {
