@@ -21,6 +21,9 @@ const (
 	secretMode  = 0o600
 )
 
+// makeTries bounds how often something is tried to be made whose folder is removed meanwhile.
+const makeTries = 100
+
 // Latest is the name of the link to the last run of an executor.
 const Latest = "latest"
 
@@ -68,17 +71,14 @@ func makeSandbox(workDir string, run Run, owner string) (string, error) {
 		return "", err
 	}
 	defer root.Close()
-	if err := root.MkdirAll(run.runs(), folderMode); err != nil {
-		return "", err
-	}
-	runs, err := root.OpenRoot(run.runs())
-	if err != nil {
+	var runs *os.Root
+	if err := MakeBesideRemoval(func() (err error) {
+		runs, err = makeRun(root, run)
+		return err
+	}); err != nil {
 		return "", err
 	}
 	defer runs.Close()
-	if err := runs.Mkdir(run.ContainerID, sandboxMode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", err
-	}
 	// Mkdir obeys the umask; the mode has to be what it says.
 	if err := runs.Chmod(run.ContainerID, sandboxMode); err != nil {
 		return "", err
@@ -93,6 +93,32 @@ func makeSandbox(workDir string, run Run, owner string) (string, error) {
 		}
 	}
 	return filepath.Join(absolute, run.Path()), makeLatest(runs, run.ContainerID)
+}
+
+// MakeBesideRemoval makes something in folders of the tree, as make does it. RemoveSandbox may remove these at the same moment, for
+// they are empty: it is tried again then.
+func MakeBesideRemoval(make func() error) error {
+	err := make()
+	for tries := 1; errors.Is(err, fs.ErrNotExist) && tries < makeTries; tries++ {
+		err = make()
+	}
+	return err
+}
+
+// makeRun makes the folder of a run and returns the one that it is in.
+func makeRun(root *os.Root, run Run) (*os.Root, error) {
+	if err := root.MkdirAll(run.runs(), folderMode); err != nil {
+		return nil, err
+	}
+	runs, err := root.OpenRoot(run.runs())
+	if err != nil {
+		return nil, err
+	}
+	if err := runs.Mkdir(run.ContainerID, sandboxMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		runs.Close()
+		return nil, err
+	}
+	return runs, nil
 }
 
 // makeLatest lets the link in the folder of an executor's runs point to one of them, in one step.
@@ -189,8 +215,8 @@ func isSandbox(path string) bool {
 	return err == nil && matched && filepath.IsLocal(path)
 }
 
-// removeEmpty removes a folder and those above it as long as they are empty. Another run may be made at this moment;
-// MkdirAll would then fail, so the slave's own folder is left alone.
+// removeEmpty removes a folder and those above it as long as they are empty. Another run may be made at this moment, whose
+// maker tries again; the slave's own folder is left alone.
 func removeEmpty(root *os.Root, path string) {
 	for filepath.Base(filepath.Dir(path)) != "slaves" && path != "." {
 		if err := root.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/wire"
+	"github.com/stoa-project/stoa/slave/checkpoint"
 	"github.com/stoa-project/stoa/slave/containerizer"
 )
 
@@ -110,7 +111,7 @@ func (l *life) run() error {
 		return err
 	}
 	scratch := filepath.Dir(record)
-	if err := os.MkdirAll(scratch, 0o700); err != nil {
+	if err := checkpoint.MakeBesideRemoval(func() error { return os.MkdirAll(scratch, 0o700) }); err != nil {
 		return fmt.Errorf("make a folder for the exit record: %w", err)
 	}
 	l.record = record
