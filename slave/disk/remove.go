@@ -17,13 +17,10 @@ import (
 func Remove(in *os.File, name string) error {
 	fd, err := unix.Openat(int(in.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("remove %.256q: %w", name, err)
+		return fmt.Errorf("open folder %s: %w", in.Name(), err)
 	}
 	var r removal
-	if err := r.tree(fd, name); err != nil {
-		return fmt.Errorf("remove %.256q: %w", name, err)
-	}
-	return nil
+	return r.tree(fd, name)
 }
 
 // RemovePath is Remove of what is at a path.
