@@ -36,10 +36,9 @@ const (
 	gzipped // one file
 )
 
-// maxLinkBytes bounds the target of a link in a zip file: PATH_MAX of Linux.
-const maxLinkBytes = 4096
-
 const (
+	// MaxPathBytes bounds the path of what is fetched, and the target of a link in an archive: PATH_MAX of Linux.
+	MaxPathBytes = 4096
 	// MaxZstdMemory bounds what a zstd stream may have a reader keep: what its own program allows, 128 MiB.
 	MaxZstdMemory = 128 << 20
 	// MaxXzDictionary is the same for xz: what its own program uses at most unless it is told to, 64 MiB (xz -9).
@@ -174,13 +173,13 @@ func (u *unpacker) compressedTar(source io.Reader, as format) error {
 
 func (u *unpacker) tar(source io.Reader) error {
 	// What is skipped counts too: headers and entries that are nothing.
-	limited := &io.LimitedReader{R: source, N: 2*u.options.MaxBytes + 1}
+	limited := &io.LimitedReader{R: &endingReader{u.ctx, source}, N: 2*u.options.MaxBytes + 1}
 	reader := tar.NewReader(limited)
 	for {
 		header, err := reader.Next()
 		if errors.Is(err, io.EOF) {
 			// Whether what was read is right is told by a checksum at the end. What follows that is nothing, as with gzip.
-			_, err = io.Copy(io.Discard, &endingReader{u.ctx, limited})
+			_, err = io.Copy(io.Discard, limited)
 			if (err == nil || errors.Is(err, gzip.ErrHeader)) && limited.N > 0 {
 				return nil
 			}
@@ -266,7 +265,7 @@ func (u *unpacker) zipEntry(entry *zip.File) error {
 	if mode.IsRegular() {
 		return u.file(entry.Name, mode.Perm(), content)
 	}
-	link, err := io.ReadAll(io.LimitReader(content, maxLinkBytes+1))
+	link, err := io.ReadAll(io.LimitReader(content, MaxPathBytes+1))
 	if err != nil {
 		return err
 	}
@@ -278,11 +277,17 @@ func (u *unpacker) locate(name string) (string, error) {
 	if u.entriesLeft--; u.entriesLeft < 0 {
 		return "", fmt.Errorf("the archive has more than the allowed %d entries", u.options.MaxEntries)
 	}
+	if u.ctx.Err() != nil {
+		return "", context.Cause(u.ctx)
+	}
 	local := filepath.FromSlash(name)
 	if !filepath.IsLocal(local) {
 		return "", errors.New("its name leads out of the archive")
 	}
 	local = filepath.Join(u.under, local)
+	if len(local) > MaxPathBytes {
+		return "", fmt.Errorf("its path has %d bytes: allowed are %d", len(local), MaxPathBytes)
+	}
 	return local, u.folders(filepath.Dir(local))
 }
 
@@ -319,7 +324,7 @@ func (u *unpacker) symlink(name, to string) error {
 	if err != nil {
 		return err
 	}
-	if to == "" || len(to) > maxLinkBytes || filepath.IsAbs(to) || !filepath.IsLocal(filepath.Join(below, to)) || climbsLater(to) {
+	if to == "" || len(to) > MaxPathBytes || filepath.IsAbs(to) || !filepath.IsLocal(filepath.Join(below, to)) || climbsLater(to) {
 		return fmt.Errorf("its link to %.256q leads out of the archive", to)
 	}
 	if err := u.clear(at); err != nil {

@@ -19,6 +19,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/proto/mesos"
 )
 
 func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {
@@ -272,6 +274,39 @@ func TestBombsStopAtTheirLimits(t *testing.T) {
 	})
 	if err != nil || size > 3*(3<<20+1)+100 {
 		t.Errorf("the bombs left %d bytes, %v", size, err)
+	}
+}
+
+func TestAPathIsAsLongAsTheKernelTakesAndNoLonger(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	longest := strings.Repeat("d/", (MaxPathBytes-1)/2) + "ff"
+	r.must(archiveURI(tempFile(t, "a.tar", tarOf(t, tar.Header{Name: longest}))))
+	root, err := os.OpenRoot(r.sandbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if info, err := root.Lstat(longest); err != nil || info.Size() != 1 {
+		t.Errorf("got %v, %v", info, err)
+	}
+	r.refused(archiveURI(tempFile(t, "b.tar", tarOf(t, tar.Header{Name: "d/" + longest}))), "its path has 4098 bytes: allowed are 4096")
+	uri := plainURI(tempFile(t, "c", ""))
+	uri.OutputFile = proto.String("d/" + longest)
+	r.refused(uri, "output file of 4098 bytes: allowed are 4096")
+}
+
+// What has no content is unpacked without a read of any.
+func TestAnArchiveOfFoldersEndsWithItsContext(t *testing.T) {
+	for name, content := range map[string]string{
+		"a.tar": tarOf(t, tar.Header{Name: "d/", Typeflag: tar.TypeDir}), "a.zip": zipOf(t, zip.FileHeader{Name: "d/"}),
+	} {
+		r := newRig(t, Options{}, nil)
+		ctx, cancel := contextWithCancel(t)
+		cancel()
+		err := r.fetcher.Fetch(ctx, Request{Sandbox: r.sandbox, URIs: []*mesos.CommandInfo_URI{archiveURI(tempFile(t, name, content))}})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
 

@@ -215,6 +215,9 @@ func understand(uri *mesos.CommandInfo_URI) (wanted, error) {
 	if w.output = cmp.Or(uri.GetOutputFile(), name); !filepath.IsLocal(w.output) || filepath.Clean(w.output) == "." {
 		return wanted{}, fmt.Errorf("output file %q: it must be a path in the sandbox; name one with output_file", w.output)
 	}
+	if len(w.output) > MaxPathBytes {
+		return wanted{}, fmt.Errorf("output file of %d bytes: allowed are %d", len(w.output), MaxPathBytes)
+	}
 	if uri.GetExtract() && !w.executable {
 		w.format = formatOf(name)
 	}
