@@ -81,7 +81,10 @@ func describe(exit *wire.ContainerExit) string {
 	}
 	ended := describeStatus(exit)
 	if exit.GetCause() == wire.ContainerExit_PIDS {
-		return fmt.Sprintf("%s, having reached its limit of %d processes", ended, exit.GetPidsLimit())
+		ended += fmt.Sprintf(", having reached its limit of %d processes", exit.GetPidsLimit())
+	}
+	if exit.GetMessage() != "" && exit.GetCause() != wire.ContainerExit_KILLED {
+		ended += "; " + exit.GetMessage() // what of its output was lost
 	}
 	return ended
 }
