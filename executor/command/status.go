@@ -145,6 +145,9 @@ func exitLabels(why intent, exit *wire.ContainerExit) *mesos.Labels {
 	if limit := exit.GetDiskLimitBytes(); limit != 0 {
 		pairs = append(pairs, mesos.LabelDiskUsedBytes, strconv.FormatUint(exit.GetDiskUsedBytes(), 10), mesos.LabelDiskLimitBytes, strconv.FormatUint(limit, 10))
 	}
+	if lost := exit.GetOutputLostBytes(); lost != 0 {
+		pairs = append(pairs, mesos.LabelOutputLostBytes, strconv.FormatUint(lost, 10))
+	}
 	return mesos.MakeLabels(pairs...)
 }
 

@@ -228,7 +228,7 @@ func (l *life) conclude() error {
 		e.exit = exit
 		l.endInput()
 		if err := l.stdio.finish(); err != nil {
-			e.lost = err.Error()
+			e.lost, e.lostBytes = err.Error(), l.stdio.lostBytes()
 			failed = append(failed, err)
 		}
 	}

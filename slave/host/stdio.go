@@ -133,6 +133,14 @@ func (s *stdio) finish() error {
 	return errors.Join(failed...)
 }
 
+// lostBytes is how much could not be written of streams that are finished.
+func (s *stdio) lostBytes() (all int64) {
+	for _, d := range s.drains {
+		all += d.lost
+	}
+	return all
+}
+
 // inputFile is a file that holds input and has no name any more, open for reading. Its mode lets a command that runs
 // as another user open /dev/stdin.
 func inputFile(scratch string, input []byte) (*os.File, error) {
