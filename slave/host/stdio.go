@@ -306,6 +306,9 @@ func (d *drain) move() (int, readStep) {
 	}
 	if written, err := d.file.Write(buffer[:n]); err != nil {
 		d.lost += int64(n - written)
+		if wrapped := (*fs.PathError)(nil); errors.As(err, &wrapped) {
+			err = wrapped.Err // the stream has a name that is shorter
+		}
 		if d.err == nil {
 			d.err = err
 		}

@@ -3,7 +3,6 @@ package host
 import (
 	"errors"
 	"os"
-	"strings"
 	"syscall"
 	"testing"
 )
@@ -30,7 +29,7 @@ func TestOutputThatCanNotBeWrittenIsReportedAndStopsNobody(t *testing.T) {
 	}
 	end.Close()
 	later := d.file.file.Name()
-	if err := d.finish(); !errors.Is(err, syscall.ENOSPC) || !strings.HasPrefix(err.Error(), "65536 bytes of stdout lost") {
+	if err := d.finish(); !errors.Is(err, syscall.ENOSPC) || err.Error() != "65536 bytes of stdout lost: no space left on device" {
 		t.Errorf("the drain ended with %v, want that the disk is full", err)
 	}
 	if got, err := os.ReadFile(later); string(got) != "later" {
