@@ -14,8 +14,8 @@
 //
 // With extract, what the name says is an archive (.tar, .tgz, .tar.gz, .tbz2, .tar.bz2, .txz, .tar.xz, .tzst, .tar.zst,
 // .zip, .gz) is unpacked in place of being copied; other files are just copied. With cache, the download is kept for
-// others who ask for the same URI, as far as CacheBytes go; those who ask for it while it is under way share it in any
-// case. Others are frameworks of the same principal for tasks of the same user, and a URI is the same with all that is in it,
+// others who ask for the same URI with cache, as far as CacheBytes go; those who ask for it while it is under way or in use share it
+// in any case. Others are frameworks of the same principal for tasks of the same user, and a URI is the same with all that is in it,
 // name and password too: who could not get a file by himself gets it from nobody else, and what he gets is nobody else's. output_file
 // names where it goes, relative to the sandbox.
 //

@@ -413,6 +413,23 @@ func TestTheCacheKeepsWhatIsAskedForAsFarAsItsRoomGoes(t *testing.T) {
 }
 
 // Nomad gave a task what had been fetched for another: CVE-2022-24686.
+func TestWhoDoesNotAskForTheCacheGetsWhatTheServerHasNow(t *testing.T) {
+	var asked atomic.Int32
+	r := newRig(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "version ", asked.Add(1)) })
+	for _, step := range []struct {
+		cache bool
+		want  string
+	}{{true, "version 1"}, {true, "version 1"}, {false, "version 2"}, {true, "version 2"}, {false, "version 3"}} {
+		uri := plainURI(r.server.URL + "/x")
+		uri.Cache = proto.Bool(step.cache)
+		r.must(uri)
+		r.has("x", step.want)
+	}
+	if n := r.stored(); n != 1 {
+		t.Errorf("%d downloads are kept, want 1", n)
+	}
+}
+
 func TestCVE_2022_24686_AWrongDownloadReachesNobodyElse(t *testing.T) {
 	var asked atomic.Int32
 	r := newRig(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {

@@ -14,7 +14,7 @@ import (
 )
 
 // store holds downloads as files. What is behind a key is downloaded once for all who want it at the same time; afterwards it is
-// kept if one of them asked for that, until others need its room. What is in use is never removed.
+// kept if one of them asked for that, for those who ask for it too, until others need its room. What is in use is never removed.
 type store struct {
 	directory string
 	capacity  int64 // of what is kept, in bytes
@@ -79,6 +79,11 @@ func (s *store) join(key string, keep bool, from download) (*entry, error) {
 		return nil, err
 	}
 	e := s.entries[key]
+	if e != nil && e.users == 0 && !keep {
+		// It waits for those who want what was kept. Who does not has what there is now, and they have it from then on.
+		s.forget(e)
+		e, keep = nil, true
+	}
 	if e == nil {
 		s.counter++
 		ctx, cancel := context.WithCancel(context.Background())
