@@ -44,8 +44,11 @@ func (r Run) Validate() error {
 func (r Run) Path() string { return filepath.Join(r.runs(), r.ContainerID) }
 
 // runs is the folder of all runs of the executor.
-func (r Run) runs() string {
-	return filepath.Join("slaves", r.SlaveID, "frameworks", r.FrameworkID, "executors", r.ExecutorID, "runs")
+func (r Run) runs() string { return filepath.Join(r.executors(), r.ExecutorID, "runs") }
+
+// executors is the folder of all executors of the framework.
+func (r Run) executors() string {
+	return filepath.Join("slaves", r.SlaveID, "frameworks", r.FrameworkID, "executors")
 }
 
 // MakeSandbox makes the sandbox of a run in a work_dir, owned by the user of that name, or by the caller's if the name is
@@ -107,6 +110,9 @@ func MakeBesideRemoval(make func() error) error {
 
 // makeRun makes the folder of a run and returns the one that it is in.
 func makeRun(root *os.Root, run Run) (*os.Root, error) {
+	if err := makeSpread(root, run.executors()); err != nil {
+		return nil, err
+	}
 	if err := root.MkdirAll(run.runs(), folderMode); err != nil {
 		return nil, err
 	}
@@ -119,6 +125,23 @@ func makeRun(root *os.Root, run Run) (*os.Root, error) {
 		return nil, err
 	}
 	return runs, nil
+}
+
+// makeSpread makes a folder, unless it exists, whose folders the disk may put far apart.
+func makeSpread(root *os.Root, path string) error {
+	if _, err := root.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := root.MkdirAll(path, folderMode); err != nil {
+		return err
+	}
+	folder, err := root.Open(path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	disk.Spread(folder)
+	return nil
 }
 
 // makeLatest lets the link in the folder of an executor's runs point to one of them, in one step.

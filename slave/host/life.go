@@ -111,7 +111,7 @@ func (l *life) run() error {
 		return err
 	}
 	scratch := filepath.Dir(record)
-	if err := checkpoint.MakeBesideRemoval(func() error { return os.MkdirAll(scratch, 0o700) }); err != nil {
+	if err := checkpoint.MakeBesideRemoval(func() error { return makeRecordFolder(scratch) }); err != nil {
 		return fmt.Errorf("make a folder for the exit record: %w", err)
 	}
 	l.record = record
