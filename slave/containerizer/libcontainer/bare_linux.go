@@ -37,7 +37,11 @@ func (c *container) runBare() (err error) {
 	if err != nil {
 		return errors.Join(err, made.Destroy(), c.cgroup.Destroy())
 	}
-	err = c.cgroup.launch(control, c.spec)
+	tasks, err := c.cgroup.open()
+	if err == nil {
+		err = control.Launch(c.spec, tasks...)
+		tasks.close()
+	}
 	if err == nil {
 		_, err = control.Started()
 	}

@@ -19,9 +19,6 @@ import (
 	"github.com/opencontainers/cgroups"
 	_ "github.com/opencontainers/cgroups/devices" // lets the managers set device rules
 	"github.com/opencontainers/cgroups/manager"
-
-	"github.com/stoa-project/stoa/slave/containerizer"
-	"github.com/stoa-project/stoa/slave/containerizer/reaper"
 )
 
 const (
@@ -106,22 +103,26 @@ func (t tree) below(config *cgroups.Cgroup) (cgroup, error) {
 	return found, err
 }
 
-// launch has a reaper enter the cgroup and execute a command.
-func (g cgroup) launch(control *reaper.Control, spec containerizer.Spec) error {
-	files := make([]*os.File, 0, len(g.tasks))
-	defer func() {
-		for _, file := range files {
-			file.Close()
-		}
-	}()
+// open opens what a reaper needs to enter; the caller closes it.
+func (g cgroup) open() (taskFiles, error) {
+	var opened taskFiles
 	for _, path := range g.tasks {
 		file, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {
-			return err
+			opened.close()
+			return nil, err
 		}
-		files = append(files, file)
+		opened = append(opened, file)
 	}
-	return control.Launch(spec, files...)
+	return opened, nil
+}
+
+type taskFiles []*os.File
+
+func (f taskFiles) close() {
+	for _, file := range f {
+		file.Close()
+	}
 }
 
 // create makes the cgroup in every hierarchy.

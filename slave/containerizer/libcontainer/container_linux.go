@@ -122,8 +122,8 @@ func (c *container) create() (made *runc.Container, err error) {
 // has left the container by then, and nothing in it can fork before the launch.
 func (c *container) tighten() error {
 	final, tighter := started(*c.config, c.spec)
-	if !tighter {
-		return nil
+	if !c.host.unified || !tighter {
+		return nil // all are in force in the cgroup that the reaper enters, or is in
 	}
 	c.config.Cgroups = final.Cgroups
 	if err := c.control.Present(); err != nil {
@@ -182,7 +182,12 @@ func (c *container) pass(point Point) {
 
 // execute has the reaper execute the command.
 func (c *container) execute(ctx context.Context) error {
-	err := c.cgroup.launch(c.control, c.spec)
+	tasks, err := c.cgroup.open()
+	if err != nil {
+		return c.failed("opening its cgroups", err)
+	}
+	defer tasks.close()
+	err = c.control.Launch(c.spec, tasks...)
 	if errors.Is(err, syscall.E2BIG) {
 		return &containerizer.ExecError{Path: c.spec.Command(), Err: syscall.E2BIG}
 	}

@@ -50,7 +50,14 @@ func (c *container) Exec(exec containerizer.Exec, stdio containerizer.Stdio) (co
 		return nil, c.failed("entering it with a further command", err)
 	}
 	c.pass(Entered)
-	if err := f.launch(c.spec.With(exec), c.cgroup); err != nil {
+	tasks, err := c.cgroup.open()
+	if err == nil {
+		err = f.launch(c.spec.With(exec), tasks)
+		tasks.close()
+	} else if c.life.State() != containerizer.Running {
+		err = os.ErrProcessDone
+	}
+	if err != nil {
 		f.end()
 		return nil, err
 	}
@@ -132,9 +139,9 @@ func receiveDescriptor(socket *os.File) (int, error) {
 	return -1, errors.New("receive the terminal: none was sent")
 }
 
-// launch has the reaper enter the cgroup and execute the command.
-func (f *further) launch(spec containerizer.Spec, group cgroup) error {
-	err := group.launch(f.control, spec)
+// launch has the reaper enter the container's cgroup and execute the command.
+func (f *further) launch(spec containerizer.Spec, tasks taskFiles) error {
+	err := f.control.Launch(spec, tasks...)
 	if err == nil || !errors.Is(err, syscall.E2BIG) {
 		// Any other failure to launch means that the reaper ended: Started says so too.
 		f.pid, err = f.control.Started()
