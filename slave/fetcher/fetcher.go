@@ -169,6 +169,9 @@ func (f *Fetcher) Fetch(ctx context.Context, r Request) error {
 	return nil
 }
 
+// DropCache removes what is kept and not in use: for a slave whose disk is full.
+func (f *Fetcher) DropCache() { f.store.drop() }
+
 // wanted is a URI that makes sense.
 type wanted struct {
 	url        *url.URL // without fragment; of a file: only its path

@@ -413,6 +413,29 @@ func TestTheCacheKeepsWhatIsAskedForAsFarAsItsRoomGoes(t *testing.T) {
 }
 
 // Nomad gave a task what had been fetched for another: CVE-2022-24686.
+func TestTheCacheIsDroppedButForWhatIsInUse(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	get := func(key string) func() {
+		file, done, err := r.fetcher.store.get(t.Context(), key, true, "", func(context.Context, *os.File) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		file.Close()
+		return done
+	}
+	get("kept")()
+	done := get("in use")
+	r.fetcher.DropCache()
+	if n := r.stored(); n != 1 {
+		t.Errorf("%d downloads are kept, want 1", n)
+	}
+	done()
+	r.fetcher.DropCache()
+	if n := r.stored(); n != 0 {
+		t.Errorf("%d downloads are kept, want none", n)
+	}
+}
+
 func TestWhoDoesNotAskForTheCacheGetsWhatTheServerHasNow(t *testing.T) {
 	var asked atomic.Int32
 	r := newRig(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "version ", asked.Add(1)) })

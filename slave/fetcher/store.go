@@ -166,6 +166,15 @@ func (s *store) leave(e *entry) {
 	}
 }
 
+// drop removes all that is kept.
+func (s *store) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.kept) > 0 {
+		s.forget(s.kept[0])
+	}
+}
+
 // spoil lets nobody else use an entry.
 func (s *store) spoil(e *entry) {
 	s.mu.Lock()
