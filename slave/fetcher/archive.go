@@ -106,8 +106,8 @@ func (t target) unpack(ctx context.Context, source *os.File, w wanted) error {
 	case zipped:
 		err = u.zip(source)
 	case gzipped:
-		var r *gzip.Reader
-		if r, err = gzip.NewReader(bufio.NewReader(source)); err == nil {
+		var r *gunzip
+		if r, err = newGunzip(bufio.NewReader(source)); err == nil {
 			w.output = withoutSuffix(w.output, ".gz")
 			err = t.place(ctx, r, w)
 		}
@@ -144,7 +144,7 @@ func (u *unpacker) compressedTar(source io.Reader, as format) error {
 	buffered := bufio.NewReaderSize(source, 64<<10)
 	switch as {
 	case tarGzip:
-		r, err := gzip.NewReader(buffered)
+		r, err := newGunzip(buffered)
 		if err != nil {
 			return err
 		}
@@ -171,6 +171,41 @@ func (u *unpacker) compressedTar(source io.Reader, as format) error {
 	return u.tar(buffered)
 }
 
+// gunzip reads what gzip wrote, several streams after each other too, and like it passes over what follows and is none.
+type gunzip struct {
+	*gzip.Reader
+	source *bufio.Reader
+	over   bool
+}
+
+func newGunzip(source *bufio.Reader) (*gunzip, error) {
+	r, err := gzip.NewReader(source)
+	if err != nil {
+		return nil, err
+	}
+	r.Multistream(false)
+	return &gunzip{Reader: r, source: source}, nil
+}
+
+func (g *gunzip) Read(p []byte) (int, error) {
+	if g.over {
+		return 0, io.EOF
+	}
+	n, err := g.Reader.Read(p)
+	if !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	switch next := g.Reset(g.source); {
+	case errors.Is(next, gzip.ErrHeader), errors.Is(next, io.EOF), errors.Is(next, io.ErrUnexpectedEOF):
+		g.over = true
+		return n, io.EOF
+	case next != nil:
+		return n, next
+	}
+	g.Multistream(false)
+	return n, nil
+}
+
 func (u *unpacker) tar(source io.Reader) error {
 	// What is skipped counts too: headers and entries that are nothing.
 	limited := &io.LimitedReader{R: &endingReader{u.ctx, source}, N: 2*u.options.MaxBytes + 1}
@@ -178,9 +213,8 @@ func (u *unpacker) tar(source io.Reader) error {
 	for {
 		header, err := reader.Next()
 		if errors.Is(err, io.EOF) {
-			// Whether what was read is right is told by a checksum at the end. What follows that is nothing, as with gzip.
-			_, err = io.Copy(io.Discard, limited)
-			if (err == nil || errors.Is(err, gzip.ErrHeader)) && limited.N > 0 {
+			// Whether what was read is right is told by a checksum at the end.
+			if _, err = io.Copy(io.Discard, limited); err == nil && limited.N > 0 {
 				return nil
 			}
 		}

@@ -326,8 +326,10 @@ func TestAnArchiveThatWasDamagedIsNotTakenForWhole(t *testing.T) {
 	stored := func(w io.Writer) (*gzip.Writer, error) { return gzip.NewWriterLevel(w, gzip.NoCompression) }
 	whole := compress(t, stored, tarOf(t, tar.Header{Name: "a"}, tar.Header{Name: "b"}))
 	r := newRig(t, Options{}, nil)
-	r.must(archiveURI(tempFile(t, "whole.tgz", whole+strings.Repeat("\x00", 512))), archiveURI(tempFile(t, "joined.tgz", whole+gz(t, "more"))))
+	r.must(archiveURI(tempFile(t, "whole.tgz", whole)), archiveURI(tempFile(t, "padded.tgz", whole+strings.Repeat("\x00", 512))))
+	r.must(archiveURI(tempFile(t, "garbage.tgz", whole+"\n")), archiveURI(tempFile(t, "joined.gz", gz(t, "one, ")+gz(t, "two")+"garbage")))
 	r.has("a", "x")
+	r.has("joined", "one, two")
 	at := strings.LastIndex(whole, "x")
 	r.refused(archiveURI(tempFile(t, "a.tgz", whole[:at]+"y"+whole[at+1:])), "invalid checksum")
 }
