@@ -81,7 +81,10 @@ func describe(exit *wire.ContainerExit) string {
 	}
 	ended := describeStatus(exit)
 	if exit.GetCause() == wire.ContainerExit_PIDS {
-		return fmt.Sprintf("%s, having reached its limit of %d processes", ended, exit.GetPidsLimit())
+		ended += fmt.Sprintf(", having reached its limit of %d processes", exit.GetPidsLimit())
+	}
+	if exit.GetMessage() != "" && exit.GetCause() != wire.ContainerExit_KILLED {
+		ended += "; " + exit.GetMessage() // what of its output was lost
 	}
 	return ended
 }
@@ -141,6 +144,9 @@ func exitLabels(why intent, exit *wire.ContainerExit) *mesos.Labels {
 	}
 	if limit := exit.GetDiskLimitBytes(); limit != 0 {
 		pairs = append(pairs, mesos.LabelDiskUsedBytes, strconv.FormatUint(exit.GetDiskUsedBytes(), 10), mesos.LabelDiskLimitBytes, strconv.FormatUint(limit, 10))
+	}
+	if lost := exit.GetOutputLostBytes(); lost != 0 {
+		pairs = append(pairs, mesos.LabelOutputLostBytes, strconv.FormatUint(lost, 10))
 	}
 	return mesos.MakeLabels(pairs...)
 }

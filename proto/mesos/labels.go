@@ -55,6 +55,9 @@ const (
 	// LabelDiskLimitBytes is the limit of the sandbox that was in force, in bytes.
 	LabelDiskLimitBytes = "stoa.disk_limit_bytes"
 
+	// LabelOutputLostBytes is how much of its output could not be written, in bytes.
+	LabelOutputLostBytes = "stoa.output_lost_bytes"
+
 	// LabelFetchURL is the URL of a file that could not be fetched, without what is secret in it.
 	LabelFetchURL = "stoa.fetch_url"
 )

@@ -268,6 +268,7 @@ type ending struct {
 	startErr            error  // it never ran
 	diskUsed, diskLimit int64  // bytes, if its sandbox had outgrown its limit
 	lost                string // what of its output could not be written, and why; empty: nothing
+	lostBytes           int64  // how much that is
 	exit                containerizer.Exit
 	now                 time.Time
 }
@@ -285,7 +286,7 @@ func exitOf(e ending) *wire.ContainerExit {
 		CpuSeconds: e.exit.CPUSeconds,
 	}
 	bySIGKILL := e.exit.Status.Signaled() && e.exit.Status.Signal() == syscall.SIGKILL
-	exit.Message = e.lost
+	exit.Message, exit.OutputLostBytes = e.lost, uint64(e.lostBytes)
 	switch {
 	case e.killed && bySIGKILL:
 		exit.Cause = wire.ContainerExit_KILLED
