@@ -15,7 +15,7 @@
 //	 ├──────────────────────────────►│
 //	 │◄────────────────────── present┤ one thread, no child
 //	 │  Launch: argv, environment    │
-//	 ├──────────────────────────────►│ fork ───────────────────►│ new session, signals reset
+//	 ├──────────────────────────────►│ fork ───────────────────►│ new session, signals reset, system calls filtered
 //	 │◄──────────────────────────────┼──────── about-to-execute ┤ (its pid by SCM_CREDENTIALS)
 //	 │◄── executed, or failed: errno ┤                          │ execve
 //	 │  signal, kill ───────────────►│ kill(2)  ───────────────►│

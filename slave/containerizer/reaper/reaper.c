@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "filter.h"
+
 // What the host says after the launch. Keep in step with control_linux.go.
 enum { ORDER_SIGNAL = 1, ORDER_KILL = 2 };
 struct order {
@@ -171,6 +173,9 @@ static int become(int control, const char *file, char **argv, char **envp, const
 		if (setrlimit((int)limits[i].resource, &limit) < 0)
 			return errno;
 	}
+	// Of a container, which can't gain privileges; plain processes have no limits that they could lift.
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && stoa_filter() < 0)
+		return errno;
 	execvp(file, argv);
 	return errno;
 }
