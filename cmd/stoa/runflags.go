@@ -13,6 +13,7 @@ import (
 	"github.com/stoa-project/stoa/frameworks/run"
 	"github.com/stoa-project/stoa/frameworks/scheduler"
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/slave/fetcher"
 )
 
@@ -114,6 +115,8 @@ func (f *runFlags) checkNumbers() error {
 			return usageError("--%s %v: it must be 0 or more", amount.name, amount.value)
 		case !enough:
 			return usageError("--%s %v: it must be more than 0", amount.name, amount.value)
+		case amount.value > 0 && math.Round(amount.value*float64(resource.Unit)) == 0:
+			return usageError("--%s %v: it must be at least 0.001, of which resources are multiples", amount.name, amount.value)
 		case amount.value > math.MaxInt32:
 			return usageError("--%s %v: it must be at most %d", amount.name, amount.value, math.MaxInt32)
 		}
