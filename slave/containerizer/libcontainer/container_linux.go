@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -356,15 +357,20 @@ func (c *container) gather() (known facts, err error) {
 	if known.temporary, err = makeTemporary(c.spec.Sandbox, pointsInTemporary(c.host.hiddenDirs)); err != nil {
 		return known, c.failed("making its /tmp", err)
 	}
-	return c.gatherVolumes(known)
-}
-
-func (c *container) gatherVolumes(known facts) (facts, error) {
-	spec, masked, err := guardVolumes(c.spec, c.host.hidden, c.sources.open)
+	views, err := processViews()
 	if err != nil {
 		return known, err
 	}
-	known.maskedAt = masked
+	known.maskedAt = slices.DeleteFunc(slices.Clone(views), func(path string) bool { return belowAny(path, privatePaths()) })
+	return c.gatherVolumes(known, append(views, c.host.hidden...))
+}
+
+func (c *container) gatherVolumes(known facts, hidden []string) (facts, error) {
+	spec, masked, err := guardVolumes(c.spec, hidden, c.sources.open)
+	if err != nil {
+		return known, err
+	}
+	known.maskedAt = append(known.maskedAt, masked...)
 	own := append(privatePaths(), known.hiddenDirs...)
 	needs, err := placeVolumes(spec, append(own, spec.Sandbox), lookOnMachine, isDirectory)
 	if err != nil {

@@ -33,7 +33,7 @@ type facts struct {
 	temporaryAt []string
 	hiddenDirs  []string
 	hiddenFiles []string
-	maskedAt    []string // paths inside at which volumes would show what is hidden
+	maskedAt    []string // paths inside at which volumes, or the machine's files, would show what is hidden
 	names       []alias
 	binary      string // path of the stoa binary on the machine
 	overlays    []overlay
@@ -304,6 +304,23 @@ func kindOf(mode fs.FileMode) string {
 		return "file"
 	}
 	return "special file"
+}
+
+// processViews lists where the machine shows its processes: wherever the kernel's
+// file system of them is mounted, in /proc and in the folders of other systems. Who
+// sees a process of his own user's there sees its environment, and through its links
+// the files of its container, with all that is hidden from him.
+func processViews() ([]string, error) {
+	infos, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("proc"))
+	if err != nil {
+		return nil, err
+	}
+	var views []string
+	for _, info := range infos {
+		views = append(views, info.Mountpoint)
+	}
+	slices.Sort(views)
+	return slices.Compact(views), nil
 }
 
 // mountsBelow lists the topmost mounts of the machine strictly below directory.

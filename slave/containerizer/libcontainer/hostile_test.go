@@ -494,6 +494,45 @@ func TestCVE_2026_14896_NoVolumeLeadsToWhatIsTheSlavesOwn(t *testing.T) {
 	says(t, w, containers, spec, "fine\nfine\n0\nclosed\nfine\n0\nclosed\n")
 }
 
+// Through the machine's /proc, wherever it is seen, the links of a process of the same user lead into its container. So no
+// volume shows it, and nor do the folders of other systems that have it.
+func TestCVE_2026_14896_NoVolumeShowsTheMachinesProcesses(t *testing.T) {
+	w, c := inside(t)
+	other := outside(t, "/var")
+	if err := unix.Mount("proc", other, "proc", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(other, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	neighbour := w.Spec("neighbour", "sleep 1000")
+	neighbour.User = "nobody"
+	running := containertest.Start(t, c, neighbour)
+	look := fmt.Sprintf(`for at in $*; do [ -e "$at/%d" ] && cat "$at/%d/environ"; ls -A "$at"; done`, running.PID(), running.PID())
+	spec := w.Spec("curious", "")
+	spec.User = "nobody"
+	spec.Args = []string{"sh", "-c", look, "sh", other, "/machine/proc", "/machine" + other, "/var2/" + filepath.Base(other)}
+	spec.Volumes = []containerizer.Volume{{HostPath: "/", ContainerPath: "/machine", ReadOnly: true}, {HostPath: "/var", ContainerPath: "/var2"}}
+	says(t, w, c, spec, "")
+	for _, source := range []string{"/proc", fmt.Sprintf("/proc/%d", running.PID()), other} {
+		spec.Volumes = []containerizer.Volume{{HostPath: source, ContainerPath: "/data"}}
+		container, err := c.Start(t.Context(), spec, containerizer.Stdio{})
+		if err == nil {
+			containertest.Await(t, container)
+		}
+		var refused *containerizer.SpecError
+		if !errors.As(err, &refused) || refused.Value != source {
+			t.Errorf("volume %s: %v", source, err)
+		}
+	}
+	if err := running.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	containertest.Await(t, running)
+}
+
 // swappedVolume is a volume, and what exchanges it for a link to the work directory, or back.
 func swappedVolume(t *testing.T, w *containertest.Watch) (volume containerizer.Volume, swap func() error) {
 	t.Helper()

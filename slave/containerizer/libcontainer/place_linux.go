@@ -180,7 +180,7 @@ func guardVolumes(spec containerizer.Spec, hidden []string, resolve func(path st
 		}
 		if belowAny(source, hidden) {
 			return spec, nil, &containerizer.SpecError{
-				Field: fmt.Sprintf("Volumes[%d].HostPath", i), Value: volume.HostPath, Allowed: "a path that leads to nothing of the slave's own",
+				Field: fmt.Sprintf("Volumes[%d].HostPath", i), Value: volume.HostPath, Allowed: "a path that leads to nothing of the slave's own, and to no processes",
 			}
 		}
 		for _, path := range hidden {
