@@ -58,6 +58,9 @@ func (c *container) failed(step string, err error) error {
 	if errors.As(err, &spec) || errors.As(err, &start) {
 		return err
 	}
+	if errors.Is(err, reaper.ErrGone) && len(c.spec.Volumes) > 0 {
+		err = fmt.Errorf("%w: a volume must not cover the libraries that the stoa binary needs, as in /usr or /lib", err)
+	}
 	return &containerizer.StartError{ID: c.spec.ID, Step: step, Err: err}
 }
 

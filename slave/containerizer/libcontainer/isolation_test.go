@@ -360,6 +360,21 @@ func TestVolumesAreSeenWhereverTheyLieAndAreWanted(t *testing.T) {
 	}
 }
 
+func TestAVolumeOverTheLibrariesIsSaid(t *testing.T) {
+	w, c := inside(t)
+	for _, limit := range []int64{0, 4} { // the reaper is missed at different steps
+		spec := w.Spec("covered", "true")
+		spec.PIDs, spec.Volumes = limit, []containerizer.Volume{{HostPath: outside(t, "/var"), ContainerPath: "/usr"}}
+		container, err := c.Start(t.Context(), spec, containerizer.Stdio{})
+		if err == nil {
+			containertest.Await(t, container)
+		}
+		if err == nil || !strings.Contains(err.Error(), "must not cover the libraries") {
+			t.Errorf("with a limit of %d processes: %v", limit, err)
+		}
+	}
+}
+
 func TestAReadOnlyVolumeIsSoBelowMountsInIt(t *testing.T) {
 	w, c := inside(t)
 	source := outside(t, "/var")
