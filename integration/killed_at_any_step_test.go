@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stoa-project/stoa/slave/containerizer/containertest"
 	"github.com/stoa-project/stoa/slave/containerizer/libcontainer"
 	"github.com/stoa-project/stoa/slave/containerizer/process"
 )
@@ -278,8 +279,8 @@ func (d *doomed) rememberHosts() {
 	}
 }
 
-// strays are the processes that nobody knows: those of containers without a living host of a living slave above them, hosts
-// without a slave, and what is in a cgroup of a host that has ended.
+// strays are the processes that nobody knows: those of containers, finished or not, without a living host of a living slave
+// above them, hosts without a slave, and what is in a cgroup of a host that has ended.
 func (d *doomed) strays() []string {
 	known := map[int]bool{}
 	for _, slave := range d.daemons("slave") {
@@ -297,6 +298,11 @@ func (d *doomed) strays() []string {
 			continue
 		}
 		strays = append(strays, p.String())
+	}
+	for _, pid := range containertest.Inside(filepath.Join(d.work, "containers")) {
+		if !ancestor(pid, known) {
+			strays = append(strays, fmt.Sprint(pid, " sees a container's root"))
+		}
 	}
 	for _, dir := range d.cgroups("") {
 		if living[filepath.Base(dir)] {

@@ -9,14 +9,28 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"slices"
 
 	"github.com/stoa-project/stoa/slave/containerizer/libcontainer"
 	"github.com/stoa-project/stoa/slave/containerizer/process"
 )
 
+// makesContainers says whether this process is a host that starts containers as copies of itself.
+func makesContainers() bool {
+	return len(os.Args) > 1 && os.Args[1] == "host" && !slices.Contains(os.Args, process.Name)
+}
+
+func init() {
+	if makesContainers() {
+		// libcontainer has threads enter the namespaces of containers and then end. The main thread can't end: it would stay
+		// there, and keep whatever is mounted. So it runs nothing but main.
+		runtime.LockOSThread()
+	}
+}
+
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "host" && !slices.Contains(os.Args, process.Name) {
+	if makesContainers() {
 		// A host starts containers as copies of itself. One that is sealed need not copy itself each time; one that
 		// could not be sealed is only slower.
 		_ = libcontainer.Seal()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/slave/core"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // Modes of folders. A sandbox's is Mesos's; those above must let its owner through.
@@ -40,8 +41,11 @@ func (r Run) Validate() error {
 func (r Run) Path() string { return filepath.Join(r.runs(), r.ContainerID) }
 
 // runs is the folder of all runs of the executor.
-func (r Run) runs() string {
-	return filepath.Join("slaves", r.SlaveID, "frameworks", r.FrameworkID, "executors", r.ExecutorID, "runs")
+func (r Run) runs() string { return filepath.Join(r.executors(), r.ExecutorID, "runs") }
+
+// executors is the folder of all executors of the framework.
+func (r Run) executors() string {
+	return filepath.Join("slaves", r.SlaveID, "frameworks", r.FrameworkID, "executors")
 }
 
 // MakeSandbox makes the sandbox of a run in a work_dir, owned by the user of that name, or by the caller's if the name is
@@ -67,6 +71,9 @@ func makeSandbox(workDir string, run Run, owner string) (string, error) {
 		return "", err
 	}
 	defer root.Close()
+	if err := makeSpread(root, run.executors()); err != nil {
+		return "", err
+	}
 	if err := root.MkdirAll(run.runs(), folderMode); err != nil {
 		return "", err
 	}
@@ -92,6 +99,23 @@ func makeSandbox(workDir string, run Run, owner string) (string, error) {
 		}
 	}
 	return filepath.Join(absolute, run.Path()), makeLatest(runs, run.ContainerID)
+}
+
+// makeSpread makes a folder, unless it exists, whose folders the disk may put far apart.
+func makeSpread(root *os.Root, path string) error {
+	if _, err := root.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := root.MkdirAll(path, folderMode); err != nil {
+		return err
+	}
+	folder, err := root.Open(path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	disk.Spread(folder)
+	return nil
 }
 
 // makeLatest lets the link in the folder of an executor's runs point to one of them, in one step.

@@ -110,7 +110,7 @@ func (l *life) run() error {
 		return err
 	}
 	scratch := filepath.Dir(record)
-	if err := os.MkdirAll(scratch, 0o700); err != nil {
+	if err := makeRecordFolder(scratch); err != nil {
 		return fmt.Errorf("make a folder for the exit record: %w", err)
 	}
 	l.record = record

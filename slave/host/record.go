@@ -1,13 +1,16 @@
 package host
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/stoa-project/stoa/proto/wire"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // metaFolder is the part of a work_dir that mirrors the paths of the sandboxes, and that no task can reach.
@@ -21,6 +24,24 @@ func ExitPath(workDir, sandbox string) (string, error) {
 		return "", fmt.Errorf("sandbox %q: it must lie below the work_dir %q", sandbox, workDir)
 	}
 	return filepath.Join(workDir, metaFolder, below, "exit"), nil
+}
+
+// makeRecordFolder makes the folder of an exit record, executors/E/runs/C below meta. The disk may put those of different
+// executors far apart.
+func makeRecordFolder(path string) error {
+	executors := filepath.Dir(filepath.Dir(filepath.Dir(path)))
+	if _, err := os.Lstat(executors); errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(executors, 0o700); err != nil {
+			return err
+		}
+		folder, err := os.Open(executors)
+		if err != nil {
+			return err
+		}
+		disk.Spread(folder)
+		folder.Close()
+	}
+	return os.MkdirAll(path, 0o700)
 }
 
 // ReadExit reads the exit record of the container with the given sandbox. It is fs.ErrNotExist if there is none: the

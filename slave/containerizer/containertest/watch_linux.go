@@ -158,6 +158,7 @@ func (w *Watch) check() {
 	if left := w.Processes(); len(left) > 0 {
 		w.t.Errorf("processes are left: %v", left)
 	}
+	Poll(w.t, "no process is left that sees a container's root", Deadline, func() bool { return len(Inside(w.State)) == 0 })
 	if left := children(); len(left) > 0 {
 		w.t.Errorf("children of the host are left: %v", left)
 	}

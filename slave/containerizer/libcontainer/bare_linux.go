@@ -5,8 +5,6 @@ package libcontainer
 import (
 	"errors"
 
-	runc "github.com/opencontainers/runc/libcontainer"
-
 	"github.com/stoa-project/stoa/slave/containerizer"
 	"github.com/stoa-project/stoa/slave/containerizer/reaper"
 )
@@ -24,20 +22,26 @@ func Bare(containers containerizer.Containerizer, spec containerizer.Spec) (run 
 }
 
 func (c *container) runBare() (err error) {
-	if c.made, err = runc.Create(c.host.dir.containers(), c.spec.ID, configure(c.known)); err != nil {
+	c.config = configure(c.known)
+	made, err := c.create()
+	if err != nil {
 		return err
 	}
 	control, theirs, err := reaper.New()
 	if err != nil {
-		return errors.Join(err, c.made.Destroy())
+		return errors.Join(err, made.Destroy(), c.cgroup.Destroy())
 	}
 	defer control.Close()
-	err = c.run(containerizer.Stdio{}, theirs)
+	err = c.run(made, containerizer.Stdio{}, theirs)
 	theirs.Close()
 	if err != nil {
-		return errors.Join(err, c.made.Destroy())
+		return errors.Join(err, made.Destroy(), c.cgroup.Destroy())
 	}
-	err = control.Launch(c.spec)
+	tasks, err := c.cgroup.open()
+	if err == nil {
+		err = control.Launch(c.spec, tasks...)
+		tasks.close()
+	}
 	if err == nil {
 		_, err = control.Started()
 	}
@@ -46,5 +50,5 @@ func (c *container) runBare() (err error) {
 	}
 	control.Close() // if the command did not run, this ends the reaper
 	_, waited := c.init.Wait()
-	return errors.Join(err, waited, c.made.Destroy())
+	return errors.Join(err, waited, made.Destroy(), c.cgroup.Destroy())
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,7 +31,11 @@ const (
 	cgroupTries = 10
 )
 
-// tree is one cgroup in every hierarchy that the machine has.
+// controllers are those of the first version that count or limit something here. In the hierarchies of others no cgroup is
+// made: each would cost every container as much as one of these.
+func controllers() []string { return []string{"cpu", "cpuacct", "devices", "memory", "pids"} }
+
+// tree is one cgroup, in the hierarchy of each controller.
 type tree struct {
 	path    string // from the root of each hierarchy
 	manager cgroups.Manager
@@ -42,7 +47,13 @@ func treeOf(path string) (tree, error) {
 	if !validCgroup(path) {
 		return tree{}, fmt.Errorf("cgroup %q: must be an absolute path below / without . or ..", path)
 	}
-	made, err := manager.New(&cgroups.Cgroup{Path: path, Resources: &cgroups.Resources{}})
+	config := &cgroups.Cgroup{Path: path, Resources: &cgroups.Resources{}}
+	made, err := manager.New(config)
+	if err == nil && !cgroups.IsCgroup2UnifiedMode() {
+		paths := maps.Clone(made.GetPaths())
+		maps.DeleteFunc(paths, func(controller, _ string) bool { return !slices.Contains(controllers(), controller) })
+		made, err = manager.NewWithPaths(config, paths)
+	}
 	if err != nil {
 		return tree{}, fmt.Errorf("cgroup %s: %w", path, err)
 	}
@@ -58,6 +69,60 @@ func treeOf(path string) (tree, error) {
 		return tree{}, fmt.Errorf("cgroup %s: the machine has no cgroup hierarchy", path)
 	}
 	return found, nil
+}
+
+// cgroup is that of one container.
+//
+// With the second version of cgroups libcontainer puts what it starts into it. With the first it would move each process into
+// each hierarchy, from outside, and whoever does so holds up all forks of the machine and, if nobody has done so lately,
+// waits for a grace period of RCU: 6 to 16 ms, more than all the rest of a start that is not processor time
+// (cgroup_threadgroup_rwsem in kernel/cgroup/cgroup.c). A process of one thread that moves itself need not take that lock. So
+// there libcontainer is told nothing of cgroups, and the reaper enters when it is to execute the command: what a container
+// costs before that is the host's.
+type cgroup struct {
+	cgroups.Manager
+	tasks []string // of the first version: the files by which a process moves itself
+}
+
+// below is the cgroup of a container in this one, which need not exist.
+func (t tree) below(config *cgroups.Cgroup) (cgroup, error) {
+	name := strings.TrimPrefix(config.Path, t.path)
+	paths := maps.Clone(t.manager.GetPaths())
+	var found cgroup
+	for controller, dir := range paths {
+		paths[controller] = filepath.Join(dir, name)
+		found.tasks = append(found.tasks, filepath.Join(dir, name, "tasks"))
+	}
+	slices.Sort(found.tasks)
+	found.tasks = slices.Compact(found.tasks) // cpu and cpuacct are often one hierarchy
+	if cgroups.IsCgroup2UnifiedMode() {
+		found.tasks = nil
+	}
+	var err error
+	found.Manager, err = manager.NewWithPaths(config, paths)
+	return found, err
+}
+
+// open opens what a reaper needs to enter; the caller closes it.
+func (g cgroup) open() (taskFiles, error) {
+	var opened taskFiles
+	for _, path := range g.tasks {
+		file, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			opened.close()
+			return nil, err
+		}
+		opened = append(opened, file)
+	}
+	return opened, nil
+}
+
+type taskFiles []*os.File
+
+func (f taskFiles) close() {
+	for _, file := range f {
+		file.Close()
+	}
 }
 
 // create makes the cgroup in every hierarchy.

@@ -17,7 +17,6 @@ import (
 
 	runc "github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/configs"
-	"golang.org/x/sys/unix"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
 	"github.com/stoa-project/stoa/slave/containerizer/reaper"
@@ -33,8 +32,8 @@ type container struct {
 	known   facts
 	sources sources // of volumes; empty once they are mounted
 	config  *configs.Config
-	made    *runc.Container
-	init    *runc.Process // the reaper
+	cgroup  cgroup
+	init    *os.Process // the reaper
 	control *reaper.Control
 	account account
 	pid     int
@@ -76,8 +75,9 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) (err e
 	}
 	c.pass(Gathered)
 	c.config = configure(c.known)
-	if c.made, err = runc.Create(c.host.dir.containers(), c.spec.ID, c.config); err != nil {
-		return c.failed("creating its state", err)
+	made, err := c.create()
+	if err != nil {
+		return c.failed("creating its cgroups and its state", err)
 	}
 	c.pass(Created)
 	control, theirs, err := reaper.New()
@@ -86,19 +86,14 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) (err e
 	}
 	c.control = control
 	c.pass(Connected)
-	err = c.run(stdio, theirs)
+	err = c.run(made, stdio, theirs)
 	theirs.Close() // or the reaper's own death would not end the conversation
 	if err != nil {
-		return c.failed("making its namespaces, cgroups and mounts", err)
-	}
-	state, err := c.made.State()
-	if err != nil {
-		return c.failed("reading its state", err)
+		return c.failed("making its namespaces and mounts", err)
 	}
 	c.pass(Reaping)
-	c.account = accountOf(state.CgroupPaths, c.host.unified)
 	c.forget()
-	stop := context.AfterFunc(ctx, func() { _ = c.init.Signal(unix.SIGKILL) })
+	stop := context.AfterFunc(ctx, func() { _ = c.init.Kill() })
 	defer stop()
 	if err := c.tighten(); err != nil {
 		return c.failed("limiting its processes", errors.Join(ctx.Err(), err))
@@ -106,21 +101,43 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) (err e
 	return c.execute(ctx)
 }
 
+// create makes the container's cgroup, and what libcontainer remembers of the
+// container.
+func (c *container) create() (made *runc.Container, err error) {
+	if c.cgroup, err = c.host.cgroup.below(c.config.Cgroups); err != nil {
+		return nil, err
+	}
+	c.account = accountOf(c.cgroup.GetPaths(), c.host.unified)
+	if c.host.unified {
+		return runc.Create(c.host.dir.containers(), c.spec.ID, c.config)
+	}
+	final, _ := started(*c.config, c.spec)
+	c.config.Cgroups = final.Cgroups
+	if err := c.cgroup.Apply(noProcess); err != nil {
+		return nil, err
+	}
+	if err := c.cgroup.Set(final.Cgroups.Resources); err != nil {
+		return nil, err
+	}
+	return createWithoutCgroups(c.host.dir.containers(), c.spec.ID, *c.config)
+}
+
 // tighten sets the limits that only a command bears. The library's own program
 // has left the container by then, and nothing in it can fork before the launch.
 func (c *container) tighten() error {
-	config, tighter := started(c.made.Config(), c.spec)
-	if !tighter {
-		return nil
+	final, tighter := started(*c.config, c.spec)
+	if !c.host.unified || !tighter {
+		return nil // all are in force in the cgroup that the reaper enters, or is in
 	}
+	c.config.Cgroups = final.Cgroups
 	if err := c.control.Present(); err != nil {
 		return err
 	}
-	return c.made.Set(config)
+	return c.cgroup.Set(final.Cgroups.Resources)
 }
 
 // run starts the reaper as the container's first process.
-func (c *container) run(stdio containerizer.Stdio, control *os.File) error {
+func (c *container) run(made *runc.Container, stdio containerizer.Stdio, control *os.File) error {
 	process := &runc.Process{
 		Init: true,
 		Args: reaper.Argv(), // found by the PATH, so that ps shows the argument vector as it is
@@ -142,19 +159,22 @@ func (c *container) run(stdio containerizer.Stdio, control *os.File) error {
 	if stdio.Stderr != nil {
 		process.Stderr = stdio.Stderr
 	}
-	c.init = process
-	if err := c.made.Start(process); err != nil {
+	if err := made.Start(process); err != nil {
 		return err
 	}
-	c.pass(Blocked)
 	pid, err := process.Pid()
 	if err != nil {
 		return err
 	}
+	// All else that libcontainer has of it can go: a host may have thousands of containers.
+	if c.init, err = os.FindProcess(pid); err != nil {
+		return err
+	}
+	c.pass(Blocked)
 	if err := c.sources.check(c.spec.ID, pid, c.known.volumes); err != nil {
 		return err
 	}
-	return c.made.Exec()
+	return made.Exec()
 }
 
 // pass tells whoever wants to know that the container has come to a point.
@@ -166,7 +186,12 @@ func (c *container) pass(point Point) {
 
 // execute has the reaper execute the command.
 func (c *container) execute(ctx context.Context) error {
-	err := c.control.Launch(c.spec)
+	tasks, err := c.cgroup.open()
+	if err != nil {
+		return c.failed("opening its cgroups", err)
+	}
+	defer tasks.close()
+	err = c.control.Launch(c.spec, tasks...)
 	if errors.Is(err, syscall.E2BIG) {
 		return &containerizer.ExecError{Path: c.spec.Command(), Err: syscall.E2BIG}
 	}
@@ -191,9 +216,7 @@ func (c *container) execute(ctx context.Context) error {
 	return nil
 }
 
-// forget lets go of what only the start needed: a host may have thousands of
-// containers. The library has the same configuration, and reads no more of it
-// than the rest.
+// forget lets go of what only the start needed.
 func (c *container) forget() {
 	c.config.Mounts, c.config.Devices, c.config.MaskPaths, c.config.ReadonlyPaths = nil, nil, nil, nil
 	c.known = facts{user: c.known.user, rootfs: c.known.rootfs, overlays: c.known.overlays}
@@ -207,8 +230,8 @@ func (c *container) watch() {
 	finished := time.Now()
 	c.life.MustTake(containerizer.End)
 	status := end.Status
-	if process, _ := c.init.Wait(); err != nil && process != nil {
-		status = process.Sys().(syscall.WaitStatus) // killed from outside, as by Kill
+	if state, _ := c.init.Wait(); err != nil && state != nil {
+		status = state.Sys().(syscall.WaitStatus) // killed from outside, as by Kill
 	}
 	c.pass(Ended)
 	c.exit = c.takeStock(status, finished)
@@ -244,13 +267,14 @@ func (c *container) clean() error {
 	if c.control != nil {
 		c.control.Close() // cuts the lifeline of a reaper that still lives
 	}
-	if c.made != nil {
-		if c.init != nil {
-			_ = c.init.Signal(unix.SIGKILL) // without effect on what has ended
-			_, _ = c.init.Wait()
-		}
-		failed = append(failed, c.made.Destroy())
+	if c.init != nil {
+		_ = c.init.Kill() // without effect on what has ended
+		_, _ = c.init.Wait()
 	}
+	if c.cgroup.Manager != nil {
+		failed = append(failed, c.cgroup.Destroy())
+	}
+	failed = append(failed, os.RemoveAll(filepath.Join(c.host.dir.containers(), c.spec.ID)))
 	c.pass(Destroyed)
 	if c.known.rootfs == c.host.dir.root(c.spec.ID) {
 		failed = append(failed, os.RemoveAll(c.known.rootfs))
@@ -300,7 +324,7 @@ func (c *container) Kill() error {
 		return nil
 	}
 	// The end of PID 1 is, by the kernel, the end of all in its pid namespace.
-	if err := c.init.Signal(unix.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := c.init.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill container %s: %w", c.spec.ID, err)
 	}
 	return nil
@@ -312,7 +336,7 @@ func (c *container) Resize(limits containerizer.Limits) error {
 	}
 	c.resizing.Lock()
 	defer c.resizing.Unlock()
-	err := c.made.Set(resized(c.made.Config(), limits, c.host.swapLimit))
+	err := c.cgroup.Set(resized(*c.config, limits, c.host.swapLimit).Cgroups.Resources)
 	if err == nil {
 		c.memoryLimit.Store(containerizer.MemoryLimit(limits.MemoryBytes))
 		return nil
@@ -322,7 +346,7 @@ func (c *container) Resize(limits containerizer.Limits) error {
 	if c.life.State() != containerizer.Running {
 		return os.ErrProcessDone
 	}
-	return c.made.Set(resized(c.made.Config(), limits, c.host.swapLimit))
+	return c.cgroup.Set(resized(*c.config, limits, c.host.swapLimit).Cgroups.Resources)
 }
 
 func (c *container) Stats() (containerizer.Stats, error) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/cgroups"
+	"github.com/sirupsen/logrus"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
 )
@@ -47,7 +48,9 @@ var (
 // New makes the containerizer of one host and what all its containers share: a
 // cgroup and a directory of state. What a dead host of the same id left of these
 // is ended and removed first. Its errors are what Available says, bad options,
-// and what the machine refuses.
+// and what the machine refuses. The main thread must run no goroutine but main's
+// (runtime.LockOSThread in an init): one of libcontainer's that enters a
+// container's namespaces could not end it, and so not leave them.
 func New(options Options) (containerizer.Containerizer, error) {
 	if err := Available(); err != nil {
 		return nil, err
@@ -64,6 +67,7 @@ func New(options Options) (containerizer.Containerizer, error) {
 	if err := os.Setenv("GOMAXPROCS", "1"); err != nil {
 		return nil, err
 	}
+	logrus.SetLevel(logrus.ErrorLevel) // libcontainer would warn, after each start that fails, that it has no cgroup to read
 	c := &Containerizer{options: options, naming: namingFiles(), unified: cgroups.IsCgroup2UnifiedMode(), running: make(map[string]*container)}
 	if err := c.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("containers of host %s: %w", options.HostID, err), c.retreat())

@@ -273,7 +273,9 @@ func TestAHostMayBeKilledBetweenAnyTwoStepsOfAContainer(t *testing.T) {
 				if err := host.Run(); err == nil || host.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
 					t.Fatalf("the host ended by itself: %v", err)
 				}
-				containertest.Poll(t, "nothing of the killed host runs", lifeline, func() bool { return len(w.Processes())+len(cgroupProcesses(t, w)) == 0 })
+				containertest.Poll(t, "nothing of the killed host runs", lifeline, func() bool {
+					return len(w.Processes())+len(containertest.Inside(w.State))+len(cgroupProcesses(t, w)) == 0
+				})
 				next := open(t, w, "next")
 				if err := errors.Join(next.Sweep(context.Background()), next.Close()); err != nil {
 					t.Fatal(err)
@@ -289,7 +291,7 @@ func TestAHostMayBeKilledBetweenAnyTwoStepsOfAContainer(t *testing.T) {
 // lifeline is how soon nothing of a killed host may run, whoever else was killed with it.
 const lifeline = 5 * time.Second
 
-// cgroupProcesses lists the processes in all cgroups of a test: those of a container that is being made have no marker.
+// cgroupProcesses lists the processes in all cgroups of a test.
 func cgroupProcesses(t *testing.T, w *containertest.Watch) []int {
 	t.Helper()
 	all, err := treeOf(w.Cgroup)

@@ -50,15 +50,26 @@ func (c *container) Exec(exec containerizer.Exec, stdio containerizer.Stdio) (co
 		return nil, c.failed("entering it with a further command", err)
 	}
 	c.pass(Entered)
-	if err := f.launch(c.spec.With(exec)); err != nil {
+	tasks, err := c.cgroup.open()
+	if err == nil {
+		err = f.launch(c.spec.With(exec), tasks)
+		tasks.close()
+	} else if c.life.State() != containerizer.Running {
+		err = os.ErrProcessDone
+	}
+	if err != nil {
 		f.end()
 		return nil, err
 	}
 	return f, nil
 }
 
-// enter starts the reaper in the container's namespaces and cgroups.
+// enter starts the reaper in the container's namespaces and, with the second version of cgroups, in its cgroup.
 func (c *container) enter(f *further, exec containerizer.Exec, stdio containerizer.Stdio, control *os.File) error {
+	made, err := c.load()
+	if err != nil {
+		return err
+	}
 	noNewPrivileges := true
 	f.process = &runc.Process{
 		Args: reaper.Argv(),
@@ -76,7 +87,7 @@ func (c *container) enter(f *further, exec containerizer.Exec, stdio containeriz
 		if stdio.Stderr != nil {
 			f.process.Stderr = stdio.Stderr
 		}
-		return c.made.Run(f.process)
+		return made.Run(f.process)
 	}
 	ours, theirs, err := utils.NewSockPair("console")
 	if err != nil {
@@ -84,7 +95,7 @@ func (c *container) enter(f *further, exec containerizer.Exec, stdio containeriz
 	}
 	defer ours.Close()
 	f.process.ConsoleSocket, f.process.ConsoleWidth, f.process.ConsoleHeight = theirs, exec.Columns, exec.Rows
-	err = c.made.Run(f.process)
+	err = made.Run(f.process)
 	theirs.Close() // or what is not sent would be waited for
 	if err != nil {
 		return err
@@ -99,6 +110,14 @@ func (c *container) enter(f *further, exec containerizer.Exec, stdio containeriz
 		f.end()
 	}
 	return err
+}
+
+// load is what libcontainer remembers of the container.
+func (c *container) load() (*runc.Container, error) {
+	if c.host.unified {
+		return runc.Load(c.host.dir.containers(), c.spec.ID)
+	}
+	return loadWithoutCgroups(c.host.dir.containers(), c.spec.ID)
 }
 
 // receiveDescriptor takes a descriptor that the other end of a socket sends (unix(7), SCM_RIGHTS), along with its name.
@@ -120,9 +139,9 @@ func receiveDescriptor(socket *os.File) (int, error) {
 	return -1, errors.New("receive the terminal: none was sent")
 }
 
-// launch has the reaper execute the command.
-func (f *further) launch(spec containerizer.Spec) error {
-	err := f.control.Launch(spec)
+// launch has the reaper enter the container's cgroup and execute the command.
+func (f *further) launch(spec containerizer.Spec, tasks taskFiles) error {
+	err := f.control.Launch(spec, tasks...)
 	if err == nil || !errors.Is(err, syscall.E2BIG) {
 		// Any other failure to launch means that the reaper ended: Started says so too.
 		f.pid, err = f.control.Started()

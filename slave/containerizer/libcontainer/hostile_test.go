@@ -321,14 +321,7 @@ type ceiling struct {
 // usedUp waits until a container's ceiling is used up in a period, not before the one of a number.
 func usedUp(t *testing.T, one *container, notBefore int64) ceiling {
 	t.Helper()
-	state, err := one.made.State()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cgroup := state.CgroupPaths["cpu"] // on v2 there is one
-	if one.account.unified {
-		cgroup = one.account.cpu
-	}
+	cgroup := one.cgroup.Path("cpu")
 	look := func() (now ceiling) {
 		stats, err := one.Stats()
 		now.at, now.used = time.Now(), time.Duration(stats.CPUSeconds*float64(time.Second))

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -423,13 +424,10 @@ func TestAMountPointUncoversNothing(t *testing.T) {
 
 func TestResourcesAreWrittenToTheCgroup(t *testing.T) {
 	w, c := inside(t)
-	spec := w.Spec("limits", "sleep 1000")
+	spec := w.Spec("limits", "exec sleep 1000")
 	spec.MilliCPUs, spec.MemoryBytes, spec.PIDs = 2500, 64<<20, 20
 	container := containertest.Start(t, c, spec)
-	state, err := container.(*containerUnderTest).made.State()
-	if err != nil {
-		t.Fatal(err)
-	}
+	paths := container.(*containerUnderTest).cgroup.GetPaths()
 	if !c.unified {
 		for _, one := range [][3]string{
 			{"cpu", "cpu.shares", "2560"},
@@ -437,10 +435,16 @@ func TestResourcesAreWrittenToTheCgroup(t *testing.T) {
 			{"memory", "memory.memsw.limit_in_bytes", "67108864"},
 			{"pids", "pids.max", "21"},
 		} {
-			data, err := os.ReadFile(filepath.Join(state.CgroupPaths[one[0]], one[1]))
+			data, err := os.ReadFile(filepath.Join(paths[one[0]], one[1]))
 			if got := strings.TrimSpace(string(data)); err != nil || got != one[2] {
 				t.Errorf("%s is %q, %v, want %s", one[1], got, err, one[2])
 			}
+		}
+	}
+	for controller, dir := range paths {
+		data, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		if in := strings.Fields(string(data)); err != nil || len(in) != 2 || !slices.Contains(in, fmt.Sprint(container.PID())) {
+			t.Errorf("in its cgroup of %q are %q, %v, want the reaper and %d", controller, in, err, container.PID())
 		}
 	}
 	if stats, err := container.Stats(); err != nil || stats.MemoryLimitBytes != 64<<20 {
@@ -573,12 +577,9 @@ func TestLimitsChangeWhileAContainerRuns(t *testing.T) {
 		if c.unified {
 			continue
 		}
-		state, err := one.(*containerUnderTest).made.State()
-		if err != nil {
-			t.Fatal(err)
-		}
+		paths := one.(*containerUnderTest).cgroup.GetPaths()
 		for file, want := range map[string]string{"cpu.shares": step.shares, "cpu.cfs_quota_us": step.quota} {
-			data, err := os.ReadFile(filepath.Join(state.CgroupPaths["cpu"], file))
+			data, err := os.ReadFile(filepath.Join(paths["cpu"], file))
 			if got := strings.TrimSpace(string(data)); err != nil || got != want {
 				t.Errorf("%s: %s is %q, %v, want %s", step.name, file, got, err, want)
 			}

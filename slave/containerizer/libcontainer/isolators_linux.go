@@ -242,9 +242,9 @@ func resized(config configs.Config, limits containerizer.Limits, swapLimit bool)
 	return config
 }
 
-// startPIDs is the least limit of processes and threads under which a container
-// starts: what enters it first is a Go program, whose runtime has as many threads
-// as it likes (7 were seen).
+// startPIDs is the least limit of processes and threads under which libcontainer
+// starts a container in its cgroup, as it does with the second version of cgroups:
+// that is a Go program, whose runtime has as many threads as it likes (7 were seen).
 const startPIDs = 64
 
 // isolatePIDs sets the limit for the start; commandPIDs is that for the command.

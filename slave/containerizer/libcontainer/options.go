@@ -60,9 +60,9 @@ type Point string
 // The points, in the order in which a container passes them.
 const (
 	Gathered  Point = "gathered"  // its directories exist: /tmp, mount points
-	Created   Point = "created"   // libcontainer has its state directory
+	Created   Point = "created"   // its cgroups and libcontainer's state directory exist
 	Connected Point = "connected" // its control socket exists
-	Blocked   Point = "blocked"   // its first process is in its namespaces and cgroups, and waits to become the reaper
+	Blocked   Point = "blocked"   // its first process is in its namespaces, and waits to become the reaper
 	Reaping   Point = "reaping"   // that is the reaper, which waits for the command
 	Executed  Point = "executed"  // the command runs
 	Ended     Point = "ended"     // the command has ended, and everything else in the container

@@ -26,6 +26,7 @@ const (
 	notExecuted    = 3
 	ended          = 4
 	present        = 5
+	notEntered     = 6
 )
 
 const (
@@ -37,6 +38,9 @@ const (
 // ErrGone says that the reaper ended without a word: it was killed itself, or
 // never became one.
 var ErrGone = errors.New("the reaper ended without a word")
+
+// ErrNotEntered says that the reaper could not enter a cgroup.
+var ErrNotEntered = errors.New("the cgroup was not entered")
 
 // End is a reaper's last word.
 type End struct {
@@ -97,7 +101,12 @@ func (c *Control) Present() error {
 
 // Launch tells the reaper what to execute: spec's command with its arguments,
 // environment and resource limits. The rest of spec is not the reaper's business.
-func (c *Control) Launch(spec containerizer.Spec) error {
+// Before that the reaper enters cgroups of the first version, each of which is
+// given by its file "tasks", open for writing: at most MaxCgroups.
+func (c *Control) Launch(spec containerizer.Spec, cgroups ...*os.File) error {
+	if len(cgroups) > MaxCgroups {
+		return fmt.Errorf("%d cgroups to enter: must be at most %d", len(cgroups), MaxCgroups)
+	}
 	var text bytes.Buffer
 	for _, list := range [][]string{{spec.Command()}, spec.Args, spec.Env} {
 		for _, entry := range list {
@@ -118,13 +127,25 @@ func (c *Control) Launch(spec containerizer.Spec) error {
 		message = binary.NativeEndian.AppendUint64(message, limit.Soft)
 		message = binary.NativeEndian.AppendUint64(message, limit.Hard)
 	}
-	_, err := c.conn.Write(message)
+	var rights []byte
+	if len(cgroups) > 0 {
+		descriptors := make([]int, len(cgroups))
+		for i, file := range cgroups {
+			descriptors[i] = int(file.Fd())
+		}
+		rights = unix.UnixRights(descriptors...)
+	}
+	n, _, err := c.conn.WriteMsgUnix(message, rights, nil)
+	if err == nil && n < len(message) {
+		_, err = c.conn.Write(message[n:])
+	}
 	return err
 }
 
 // Started waits until the command's execve has succeeded and returns the
 // command's pid as the caller's pid namespace sees it. It returns a
-// syscall.Errno if execve failed, and ErrGone if the reaper ended.
+// syscall.Errno if execve failed, ErrGone if the reaper ended, and ErrNotEntered
+// if a cgroup could not be entered.
 func (c *Control) Started() (int, error) {
 	pid := 0
 	for {
@@ -139,6 +160,8 @@ func (c *Control) Started() (int, error) {
 			return pid, nil
 		case notExecuted:
 			return 0, syscall.Errno(report.value)
+		case notEntered:
+			return 0, fmt.Errorf("%w: %v", ErrNotEntered, syscall.Errno(report.value)) // of which the command is not to blame
 		default:
 			return 0, fmt.Errorf("reaper said %d before the command was executed", report.kind)
 		}

@@ -15,7 +15,8 @@
 //	 ├──────────────────────────────►│
 //	 │◄────────────────────── present┤ one thread, no child
 //	 │  Launch: argv, environment    │
-//	 ├──────────────────────────────►│ fork ───────────────────►│ new session, signals reset, system calls filtered
+//	 ├──────────────────────────────►│ enters its cgroups
+//	 │                               │ fork ───────────────────►│ new session, signals reset, system calls filtered
 //	 │◄──────────────────────────────┼──────── about-to-execute ┤ (its pid by SCM_CREDENTIALS)
 //	 │◄── executed, or failed: errno ┤                          │ execve
 //	 │  signal, kill ───────────────►│ kill(2)  ───────────────►│
@@ -43,6 +44,10 @@ const (
 	// MaxLaunchBytes bounds argv and environment together: 8 MiB, four times
 	// what execve takes with the usual 8 MiB stack.
 	MaxLaunchBytes = 8 << 20
+
+	// MaxCgroups is how many cgroups a reaper enters at most: as many as the kernel has
+	// controllers of the first version.
+	MaxCgroups = 16
 )
 
 // Argv is the argument vector of a reaper, as ps shows it.

@@ -33,10 +33,10 @@ struct order {
 };
 
 // What the host hears.
-enum { ABOUT_TO_EXECUTE = 1, EXECUTED = 2, NOT_EXECUTED = 3, ENDED = 4, PRESENT = 5 };
+enum { ABOUT_TO_EXECUTE = 1, EXECUTED = 2, NOT_EXECUTED = 3, ENDED = 4, PRESENT = 5, NOT_ENTERED = 6 };
 struct report {
 	uint32_t kind;
-	int32_t value; // errno of NOT_EXECUTED, wait status of ENDED
+	int32_t value; // errno of NOT_EXECUTED and NOT_ENTERED, wait status of ENDED
 	uint64_t cpu_microseconds;
 	uint64_t peak_kilobytes;
 };
@@ -50,6 +50,9 @@ struct report {
 
 // The kernel knows no more (containerizer.MaxRlimits).
 #define MAX_LIMITS 16u
+
+// The host sends no more (MaxCgroups).
+#define MAX_CGROUPS 16
 
 struct reaper {
 	int control;   // socket to the host
@@ -242,17 +245,63 @@ static int become(int control, const char *file, char **argv, char **envp, const
 	return execute(file, argv);
 }
 
-// launch reads argv and environment and forks the command. It returns the errno
-// of its execve, or -1 when the host has gone.
+// The cgroups to enter: descriptors of their files "tasks".
+struct cgroups {
+	int count;
+	int tasks[MAX_CGROUPS];
+};
+
+// read_head reads the head of a launch and the descriptors that come with it.
+static int read_head(int fd, void *to, size_t size, struct cgroups *cgroups)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof cgroups->tasks)];
+	} rights;
+	struct iovec part = { .iov_base = to, .iov_len = size };
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof rights,
+	};
+	ssize_t n;
+	while ((n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
+		;
+	if (n <= 0)
+		return -1;
+	cgroups->count = 0;
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	if (header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+		size_t bytes = header->cmsg_len - CMSG_LEN(0);
+		memcpy(cgroups->tasks, CMSG_DATA(header), bytes);
+		cgroups->count = (int)(bytes / sizeof *cgroups->tasks);
+	}
+	return read_all(fd, (char *)to + n, size - (size_t)n);
+}
+
+// enter moves this process, of one thread, into the cgroups. It returns an errno.
+static int enter(struct cgroups *cgroups)
+{
+	int error = 0;
+	for (int i = 0; i < cgroups->count; i++) {
+		if (error == 0 && write(cgroups->tasks[i], "0", 1) < 0)
+			error = errno;
+		close(cgroups->tasks[i]);
+	}
+	return error;
+}
+
+// launch reads argv and environment, enters the cgroups and forks the command. It
+// returns the errno of its execve, or -1 when the host has gone, or has been told
+// another error.
 static int launch(struct reaper *r)
 {
 	uint32_t head[4]; // bytes of strings; numbers of arguments, of environment entries and of resource limits
 	struct limit limits[MAX_LIMITS];
-	if (read_all(r->control, head, sizeof head) < 0)
+	struct cgroups cgroups;
+	if (read_head(r->control, head, sizeof head, &cgroups) < 0)
 		return -1;
 	if (head[1] == 0) { // nothing to execute yet: the host asks whether this is the reaper by now
 		tell(r->control, PRESENT, 0);
-		if (read_all(r->control, head, sizeof head) < 0)
+		if (read_head(r->control, head, sizeof head, &cgroups) < 0)
 			return -1;
 	}
 	if (head[0] > MAX_LAUNCH_BYTES || head[1] == 0 || head[3] > MAX_LIMITS)
@@ -273,6 +322,11 @@ static int launch(struct reaper *r)
 	}
 	if (argv[0] == NULL)
 		return -1;
+	int refused = enter(&cgroups);
+	if (refused != 0) {
+		tell(r->control, NOT_ENTERED, refused);
+		return -1;
+	}
 
 	int failed[2];
 	if (pipe2(failed, O_CLOEXEC) < 0)
