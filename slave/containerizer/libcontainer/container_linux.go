@@ -366,7 +366,7 @@ func (c *container) gather() (known facts, err error) {
 	known = facts{
 		spec: c.spec, cgroup: path.Join(c.host.options.CgroupParent, c.spec.ID), binary: c.host.options.Binary,
 		runAt: runPaths(), temporaryAt: temporaryPaths(), names: namingAliases(c.host.naming),
-		hiddenDirs: c.host.hiddenDirs, hiddenFiles: c.host.hiddenFiles,
+		hiddenDirs: c.host.hiddenDirs, hiddenFiles: c.host.filesToHide(),
 		swapLimit: c.host.swapLimit, capabilities: c.host.capabilities,
 	}
 	if info, err := os.Stat(c.spec.Sandbox); err != nil || !info.IsDir() {
@@ -389,7 +389,9 @@ func (c *container) gather() (known facts, err error) {
 		return known, err
 	}
 	known.maskedAt = slices.DeleteFunc(slices.Clone(views), func(path string) bool { return belowAny(path, privatePaths()) })
-	return c.gatherVolumes(known, append(views, c.host.hidden...))
+	hidden := slices.Concat(views, c.host.hidden, known.hiddenFiles)
+	slices.Sort(hidden)
+	return c.gatherVolumes(known, slices.Compact(hidden))
 }
 
 func (c *container) gatherVolumes(known facts, hidden []string) (facts, error) {
@@ -403,7 +405,7 @@ func (c *container) gatherVolumes(known facts, hidden []string) (facts, error) {
 	if err != nil {
 		return known, err
 	}
-	known.volumes, known.overlays = needs.volumes, needs.overlays
+	known.volumes, known.overlays = needs.volumes, withoutFiles(needs.overlays, known.hiddenFiles)
 	for i := range known.overlays {
 		overlay := &known.overlays[i]
 		overlay.points = filepath.Join(c.host.dir.overlays(c.spec.ID), fmt.Sprint(i))

@@ -121,6 +121,15 @@ func (c *Containerizer) prepare() (err error) {
 	return nil
 }
 
+// filesToHide lists, by their real paths, the files that commands must not see: those of the start, and those to which
+// links of Options.Hide lead by now.
+func (c *Containerizer) filesToHide() []string {
+	_, files := hiddenPaths(realPaths(c.options.Hide))
+	files = slices.DeleteFunc(append(files, c.hiddenFiles...), func(path string) bool { return belowAny(path, c.hiddenDirs) })
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
 // retreat removes what an unfinished New or a Close leaves.
 func (c *Containerizer) retreat() error {
 	var failed []error

@@ -68,12 +68,14 @@ const (
 // alias is a file that must be seen at a path which something private covers.
 type alias struct{ source, at string }
 
-// overlay adds mount points to a directory of the machine that lacks them.
+// overlay adds mount points to a directory of the machine that lacks them, and
+// takes names from it.
 type overlay struct {
-	at     string   // the directory, which exists
-	points string   // a directory of the host's state with the mount points, laid over it
-	create []point  // what to make in points
-	below  []string // mounts of the machine below at, which an overlay would not show
+	at      string   // the directory, which exists
+	points  string   // a directory of the host's state with the mount points, laid over it
+	create  []point  // what to make in points
+	without []string // the names in at that are not there, whatever has them
+	below   []string // mounts of the machine below at, which an overlay would not show
 }
 
 // point is a mount point to create.
