@@ -191,7 +191,7 @@ func parseVolume(text string) (*mesos.Volume, error) {
 	}
 	host, inside, found := strings.Cut(rest, ":")
 	if !found || inside == "" || !filepath.IsAbs(host) || strings.Contains(inside, ":") {
-		return nil, usageError("--volume %q is not HOST:CONTAINER[:ro]; for example /data:/data:ro, the first an absolute path", text)
+		return nil, usageError("--volume %q is not HOST:CONTAINER[:ro]; for example /data:/data:ro, the first an absolute path, and neither with a colon", text)
 	}
 	if !filepath.IsAbs(inside) && !filepath.IsLocal(inside) {
 		return nil, usageError("--volume %q: %q leaves the sandbox", text, inside)
