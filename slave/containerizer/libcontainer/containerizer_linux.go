@@ -15,6 +15,7 @@ import (
 
 	"github.com/opencontainers/cgroups"
 	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
 )
@@ -34,6 +35,7 @@ type Containerizer struct {
 	naming       []string // see namingFiles
 	swapLimit    bool
 	unified      bool
+	locked       unix.Rlimit // of memory, for what runs in a container
 
 	mu      sync.Mutex
 	closed  bool
@@ -69,6 +71,11 @@ func New(options Options) (containerizer.Containerizer, error) {
 	}
 	logrus.SetLevel(logrus.ErrorLevel) // libcontainer would warn, after each start that fails, that it has no cgroup to read
 	c := &Containerizer{options: options, naming: namingFiles(), unified: cgroups.IsCgroup2UnifiedMode(), running: make(map[string]*container)}
+	// With the second version of cgroups, libcontainer takes this limit from its own process once it has loaded a program that
+	// restricts devices, and all that is started later would inherit that.
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &c.locked); err != nil {
+		return nil, os.NewSyscallError("getrlimit", err)
+	}
 	if err := c.prepare(); err != nil {
 		return nil, errors.Join(fmt.Errorf("containers of host %s: %w", options.HostID, err), c.retreat())
 	}
@@ -163,6 +170,9 @@ func (c *Containerizer) Start(ctx context.Context, spec containerizer.Spec, stdi
 		return nil, err
 	}
 	spec.Sandbox = filepath.Clean(spec.Sandbox)
+	if !slices.ContainsFunc(spec.Rlimits, func(limit containerizer.Rlimit) bool { return limit.Resource == unix.RLIMIT_MEMLOCK }) {
+		spec.Rlimits = append(slices.Clip(spec.Rlimits), containerizer.Rlimit{Resource: unix.RLIMIT_MEMLOCK, Soft: c.locked.Cur, Hard: c.locked.Max})
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	one := &container{spec: spec, host: c, cancel: cancel, started: make(chan struct{})}
