@@ -161,7 +161,7 @@ func (c *Control) Started() (int, error) {
 		case notExecuted:
 			return 0, syscall.Errno(report.value)
 		case notEntered:
-			return 0, fmt.Errorf("%w: %v", ErrNotEntered, syscall.Errno(report.value)) // of which the command is not to blame
+			return 0, fmt.Errorf("%w: %s", ErrNotEntered, syscall.Errno(report.value).Error()) // of which the command is not to blame
 		default:
 			return 0, fmt.Errorf("reaper said %d before the command was executed", report.kind)
 		}
