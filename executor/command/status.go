@@ -107,8 +107,11 @@ func signalName(signal syscall.Signal) string {
 
 // mebibytes writes an amount of memory or disk for people, to two decimals; 0 is not known.
 func mebibytes(amount uint64) string {
-	if amount == 0 {
+	switch {
+	case amount == 0:
 		return "unknown"
+	case amount < bytesPerMiB/100:
+		return fmt.Sprintf("%d bytes", amount)
 	}
 	return strconv.FormatFloat(math.Round(float64(amount)/bytesPerMiB*100)/100, 'f', -1, 64) + " MiB"
 }

@@ -64,6 +64,11 @@ func TestTheEndOfAContainerIsTheEndOfItsTask(t *testing.T) {
 			map[string]string{mesos.LabelCause: mesos.CauseDisk, mesos.LabelSignal: "9", mesos.LabelDiskLimitBytes: "8388608", mesos.LabelDiskUsedBytes: "9449529"},
 		},
 		{
+			"out of the least disk", none, &wire.ContainerExit{Cause: wire.ContainerExit_DISK, WaitStatus: int32(syscall.SIGKILL), StartedUnixNanos: 1, DiskLimitBytes: 1048, DiskUsedBytes: 4096}, "FAILED",
+			mesos.TaskStatus_REASON_CONTAINER_LIMITATION_DISK, "outgrew its disk: limit 1048 bytes, its sandbox has 4096 bytes",
+			map[string]string{mesos.LabelCause: mesos.CauseDisk, mesos.LabelSignal: "9", mesos.LabelDiskLimitBytes: "1048", mesos.LabelDiskUsedBytes: "4096"},
+		},
+		{
 			"out of processes", none, &wire.ContainerExit{Cause: wire.ContainerExit_PIDS, WaitStatus: 2 << 8, StartedUnixNanos: 1, PidsLimit: 64}, "FAILED",
 			mesos.TaskStatus_REASON_CONTAINER_LIMITATION, "exited with status 2, having reached its limit of 64 processes",
 			map[string]string{mesos.LabelCause: mesos.CausePIDs, mesos.LabelExitStatus: "2", mesos.LabelPIDsLimit: "64"},

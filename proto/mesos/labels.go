@@ -18,6 +18,9 @@ const StdinOpen = "open"
 // where it runs, as names with blanks between them: "cpus mem pids". Without it all are.
 const LabelNotEnforced = "stoa.not_enforced"
 
+// ReadOnlyVolumes is the name there of volumes that are to be read-only, and can be written.
+const ReadOnlyVolumes = "read_only_volumes"
+
 // Labels of a terminal TaskStatus: what Stoa knows of a task's end and Mesos has no field for. A label is absent where
 // its value is not known.
 const (

@@ -313,7 +313,7 @@ func notStarted(e ending) *wire.ContainerExit {
 	case isExec && exec.NotFound():
 		exit.Cause, exit.Message = wire.ContainerExit_NOT_FOUND, fmt.Sprintf("command %q was not found", e.command)
 	case isExec:
-		exit.Cause, exit.Message = wire.ContainerExit_NOT_EXECUTABLE, fmt.Sprintf("command %q can't be executed: %v", e.command, exec.Err)
+		exit.Cause, exit.Message = wire.ContainerExit_NOT_EXECUTABLE, fmt.Sprintf("command %q can't be executed: %s", e.command, exec.Why())
 	default:
 		exit.Cause, exit.Message = wire.ContainerExit_LAUNCH_FAILED, e.startErr.Error()
 	}
