@@ -281,6 +281,10 @@ func TestATerminalBesideATask(t *testing.T) {
 		if got := command.ProcessState.ExitCode(); got != 9 {
 			t.Errorf("exit status %d, want 9; seen: %q", got, who.seen.String())
 		}
+		// Who lets go of its terminal is not hung up on.
+		if status, _, err := c.beside(nil, []string{"-t"}, task, "sh", "-c", "exec <&- >&- 2>&-; sleep 0.3; exit 9"); status != 9 {
+			t.Errorf("without its terminal: status %d, %q, want 9", status, err)
+		}
 		// Input that is no terminal ends with the terminal's own sign for it.
 		if status, out, err := c.beside(strings.NewReader("echo $((6 * 7))\n"), []string{"-it"}, task, "sh"); status != 0 || !strings.Contains(out, "42\r\n") {
 			t.Errorf("status %d, %q, %q", status, out, err)

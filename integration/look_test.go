@@ -41,6 +41,13 @@ func TestWhatRunsAndWhatIsLeftIsShown(t *testing.T) {
 	g.await("the statistics are shown again and again", func() bool { return strings.Count(watch.out.String(), "holder-0 ") >= 3 })
 	watch.signal(syscall.SIGINT)
 	watch.wait()
+	lines := strings.Split(strings.TrimSpace(watch.out.String()), "\n")
+	processes := strings.Index(lines[0], "PROCESSES")
+	for _, line := range lines[1:] {
+		if len(line) <= processes || line[processes] == ' ' || line[processes-1] != ' ' {
+			t.Errorf("not in the columns of its header:\n%s\n%s", lines[0], line)
+		}
+	}
 	c.on("task", "stats", "nobody").expect(1, `"nobody"`)
 
 	// The ids of tasks that run, and of slaves, are completed where they are wanted.

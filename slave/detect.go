@@ -112,17 +112,28 @@ func diskSize(folder string) (uint64, error) {
 	}
 }
 
-// diskUse is the part of the file system of a folder that is in use, as df counts it: what only root may take is not free.
+// diskUse is the part of the file system of a folder that is in use.
 func diskUse(folder string) (float64, error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(folder, &stat); err != nil {
 		return 0, fmt.Errorf("file system of %s: %w", folder, err)
 	}
-	used, free := float64(stat.Blocks-stat.Bfree), float64(stat.Bavail)
+	return useOf(&stat), nil
+}
+
+// useOf counts as df does, what only root may take as not free, and as df -i: a file system can be full of small files.
+func useOf(stat *unix.Statfs_t) float64 {
+	bytes := part(stat.Blocks-stat.Bfree, stat.Bavail)
+	files := part(stat.Files-stat.Ffree, stat.Ffree) // of 0 where there is no bound of them
+	return max(bytes, files)
+}
+
+// part is which part is in use, from 0 to 1.
+func part(used, free uint64) float64 {
 	if used+free == 0 {
-		return 0, nil
+		return 0
 	}
-	return used / (used + free), nil
+	return float64(used) / float64(used+free)
 }
 
 // ParseAttributes reads attributes as operators write them: name:value pairs with semicolons between them. A value is

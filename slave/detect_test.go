@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/stoa-project/stoa/proto/mesos"
@@ -84,6 +85,23 @@ func TestAttributes(t *testing.T) {
 			t.Errorf("%q gave %v", bad, got)
 		} else if !strings.Contains(err.Error(), strings.TrimPrefix(bad, "ok:1;")) {
 			t.Errorf("%q: the error does not name it: %v", bad, err)
+		}
+	}
+}
+
+func TestADiskIsFullWhenItsBytesOrItsFilesAre(t *testing.T) {
+	for name, test := range map[string]struct {
+		stat unix.Statfs_t
+		want float64
+	}{
+		"half of the bytes":               {unix.Statfs_t{Blocks: 100, Bfree: 50, Bavail: 50, Files: 100, Ffree: 90}, 0.5},
+		"what is for root is not free":    {unix.Statfs_t{Blocks: 100, Bfree: 50, Bavail: 0, Files: 100, Ffree: 90}, 1},
+		"all of the files":                {unix.Statfs_t{Blocks: 100, Bfree: 90, Bavail: 90, Files: 100}, 1},
+		"no bound of the files, as btrfs": {unix.Statfs_t{Blocks: 100, Bfree: 75, Bavail: 75}, 0.25},
+		"no bound of anything, as sysfs":  {unix.Statfs_t{}, 0},
+	} {
+		if got := useOf(&test.stat); got != test.want {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
 	}
 }

@@ -1,14 +1,51 @@
 package slave
 
 import (
+	"context"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/slave/checkpoint"
+	"github.com/stoa-project/stoa/slave/fetcher"
 )
+
+// TestTheFetchersCacheGoesWhenTheDiskIsFull has a file in the cache that a scheduler has sent.
+func TestTheFetchersCacheGoesWhenTheDiskIsFull(t *testing.T) {
+	for name, test := range map[string]struct {
+		headroom float64
+		kept     int
+	}{"there is room": {0, 1}, "there is none": {1, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			workDir, content := t.TempDir(), "content"
+			f := fetcher.New(FetcherOptions(workDir, nil))
+			sum := sha256.Sum256([]byte(content))
+			if err := f.Fetch(t.Context(), fetcher.Request{
+				Sandbox: t.TempDir(),
+				URIs:    []*mesos.CommandInfo_URI{{Value: proto.String(fmt.Sprintf("%s:///x#sha256=%x", mesos.FrameworkFileScheme, sum))}},
+				Files: func(_ context.Context, _ string, _ int64, to *os.File) error {
+					_, err := to.WriteString(content)
+					return err
+				},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			s := newStory(t, func(c *Config) { c.WorkDir, c.Fetcher, c.GCDiskHeadroom = workDir, f, test.headroom })
+			s.registerHost()
+			synctest.Wait()
+			if kept, err := os.ReadDir(filepath.Join(workDir, fetcherFolder)); err != nil || len(kept) != test.kept {
+				t.Errorf("%s: %d are kept, want %d: %v", name, len(kept), test.kept, err)
+			}
+		})
+	}
+}
 
 // TestWhatEarlierLivesLeftIsSwept has a slave begin in the work_dir of one that was killed.
 func TestWhatEarlierLivesLeftIsSwept(t *testing.T) {

@@ -238,7 +238,7 @@ type (
 		use float64
 		err error
 	}
-	removed     struct{} // a sandbox
+	removed     struct{ stays string } // a sandbox; or it stays, which is this
 	failed      struct{ err error }
 	written     struct{ ids []uint64 }
 	hostStarted struct {
@@ -280,6 +280,9 @@ func (s *shell) Receive(ctx actor.Context) {
 		s.diskLookedAt(ctx, m)
 	case removed:
 		s.removing = false
+		if m.stays != "" {
+			s.step(ctx, core.SandboxStays{Directory: m.stays})
+		}
 		s.maybeRemove(ctx)
 	case core.SandboxReady:
 		delete(s.fetching, m.ContainerID)

@@ -123,16 +123,22 @@ func (s *shell) maybeRemove(ctx actor.Context) {
 	ctx.Async(func(context.Context) any {
 		if err := checkpoint.RemoveSandbox(s.WorkDir, directory); err != nil {
 			log.Warn().Err(err).Msg("a sandbox stays")
+			return removed{stays: directory}
 		}
 		s.pass("removed a sandbox")
 		return removed{}
 	})
 }
 
-// lookAtDisk looks how full the disk is that the sandboxes are on.
+// lookAtDisk looks how full the disk is that the sandboxes are on. What the fetcher has kept can be had again: it goes before any of
+// them goes for want of room.
 func (s *shell) lookAtDisk(ctx actor.Context) {
 	ctx.Async(func(context.Context) any {
 		use, err := diskUse(s.WorkDir)
+		if err == nil && use >= 1-s.GCDiskHeadroom {
+			s.Fetcher.DropCache()
+			use, err = diskUse(s.WorkDir)
+		}
 		return diskLookedAt{use, err}
 	})
 }

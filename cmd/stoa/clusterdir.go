@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // The directory of a cluster of local or demo, below the machine's folder for temporary files:
@@ -62,7 +64,7 @@ func removeClusterDir(dir string) {
 			return
 		}
 	}
-	_ = os.RemoveAll(dir)
+	_ = disk.RemovePath(dir)
 }
 
 // deadClusterDirs lists the directories of clusters of which no process is left, each with its lock, held so that two

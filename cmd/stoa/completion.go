@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,13 +45,24 @@ func (f *operatorFlags) completeTasks(command *cobra.Command, args []string, beg
 	return f.completeTaskIDs(command, args, begun, true)
 }
 
+// completeTaskIDs offers each id once, with the state of the task that runs, or else has ended last.
 func (f *operatorFlags) completeTaskIDs(command *cobra.Command, args []string, begun string, all bool) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return f.completeIDs(command, args, begun, masterpb.Call_GET_TASKS, func(answer *masterpb.Response) []cobra.Completion {
-		var ids []cobra.Completion
-		for _, t := range listedTasks(answer.GetGetTasks(), all) {
-			if all || !mesos.IsTerminal(t.GetState()) {
-				ids = append(ids, cobra.CompletionWithDesc(t.GetTaskId().GetValue(), shortState(t.GetState().String())))
+		tasks := listedTasks(answer.GetGetTasks(), false)
+		if all {
+			for _, ended := range slices.Backward(answer.GetGetTasks().GetCompletedTasks()) {
+				tasks = append(tasks, ended)
 			}
+		}
+		var ids []cobra.Completion
+		offered := map[string]bool{}
+		for _, t := range tasks {
+			id := t.GetTaskId().GetValue()
+			if offered[id] || !all && mesos.IsTerminal(t.GetState()) {
+				continue
+			}
+			offered[id] = true
+			ids = append(ids, cobra.CompletionWithDesc(id, shortState(t.GetState().String())))
 		}
 		return ids
 	})

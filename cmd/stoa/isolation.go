@@ -11,6 +11,7 @@ import (
 	"github.com/stoa-project/stoa/slave/containerizer"
 	"github.com/stoa-project/stoa/slave/containerizer/libcontainer"
 	"github.com/stoa-project/stoa/slave/containerizer/process"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // isolations are the values of --isolation.
@@ -83,8 +84,11 @@ func sweepClusterDir(ctx context.Context, dir string) {
 				return
 			}
 		}
+		if disk.RemovePath(workDir) != nil {
+			return
+		}
 	}
-	_ = os.RemoveAll(dir)
+	_ = disk.RemovePath(dir)
 }
 
 // sweepSlave removes what the hosts of a slave left, and waits for one that still ends.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"golang.org/x/sys/unix"
+
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // inherited are the descriptors that a parent of ours (local, demo, a slave) gives a daemon. The flags are hidden:
@@ -82,6 +84,6 @@ func (i *inherited) remove(workDir string) {
 	if !i.ephemeral || workDir == "" {
 		return
 	}
-	_ = os.RemoveAll(workDir)
+	_ = disk.RemovePath(workDir)
 	removeClusterDir(filepath.Dir(workDir))
 }

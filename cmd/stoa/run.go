@@ -55,6 +55,8 @@ ended it; 126 not executable; 127 not found; 124 not placed within --placement_t
   stoa run --instances 20 --role web/a --role web/b --offer_constraint 'ssd:EXISTS;rack:MATCHES:r[12]' -- ./server
   stoa run --role db --persistent_volume data:data:100 -- sh -c 'date >> data/log; cat data/log'
   stoa run --file ./count.py --file words.txt -- python3 count.py words.txt
+  stoa run --user nobody --cfs --disk 500 --pids 64 --rlimit nofile=1024:4096 --kill_grace 10s -- ./server
+  stoa run --volume /data:/data:ro --volume /tmp/results:results -- sh -c 'wc /data/* > results/count'
   stoa run --json --env GREETING=hello --timeout 10s -- sh -c 'echo $GREETING'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {

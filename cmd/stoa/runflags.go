@@ -13,6 +13,7 @@ import (
 	"github.com/stoa-project/stoa/frameworks/run"
 	"github.com/stoa-project/stoa/frameworks/scheduler"
 	"github.com/stoa-project/stoa/proto/mesos"
+	"github.com/stoa-project/stoa/proto/resource"
 	"github.com/stoa-project/stoa/slave/fetcher"
 )
 
@@ -114,6 +115,8 @@ func (f *runFlags) checkNumbers() error {
 			return usageError("--%s %v: it must be 0 or more", amount.name, amount.value)
 		case !enough:
 			return usageError("--%s %v: it must be more than 0", amount.name, amount.value)
+		case amount.value > 0 && math.Round(amount.value*float64(resource.Unit)) == 0:
+			return usageError("--%s %v: it must be at least 0.001, of which resources are multiples", amount.name, amount.value)
 		case amount.value > math.MaxInt32:
 			return usageError("--%s %v: it must be at most %d", amount.name, amount.value, math.MaxInt32)
 		}
@@ -164,6 +167,11 @@ func (f *runFlags) container() (*mesos.ContainerInfo, error) {
 		if container.RlimitInfo == nil {
 			container.RlimitInfo = &mesos.RLimitInfo{}
 		}
+		for _, other := range container.RlimitInfo.Rlimits {
+			if other.GetType() == limit.GetType() {
+				return nil, usageError("--rlimit %q: another --rlimit is of the same kind, and each may be given once", text)
+			}
+		}
 		container.RlimitInfo.Rlimits = append(container.RlimitInfo.Rlimits, limit)
 	}
 	if len(container.Volumes) == 0 && container.RlimitInfo == nil {
@@ -183,7 +191,7 @@ func parseVolume(text string) (*mesos.Volume, error) {
 	}
 	host, inside, found := strings.Cut(rest, ":")
 	if !found || inside == "" || !filepath.IsAbs(host) || strings.Contains(inside, ":") {
-		return nil, usageError("--volume %q is not HOST:CONTAINER[:ro]; for example /data:/data:ro, the first an absolute path", text)
+		return nil, usageError("--volume %q is not HOST:CONTAINER[:ro]; for example /data:/data:ro, the first an absolute path, and neither with a colon", text)
 	}
 	if !filepath.IsAbs(inside) && !filepath.IsLocal(inside) {
 		return nil, usageError("--volume %q: %q leaves the sandbox", text, inside)
@@ -217,28 +225,30 @@ func parseRlimit(text string) (*mesos.RLimitInfo_RLimit, error) {
 	if !found || !known {
 		return nil, usageError("--rlimit %q is not NAME=SOFT[:HARD]; names are %s", text, strings.Join(rlimitNames(), ", "))
 	}
-	limit := &mesos.RLimitInfo_RLimit{Type: mesos.RLimitInfo_RLimit_Type(kind).Enum()}
-	if value == unlimited {
-		return limit, nil
-	}
 	soft, hard, both := strings.Cut(value, ":")
 	if !both {
 		hard = soft
 	}
-	low, err := strconv.ParseUint(soft, 10, 64)
+	low, err := parseLimit(soft)
 	if err != nil {
 		return nil, usageError("--rlimit %q: %q is neither a number nor %s", text, soft, unlimited)
 	}
-	high, err := strconv.ParseUint(hard, 10, 64)
+	high, err := parseLimit(hard)
 	if err != nil || high < low {
-		return nil, usageError("--rlimit %q: %q is not a number of at least %d", text, hard, low)
+		return nil, usageError("--rlimit %q: %q is neither a number of at least %s nor %s", text, hard, soft, unlimited)
 	}
-	limit.Soft, limit.Hard = proto.Uint64(low), proto.Uint64(high)
-	return limit, nil
+	return &mesos.RLimitInfo_RLimit{Type: mesos.RLimitInfo_RLimit_Type(kind).Enum(), Soft: &low, Hard: &high}, nil
 }
 
-// unlimited is the value of a resource limit that is none.
+// unlimited is the value of a resource limit that is none, which the kernel has as the largest number.
 const unlimited = "unlimited"
+
+func parseLimit(text string) (uint64, error) {
+	if text == unlimited {
+		return math.MaxUint64, nil
+	}
+	return strconv.ParseUint(text, 10, 64)
+}
 
 func rlimitNames() []string {
 	var names []string

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -170,10 +171,17 @@ func (f *taskFlags) showStats(out io.Writer, s containerStats, task string, watc
 		return json.NewEncoder(out).Encode(s)
 	case f.json:
 		return printJSON(out, []containerStats{s})
-	case first:
-		return table(out, statsHeader, [][]string{s.row(task)})
 	}
-	return table(out, s.row(task), nil)
+	var text strings.Builder
+	if err := table(&text, statsHeader, [][]string{s.row(task)}); err != nil {
+		return err
+	}
+	shown := text.String()
+	if !first {
+		_, shown, _ = strings.Cut(shown, "\n") // below the header, in its columns
+	}
+	_, err := io.WriteString(out, shown)
+	return err
 }
 
 func askStatistics(ctx context.Context, slave *client.Client) (*wire.ContainerStatistics, error) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/stoa-project/stoa/frameworks/run"
 	"github.com/stoa-project/stoa/master/api/client"
+	"github.com/stoa-project/stoa/slave/containerizer"
 )
 
 // exitOfSignal and the number of the signal that ended a command are its exit status, as shells have it.
@@ -185,11 +185,12 @@ func passSignals(from <-chan os.Signal, to chan<- syscall.Signal, ended <-chan s
 
 // execStatus is the exit status of a shell that ran the command.
 func execStatus(name string, end client.ExecEnd) error {
+	exec := containerizer.ExecError{Path: name, Err: end.Errno}
 	switch {
-	case end.Errno == syscall.ENOENT || end.Errno == syscall.ENOTDIR:
+	case exec.NotFound():
 		return &exitError{code: run.ExitNotFound, err: fmt.Errorf("command %q was not found", name)}
 	case end.Errno != 0:
-		return &exitError{code: run.ExitNotExecutable, err: fmt.Errorf("command %q can't be executed: %s", name, strings.ToLower(end.Errno.Error()))}
+		return &exitError{code: run.ExitNotExecutable, err: fmt.Errorf("command %q can't be executed: %s", name, exec.Why())}
 	case end.Status.Signaled():
 		return &exitError{code: exitOfSignal + int(end.Status.Signal())}
 	case end.Status.ExitStatus() != 0:

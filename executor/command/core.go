@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ type commandCore struct {
 	intent intent
 	task   *mesos.TaskInfo
 
-	without []string // limits that are not enforced
+	without []string // limits that are not enforced; where there are any, volumes are not read-only either
 	stopped bool     // the executor's core was told that there is nothing more to do
 
 	killedAt time.Time // when the first SIGTERM was sent
@@ -253,14 +254,23 @@ func (c *commandCore) started(now time.Time) {
 		return // it is being killed already: RUNNING would come after KILLING
 	}
 	status := &mesos.TaskStatus{TaskId: c.task.GetTaskId(), State: mesos.TaskState_TASK_RUNNING.Enum()}
-	if len(c.without) > 0 {
-		status.Labels = mesos.MakeLabels(mesos.LabelNotEnforced, strings.Join(c.without, " "))
-		status.Message = proto.String("limits are not enforced of " + strings.Join(c.without, ", "))
+	if without := c.notEnforced(); len(without) > 0 {
+		status.Labels = mesos.MakeLabels(mesos.LabelNotEnforced, strings.Join(without, " "))
+		status.Message = proto.String("limits are not enforced of " + strings.Join(without, ", "))
 	}
 	c.tell(now, status)
 	if allowed := c.task.GetMaxCompletionTime(); allowed != nil {
 		c.expires = now.Add(max(0, time.Duration(allowed.GetNanoseconds())))
 	}
+}
+
+// notEnforced is what the task may think that it is held by, and is not.
+func (c *commandCore) notEnforced() []string {
+	readOnly := slices.ContainsFunc(c.task.GetContainer().GetVolumes(), func(v *mesos.Volume) bool { return v.GetMode() == mesos.Volume_RO })
+	if len(c.without) == 0 || !readOnly {
+		return c.without
+	}
+	return append(slices.Clone(c.without), mesos.ReadOnlyVolumes)
 }
 
 func (c *commandCore) exited(now time.Time, exit *wire.ContainerExit) {

@@ -178,6 +178,16 @@ func TestATaskIsToldWhichOfItsLimitsAreNotEnforced(t *testing.T) {
 	if s := p.last(); mesos.LabelOf(s.GetLabels(), mesos.LabelNotEnforced) != "cpus mem pids" || s.GetMessage() != "limits are not enforced of cpus, mem, pids" {
 		t.Errorf("got %v", s)
 	}
+	for mode, want := range map[mesos.Volume_Mode]string{mesos.Volume_RW: "cpus mem pids", mesos.Volume_RO: "cpus mem pids read_only_volumes"} {
+		p = newPlay(t)
+		p.core.without = []string{"cpus", "mem", "pids"}
+		p.running(func(task *mesos.TaskInfo) {
+			task.Container = &mesos.ContainerInfo{Volumes: []*mesos.Volume{{Mode: mode.Enum()}}}
+		})
+		if got := mesos.LabelOf(p.last().GetLabels(), mesos.LabelNotEnforced); got != want {
+			t.Errorf("with a volume of mode %s: got %q, want %q", mode, got, want)
+		}
+	}
 }
 
 func TestTheContainerIsWhatTheTaskAsksFor(t *testing.T) {

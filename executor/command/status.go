@@ -81,7 +81,10 @@ func describe(exit *wire.ContainerExit) string {
 	}
 	ended := describeStatus(exit)
 	if exit.GetCause() == wire.ContainerExit_PIDS {
-		return fmt.Sprintf("%s, having reached its limit of %d processes", ended, exit.GetPidsLimit())
+		ended += fmt.Sprintf(", having reached its limit of %d processes", exit.GetPidsLimit())
+	}
+	if exit.GetMessage() != "" && exit.GetCause() != wire.ContainerExit_KILLED {
+		ended += "; " + exit.GetMessage() // what of its output was lost
 	}
 	return ended
 }
@@ -104,8 +107,11 @@ func signalName(signal syscall.Signal) string {
 
 // mebibytes writes an amount of memory or disk for people, to two decimals; 0 is not known.
 func mebibytes(amount uint64) string {
-	if amount == 0 {
+	switch {
+	case amount == 0:
 		return "unknown"
+	case amount < bytesPerMiB/100:
+		return fmt.Sprintf("%d bytes", amount)
 	}
 	return strconv.FormatFloat(math.Round(float64(amount)/bytesPerMiB*100)/100, 'f', -1, 64) + " MiB"
 }
@@ -141,6 +147,9 @@ func exitLabels(why intent, exit *wire.ContainerExit) *mesos.Labels {
 	}
 	if limit := exit.GetDiskLimitBytes(); limit != 0 {
 		pairs = append(pairs, mesos.LabelDiskUsedBytes, strconv.FormatUint(exit.GetDiskUsedBytes(), 10), mesos.LabelDiskLimitBytes, strconv.FormatUint(limit, 10))
+	}
+	if lost := exit.GetOutputLostBytes(); lost != 0 {
+		pairs = append(pairs, mesos.LabelOutputLostBytes, strconv.FormatUint(lost, 10))
 	}
 	return mesos.MakeLabels(pairs...)
 }

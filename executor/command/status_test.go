@@ -43,6 +43,11 @@ func TestTheEndOfAContainerIsTheEndOfItsTask(t *testing.T) {
 	}{
 		{"success", none, exited(0), "FINISHED", noReason, "exited with status 0", map[string]string{mesos.LabelCause: mesos.CauseExited, mesos.LabelExitStatus: "0"}},
 		{"failure", none, exited(7), "FAILED", noReason, "exited with status 7", map[string]string{mesos.LabelCause: mesos.CauseExited, mesos.LabelExitStatus: "7"}},
+		{
+			"some of its output was lost", none, &wire.ContainerExit{Message: "7 bytes of stdout lost: no space left on device", OutputLostBytes: 7}, "FINISHED", noReason,
+			"exited with status 0; 7 bytes of stdout lost: no space left on device",
+			map[string]string{mesos.LabelCause: mesos.CauseExited, mesos.LabelExitStatus: "0", mesos.LabelOutputLostBytes: "7"},
+		},
 		{"a signal", none, signaled(syscall.SIGKILL), "FAILED", noReason, "ended by signal SIGKILL", map[string]string{mesos.LabelCause: mesos.CauseSignal, mesos.LabelSignal: "9"}},
 		{"a signal with a core dump", none, &wire.ContainerExit{WaitStatus: int32(syscall.SIGSEGV) | 0x80}, "FAILED", noReason, "ended by signal SIGSEGV", map[string]string{mesos.LabelCause: mesos.CauseSignal, mesos.LabelSignal: "11"}},
 		{"not found", none, of(wire.ContainerExit_NOT_FOUND, `command "x" was not found`), "FAILED", launchFailed, `command "x" was not found`, map[string]string{mesos.LabelCause: mesos.CauseNotFound}},
@@ -57,6 +62,11 @@ func TestTheEndOfAContainerIsTheEndOfItsTask(t *testing.T) {
 			"out of disk", none, &wire.ContainerExit{Cause: wire.ContainerExit_DISK, WaitStatus: int32(syscall.SIGKILL), StartedUnixNanos: 1, DiskLimitBytes: 8 << 20, DiskUsedBytes: 9<<20 + 12345}, "FAILED",
 			mesos.TaskStatus_REASON_CONTAINER_LIMITATION_DISK, "outgrew its disk: limit 8 MiB, its sandbox has 9.01 MiB",
 			map[string]string{mesos.LabelCause: mesos.CauseDisk, mesos.LabelSignal: "9", mesos.LabelDiskLimitBytes: "8388608", mesos.LabelDiskUsedBytes: "9449529"},
+		},
+		{
+			"out of the least disk", none, &wire.ContainerExit{Cause: wire.ContainerExit_DISK, WaitStatus: int32(syscall.SIGKILL), StartedUnixNanos: 1, DiskLimitBytes: 1048, DiskUsedBytes: 4096}, "FAILED",
+			mesos.TaskStatus_REASON_CONTAINER_LIMITATION_DISK, "outgrew its disk: limit 1048 bytes, its sandbox has 4096 bytes",
+			map[string]string{mesos.LabelCause: mesos.CauseDisk, mesos.LabelSignal: "9", mesos.LabelDiskLimitBytes: "1048", mesos.LabelDiskUsedBytes: "4096"},
 		},
 		{
 			"out of processes", none, &wire.ContainerExit{Cause: wire.ContainerExit_PIDS, WaitStatus: 2 << 8, StartedUnixNanos: 1, PidsLimit: 64}, "FAILED",

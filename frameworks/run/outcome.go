@@ -22,6 +22,9 @@ func (i *Instance) outcome(s *mesos.TaskStatus) {
 	i.Labels = mesos.LabelMap(s.GetLabels())
 	i.ExitStatus, i.Signal = intLabel(s, mesos.LabelExitStatus), intLabel(s, mesos.LabelSignal)
 	i.ExitCode, i.Reason = i.judge(s)
+	if i.ExitCode < ExitFailed && mesos.LabelOf(s.GetLabels(), mesos.LabelOutputLostBytes) != "" {
+		i.ExitCode, i.Reason = ExitFailed, ReasonOutputLost
+	}
 	if i.ExitCode != 0 {
 		i.Message = cmp.Or(s.GetMessage(), fmt.Sprintf("ended as %s", s.GetState()))
 	}

@@ -28,6 +28,7 @@ func TestWhatTheEndOfATaskMeans(t *testing.T) {
 		word   string
 	}{
 		"success":                      {mesos.TaskState_TASK_FINISHED, nil, []string{mesos.LabelExitStatus, "0"}, 0, ReasonFinished},
+		"output that was lost":         {mesos.TaskState_TASK_FINISHED, nil, []string{mesos.LabelExitStatus, "0", mesos.LabelOutputLostBytes, "7"}, ExitFailed, ReasonOutputLost},
 		"an executor without labels":   {mesos.TaskState_TASK_FINISHED, nil, nil, 0, ReasonFinished},
 		"a status":                     {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelExitStatus, "42", mesos.LabelCause, mesos.CauseExited}, 42, ReasonExited},
 		"a signal":                     {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelSignal, "11", mesos.LabelCause, mesos.CauseSignal}, 139, ReasonSignaled},

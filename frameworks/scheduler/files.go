@@ -110,7 +110,8 @@ func fingerprint(path string) (fs.FileInfo, string, error) {
 	}
 	defer file.Close()
 	hash := sha256.New()
-	if _, err := io.Copy(hash, io.LimitReader(file, MaxFileBytes+1)); err != nil {
+	read, err := io.Copy(hash, io.LimitReader(file, MaxFileBytes+1))
+	if err != nil {
 		return nil, "", cause(err)
 	}
 	after, err := file.Stat()
@@ -119,6 +120,9 @@ func fingerprint(path string) (fs.FileInfo, string, error) {
 	}
 	if !same(before, after) {
 		return nil, "", errors.New("it is being changed")
+	}
+	if read != after.Size() { // as in /proc
+		return nil, "", fmt.Errorf("it says that it has %d bytes, and has %d: copy it, and send the copy", after.Size(), read)
 	}
 	return after, hex.EncodeToString(hash.Sum(nil)), nil
 }

@@ -38,6 +38,9 @@ const StdinOpen = "open"
 // where it runs, as names with blanks between them: "cpus mem pids". Without it all are.
 const LabelNotEnforced = "stoa.not_enforced"
 
+// ReadOnlyVolumes is the name there of volumes that are to be read-only, and can be written.
+const ReadOnlyVolumes = "read_only_volumes"
+
 // Labels of a terminal TaskStatus: what Stoa knows of a task's end and Mesos has no field for. A label is absent where
 // its value is not known.
 const (
@@ -74,6 +77,9 @@ const (
 
 	// LabelDiskLimitBytes is the limit of the sandbox that was in force, in bytes.
 	LabelDiskLimitBytes = "stoa.disk_limit_bytes"
+
+	// LabelOutputLostBytes is how much of its output could not be written, in bytes.
+	LabelOutputLostBytes = "stoa.output_lost_bytes"
 
 	// LabelFetchURL is the URL of a file that could not be fetched, without what is secret in it.
 	LabelFetchURL = "stoa.fetch_url"

@@ -3464,10 +3464,11 @@ type ContainerExit struct {
 	MemoryPeakBytes   uint64                 `protobuf:"varint,5,opt,name=memory_peak_bytes,json=memoryPeakBytes,proto3" json:"memory_peak_bytes,omitempty"`    // 0: not known
 	StartedUnixNanos  int64                  `protobuf:"varint,6,opt,name=started_unix_nanos,json=startedUnixNanos,proto3" json:"started_unix_nanos,omitempty"`
 	FinishedUnixNanos int64                  `protobuf:"varint,7,opt,name=finished_unix_nanos,json=finishedUnixNanos,proto3" json:"finished_unix_nanos,omitempty"`
-	CpuSeconds        float64                `protobuf:"fixed64,8,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"`               // user and system; 0: not known
-	PidsLimit         uint64                 `protobuf:"varint,9,opt,name=pids_limit,json=pidsLimit,proto3" json:"pids_limit,omitempty"`                   // with PIDS
-	DiskLimitBytes    uint64                 `protobuf:"varint,10,opt,name=disk_limit_bytes,json=diskLimitBytes,proto3" json:"disk_limit_bytes,omitempty"` // with DISK
-	DiskUsedBytes     uint64                 `protobuf:"varint,11,opt,name=disk_used_bytes,json=diskUsedBytes,proto3" json:"disk_used_bytes,omitempty"`    // with DISK
+	CpuSeconds        float64                `protobuf:"fixed64,8,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"`                  // user and system; 0: not known
+	PidsLimit         uint64                 `protobuf:"varint,9,opt,name=pids_limit,json=pidsLimit,proto3" json:"pids_limit,omitempty"`                      // with PIDS
+	DiskLimitBytes    uint64                 `protobuf:"varint,10,opt,name=disk_limit_bytes,json=diskLimitBytes,proto3" json:"disk_limit_bytes,omitempty"`    // with DISK
+	DiskUsedBytes     uint64                 `protobuf:"varint,11,opt,name=disk_used_bytes,json=diskUsedBytes,proto3" json:"disk_used_bytes,omitempty"`       // with DISK
+	OutputLostBytes   uint64                 `protobuf:"varint,12,opt,name=output_lost_bytes,json=outputLostBytes,proto3" json:"output_lost_bytes,omitempty"` // what of its output could not be written; message says why
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -3575,6 +3576,13 @@ func (x *ContainerExit) GetDiskLimitBytes() uint64 {
 func (x *ContainerExit) GetDiskUsedBytes() uint64 {
 	if x != nil {
 		return x.DiskUsedBytes
+	}
+	return 0
+}
+
+func (x *ContainerExit) GetOutputLostBytes() uint64 {
+	if x != nil {
+		return x.OutputLostBytes
 	}
 	return 0
 }
@@ -4224,7 +4232,7 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\x05R\x06signal\"I\n" +
 	"\rKillContainer\x128\n" +
-	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\"\xd4\x04\n" +
+	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\"\x80\x05\n" +
 	"\rContainerExit\x127\n" +
 	"\x05cause\x18\x01 \x01(\x0e2!.stoa.wire.v1.ContainerExit.CauseR\x05cause\x12\x1f\n" +
 	"\vwait_status\x18\x02 \x01(\x05R\n" +
@@ -4240,7 +4248,8 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"pids_limit\x18\t \x01(\x04R\tpidsLimit\x12(\n" +
 	"\x10disk_limit_bytes\x18\n" +
 	" \x01(\x04R\x0ediskLimitBytes\x12&\n" +
-	"\x0fdisk_used_bytes\x18\v \x01(\x04R\rdiskUsedBytes\"\x84\x01\n" +
+	"\x0fdisk_used_bytes\x18\v \x01(\x04R\rdiskUsedBytes\x12*\n" +
+	"\x11output_lost_bytes\x18\f \x01(\x04R\x0foutputLostBytes\"\x84\x01\n" +
 	"\x05Cause\x12\n" +
 	"\n" +
 	"\x06EXITED\x10\x00\x12\x11\n" +

@@ -21,6 +21,9 @@ const (
 	secretMode  = 0o600
 )
 
+// makeTries bounds how often something is tried to be made whose folder is removed meanwhile.
+const makeTries = 100
+
 // Latest is the name of the link to the last run of an executor.
 const Latest = "latest"
 
@@ -71,20 +74,14 @@ func makeSandbox(workDir string, run Run, owner string) (string, error) {
 		return "", err
 	}
 	defer root.Close()
-	if err := makeSpread(root, run.executors()); err != nil {
-		return "", err
-	}
-	if err := root.MkdirAll(run.runs(), folderMode); err != nil {
-		return "", err
-	}
-	runs, err := root.OpenRoot(run.runs())
-	if err != nil {
+	var runs *os.Root
+	if err := MakeBesideRemoval(func() (err error) {
+		runs, err = makeRun(root, run)
+		return err
+	}); err != nil {
 		return "", err
 	}
 	defer runs.Close()
-	if err := runs.Mkdir(run.ContainerID, sandboxMode); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", err
-	}
 	// Mkdir obeys the umask; the mode has to be what it says.
 	if err := runs.Chmod(run.ContainerID, sandboxMode); err != nil {
 		return "", err
@@ -99,6 +96,35 @@ func makeSandbox(workDir string, run Run, owner string) (string, error) {
 		}
 	}
 	return filepath.Join(absolute, run.Path()), makeLatest(runs, run.ContainerID)
+}
+
+// MakeBesideRemoval makes something in folders of the tree, as make does it. RemoveSandbox may remove these at the same moment, for
+// they are empty: it is tried again then.
+func MakeBesideRemoval(make func() error) error {
+	err := make()
+	for tries := 1; errors.Is(err, fs.ErrNotExist) && tries < makeTries; tries++ {
+		err = make()
+	}
+	return err
+}
+
+// makeRun makes the folder of a run and returns the one that it is in.
+func makeRun(root *os.Root, run Run) (*os.Root, error) {
+	if err := makeSpread(root, run.executors()); err != nil {
+		return nil, err
+	}
+	if err := root.MkdirAll(run.runs(), folderMode); err != nil {
+		return nil, err
+	}
+	runs, err := root.OpenRoot(run.runs())
+	if err != nil {
+		return nil, err
+	}
+	if err := runs.Mkdir(run.ContainerID, sandboxMode); err != nil && !errors.Is(err, fs.ErrExist) {
+		runs.Close()
+		return nil, err
+	}
+	return runs, nil
 }
 
 // makeSpread makes a folder, unless it exists, whose folders the disk may put far apart.
@@ -174,7 +200,7 @@ func removeSandbox(workDir, directory string) error {
 		return err
 	}
 	defer root.Close()
-	if err := root.RemoveAll(path); err != nil {
+	if err := removeTree(root, path); err != nil {
 		return err
 	}
 	latest := filepath.Join(filepath.Dir(path), Latest)
@@ -192,6 +218,19 @@ func removeSandbox(workDir, directory string) error {
 	return nil
 }
 
+// removeTree deletes what tasks have filled.
+func removeTree(root *os.Root, path string) error {
+	folder, err := root.Open(filepath.Dir(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return disk.Remove(folder, filepath.Base(path))
+}
+
 // isSandbox says whether a path relative to a work_dir is that of a sandbox:
 // slaves/S/frameworks/F/executors/E/runs/C.
 func isSandbox(path string) bool {
@@ -199,8 +238,8 @@ func isSandbox(path string) bool {
 	return err == nil && matched && filepath.IsLocal(path)
 }
 
-// removeEmpty removes a folder and those above it as long as they are empty. Another run may be made at this moment;
-// MkdirAll would then fail, so the slave's own folder is left alone.
+// removeEmpty removes a folder and those above it as long as they are empty. Another run may be made at this moment, whose
+// maker tries again; the slave's own folder is left alone.
 func removeEmpty(root *os.Root, path string) {
 	for filepath.Base(filepath.Dir(path)) != "slaves" && path != "." {
 		if err := root.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -266,7 +305,7 @@ func RemoveRemains(workDir string) error {
 	if err != nil {
 		return fmt.Errorf("remove what was left half made: %w", err)
 	}
-	failed := []error{root.RemoveAll(filepath.Join("meta", "discarded"))}
+	failed := []error{removeTree(root, filepath.Join("meta", "discarded"))}
 	for _, path := range append(runs, hidden...) {
 		if to, err := root.Readlink(path); err == nil && (filepath.Base(path) != Latest || isMissing(root, filepath.Join(filepath.Dir(path), to))) {
 			failed = append(failed, root.Remove(path))
@@ -278,7 +317,7 @@ func RemoveRemains(workDir string) error {
 		}
 	}
 	// From the bottom up.
-	for _, below := range []string{"/frameworks/*/executors/*/runs", "/frameworks/*/executors/*", "/frameworks/*/executors", "/frameworks/*", "/frameworks"} {
+	for _, below := range []string{"/frameworks/*/executors/*/runs", "/frameworks/*/executors/*", "/frameworks/*/executors", "/frameworks/*", "/frameworks", ""} {
 		for _, top := range []string{"slaves/*", "meta/slaves/*"} {
 			folders, err := fs.Glob(root.FS(), top+below)
 			failed = append(failed, err)

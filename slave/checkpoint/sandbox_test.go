@@ -1,11 +1,13 @@
 package checkpoint
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -201,6 +203,7 @@ func TestWhatIsLeftHalfMadeIsRemovedAndNothingElse(t *testing.T) {
 		"a link to a run that is gone":   {link("c1", runs+"/latest")},
 		"an exit record without sandbox": {folder("meta/" + run.Path() + "/exit.new")},
 		"volumes that were discarded":    {folder("meta/discarded/1/deep")},
+		"an id that the slave had":       {folder("slaves/old", "meta/slaves/old")},
 		"all of them":                    {link("c1", runs+"/.latest-c1"), link("c1", runs+"/latest"), folder("meta/"+run.Path()+"/exit", "meta/discarded/7")},
 	}
 	for path := run.Path(); filepath.Base(path) != run.SlaveID; path = filepath.Dir(path) {
@@ -321,4 +324,29 @@ func TestAllSandboxesOfAWorkDirAreFoundWithTheirAge(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", g.Directory, g.Since, want)
 		}
 	}
+}
+
+// A framework's last sandbox may go at the moment when its next one is made.
+func TestASandboxIsMadeWhileThoseBesideItGo(t *testing.T) {
+	workDir := t.TempDir()
+	const rounds = 1000
+	makeOne := func(executor string, i int) string {
+		t.Helper()
+		path, err := MakeSandbox(workDir, Run{SlaveID: "S", FrameworkID: "F", ExecutorID: executor, ContainerID: fmt.Sprint("C", i)}, "")
+		if err != nil {
+			t.Error(err)
+		}
+		return path
+	}
+	var group sync.WaitGroup
+	for _, executor := range []string{"E1", "E2"} {
+		group.Go(func() {
+			for i := range rounds {
+				if err := RemoveSandbox(workDir, makeOne(executor, i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
 }

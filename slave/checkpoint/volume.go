@@ -86,7 +86,7 @@ func DiscardVolume(workDir string, v core.Volume, number uint64) (remove func() 
 	}
 	// One that an earlier life could not delete to the end may be there.
 	discarded = filepath.Join(discarded, strconv.FormatUint(number, 10))
-	if err := root.RemoveAll(discarded); err != nil {
+	if err := removeTree(root, discarded); err != nil {
 		return nil, fail(err)
 	}
 	switch err := root.Rename(path, discarded); {
@@ -96,5 +96,14 @@ func DiscardVolume(workDir string, v core.Volume, number uint64) (remove func() 
 		return nil, fail(err)
 	}
 	_ = root.Remove(filepath.Dir(path)) // the role's folder, when it is empty
-	return func() error { return os.RemoveAll(filepath.Join(workDir, discarded)) }, nil
+	return func() error { return removeDiscarded(workDir, discarded) }, nil
+}
+
+func removeDiscarded(workDir, path string) error {
+	root, err := os.OpenRoot(workDir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return removeTree(root, path)
 }

@@ -27,17 +27,28 @@ func (e *SpecError) Error() string {
 // command that does not exist from one that may not be executed.
 type ExecError struct {
 	Path string        // as Spec.Command gives it
-	Err  syscall.Errno // of execve
+	Err  syscall.Errno // of execve, or NoInterpreter
 }
 
-func (e *ExecError) Error() string { return fmt.Sprintf("execute %q: %v", e.Path, e.Err) }
+// NoInterpreter is the error of a command that is there and names an interpreter or
+// a loader that is not: Linux's ELIBACC. execve itself says that there is no file.
+const NoInterpreter = syscall.Errno(79)
+
+func (e *ExecError) Error() string { return fmt.Sprintf("execute %q: %s", e.Path, e.Why()) }
+
+// Why is the cause in words.
+func (e *ExecError) Why() string {
+	if e.Err == NoInterpreter {
+		return "the interpreter that it names does not exist"
+	}
+	return e.Err.Error()
+}
 
 // Unwrap gives the errno, so that errors.Is knows fs.ErrNotExist and fs.ErrPermission.
 func (e *ExecError) Unwrap() error { return e.Err }
 
-// NotFound reports whether the command, or the interpreter that it names, does
-// not exist. All else (no permission, a directory, a wrong format) is "not
-// executable".
+// NotFound reports whether the command does not exist. All else (no permission, a
+// directory, a wrong format, no interpreter) is "not executable".
 func (e *ExecError) NotFound() bool {
 	return errors.Is(e.Err, fs.ErrNotExist) || e.Err == syscall.ENOTDIR
 }

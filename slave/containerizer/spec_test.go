@@ -86,7 +86,7 @@ func TestSharesAndLimitsHaveTheirLeast(t *testing.T) {
 
 func TestNotFoundIsToldFromNotExecutable(t *testing.T) {
 	for errno, want := range map[syscall.Errno]bool{
-		syscall.ENOENT: true, syscall.ENOTDIR: true, syscall.EACCES: false, syscall.ENOEXEC: false, syscall.E2BIG: false,
+		syscall.ENOENT: true, syscall.ENOTDIR: true, syscall.EACCES: false, syscall.ENOEXEC: false, syscall.E2BIG: false, NoInterpreter: false,
 	} {
 		err := &ExecError{Path: "x", Err: errno}
 		if err.NotFound() != want {

@@ -159,6 +159,8 @@ func (b *bench) do(verb string, a arguments) []Output {
 			b.t.Fatal(err)
 		}
 		return b.steps(DiskMeasured{use})
+	case "sandbox-stays":
+		return b.steps(SandboxStays{a.names[0]})
 	case "shutdown":
 		return b.steps(Shutdown{})
 	case "host":

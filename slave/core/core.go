@@ -116,6 +116,8 @@ func (c *Core) Step(now time.Time, event Event) []Output {
 		c.hostEnded(e.HostID, e.Reason)
 	case DiskMeasured:
 		c.diskMeasured(e.Use)
+	case SandboxStays:
+		c.sandboxStays(e.Directory)
 	case Shutdown:
 		c.beginShutdown()
 	case Tick:

@@ -27,6 +27,9 @@ type Recovered struct {
 // DiskMeasured tells which part of the disk that sandboxes are on is in use, from 0 to 1.
 type DiskMeasured struct{ Use float64 }
 
+// SandboxStays tells that a sandbox that was to be removed is still there, at least a part of it.
+type SandboxStays struct{ Directory string }
+
 // MasterFound tells that the leading master can be reached over Session.
 type MasterFound struct{ Session Session }
 
@@ -90,6 +93,7 @@ func (Persisted) event()     {}
 func (SandboxReady) event()  {}
 func (HostEnded) event()     {}
 func (DiskMeasured) event()  {}
+func (SandboxStays) event()  {}
 func (Shutdown) event()      {}
 func (Tick) event()          {}
 
@@ -138,7 +142,7 @@ type PrepareSandbox struct {
 // SandboxReady answers PrepareSandbox all the same.
 type AbandonSandbox struct{ ContainerID string }
 
-// RemoveSandbox asks to delete a sandbox whose time has come. Nothing answers it.
+// RemoveSandbox asks to delete a sandbox whose time has come. SandboxStays answers it if that fails, and nothing else.
 type RemoveSandbox struct{ Directory string }
 
 // MakeVolume asks to make a persistent volume's directory if it is not there, and to give it to a user; empty: to leave it to

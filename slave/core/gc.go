@@ -8,7 +8,7 @@ import (
 // Garbage is the sandbox of an executor that has ended.
 type Garbage struct {
 	Directory string
-	Since     time.Time // when the executor ended
+	Since     time.Time // when the executor ended, or the sandbox could not be removed
 }
 
 // Collection is what there is to know about sandboxes whose time will come. People want to read logs for a while, as far
@@ -72,6 +72,14 @@ func (c *Core) adopt(found []Garbage) {
 func (c *Core) diskMeasured(use float64) {
 	c.gc.Measured, c.gc.Use = true, min(max(0, use), 1)
 	c.removeDue()
+}
+
+// sandboxStays plans to try again when as much time has passed as a sandbox is kept: what is in the way may be gone then. Where
+// there is no room for it in the plan it waits for the slave's next life.
+func (c *Core) sandboxStays(directory string) {
+	if len(c.gc.Sandboxes) < MaxSandboxes {
+		c.collect(directory)
+	}
 }
 
 // removeDue removes what is due and sets the timer for what comes next.

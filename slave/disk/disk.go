@@ -1,4 +1,4 @@
-// Package disk measures what folders take on the disk.
+// Package disk measures what folders take on the disk, and removes them, whatever is in them.
 package disk
 
 import (
@@ -96,21 +96,31 @@ func (m *measure) tree(fd int) (err error) {
 		if path = path[:len(path)-1]; len(path) == 0 {
 			return nil
 		}
-		up, err := unix.Openat(fd, "..", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		up, err := above(fd, path[len(path)-1].id)
 		if err != nil {
 			return err
 		}
 		unix.Close(fd)
 		fd = up
-		var stat unix.Stat_t
-		if err := unix.Fstat(fd, &stat); err != nil {
-			return err
-		}
-		if inodeOf(&stat) != path[len(path)-1].id {
-			return errMoved
-		}
 	}
 	return nil
+}
+
+// above opens the folder that an open one is in, which must be a certain one.
+func above(fd int, id inode) (int, error) {
+	up, err := unix.Openat(fd, "..", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	var stat unix.Stat_t
+	if err = unix.Fstat(up, &stat); err == nil && inodeOf(&stat) != id {
+		err = errMoved
+	}
+	if err != nil {
+		unix.Close(up)
+		return 0, err
+	}
+	return up, nil
 }
 
 // enter opens a folder and counts what is in it: false if it is none, or is gone, or not of this file system.
@@ -132,30 +142,38 @@ func (m *measure) enter(at int, name string) (fd int, below level, ok bool) {
 // folder counts what is in an open folder, and lists the folders in it.
 func (m *measure) folder(fd int, id inode) (level, error) {
 	found := level{id: id}
+	err := eachName(fd, func(name string) {
+		var entry unix.Stat_t
+		if unix.Fstatat(fd, name, &entry, unix.AT_SYMLINK_NOFOLLOW) != nil {
+			return // gone
+		}
+		m.count(&entry)
+		if entry.Mode&unix.S_IFMT == unix.S_IFDIR {
+			found.folders = append(found.folders, name)
+		}
+	})
+	return found, err
+}
+
+// eachName does something with each name in an open folder.
+func eachName(fd int, do func(name string)) error {
 	// The copy has a place of its own in the list of names, and os.File closes it.
 	copied, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return found, err
+		return err
 	}
 	names := os.NewFile(uintptr(copied), "folder")
 	defer names.Close()
 	for {
 		some, err := names.Readdirnames(namesAtOnce)
 		for _, name := range some {
-			var entry unix.Stat_t
-			if unix.Fstatat(fd, name, &entry, unix.AT_SYMLINK_NOFOLLOW) != nil {
-				continue // gone
-			}
-			m.count(&entry)
-			if entry.Mode&unix.S_IFMT == unix.S_IFDIR {
-				found.folders = append(found.folders, name)
-			}
+			do(name)
 		}
 		if errors.Is(err, io.EOF) {
-			return found, nil
+			return nil
 		}
 		if err != nil {
-			return found, err
+			return err
 		}
 	}
 }

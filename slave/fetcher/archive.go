@@ -36,10 +36,9 @@ const (
 	gzipped // one file
 )
 
-// maxLinkBytes bounds the target of a link in a zip file: PATH_MAX of Linux.
-const maxLinkBytes = 4096
-
 const (
+	// MaxPathBytes bounds the path of what is fetched, and the target of a link in an archive: PATH_MAX of Linux.
+	MaxPathBytes = 4096
 	// MaxZstdMemory bounds what a zstd stream may have a reader keep: what its own program allows, 128 MiB.
 	MaxZstdMemory = 128 << 20
 	// MaxXzDictionary is the same for xz: what its own program uses at most unless it is told to, 64 MiB (xz -9).
@@ -107,13 +106,16 @@ func (t target) unpack(ctx context.Context, source *os.File, w wanted) error {
 	case zipped:
 		err = u.zip(source)
 	case gzipped:
-		var r *gzip.Reader
-		if r, err = gzip.NewReader(bufio.NewReader(source)); err == nil {
+		var r *gunzip
+		if r, err = newGunzip(bufio.NewReader(source)); err == nil {
 			w.output = withoutSuffix(w.output, ".gz")
 			err = t.place(ctx, r, w)
 		}
 	default:
 		err = u.compressedTar(source, w.format)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("unpack: the archive is not complete")
 	}
 	if err != nil {
 		return fmt.Errorf("unpack: %w", err)
@@ -142,7 +144,7 @@ func (u *unpacker) compressedTar(source io.Reader, as format) error {
 	buffered := bufio.NewReaderSize(source, 64<<10)
 	switch as {
 	case tarGzip:
-		r, err := gzip.NewReader(buffered)
+		r, err := newGunzip(buffered)
 		if err != nil {
 			return err
 		}
@@ -169,14 +171,52 @@ func (u *unpacker) compressedTar(source io.Reader, as format) error {
 	return u.tar(buffered)
 }
 
+// gunzip reads what gzip wrote, several streams after each other too, and like it passes over what follows and is none.
+type gunzip struct {
+	*gzip.Reader
+	source *bufio.Reader
+	over   bool
+}
+
+func newGunzip(source *bufio.Reader) (*gunzip, error) {
+	r, err := gzip.NewReader(source)
+	if err != nil {
+		return nil, err
+	}
+	r.Multistream(false)
+	return &gunzip{Reader: r, source: source}, nil
+}
+
+func (g *gunzip) Read(p []byte) (int, error) {
+	if g.over {
+		return 0, io.EOF
+	}
+	n, err := g.Reader.Read(p)
+	if !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	switch next := g.Reset(g.source); {
+	case errors.Is(next, gzip.ErrHeader), errors.Is(next, io.EOF), errors.Is(next, io.ErrUnexpectedEOF):
+		g.over = true
+		return n, io.EOF
+	case next != nil:
+		return n, next
+	}
+	g.Multistream(false)
+	return n, nil
+}
+
 func (u *unpacker) tar(source io.Reader) error {
 	// What is skipped counts too: headers and entries that are nothing.
-	limited := &io.LimitedReader{R: source, N: 2*u.options.MaxBytes + 1}
+	limited := &io.LimitedReader{R: &endingReader{u.ctx, source}, N: 2*u.options.MaxBytes + 1}
 	reader := tar.NewReader(limited)
 	for {
 		header, err := reader.Next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			// Whether what was read is right is told by a checksum at the end.
+			if _, err = io.Copy(io.Discard, limited); err == nil && limited.N > 0 {
+				return nil
+			}
 		}
 		if limited.N <= 0 {
 			err = tooLarge(u.options.MaxBytes)
@@ -193,7 +233,7 @@ func (u *unpacker) tar(source io.Reader) error {
 func (u *unpacker) tarEntry(header *tar.Header, content io.Reader) error {
 	mode := fs.FileMode(header.Mode) & fs.ModePerm
 	switch header.Typeflag {
-	case tar.TypeReg:
+	case tar.TypeReg, tar.TypeGNUSparse, tar.TypeCont:
 		return u.file(header.Name, mode, content)
 	case tar.TypeDir:
 		return u.folder(header.Name, mode)
@@ -247,6 +287,10 @@ func (u *unpacker) zipEntry(entry *zip.File) error {
 	if !mode.IsRegular() && mode.Type() != fs.ModeSymlink {
 		return fmt.Errorf("it is of type %s: only files, folders and links are unpacked", mode.Type())
 	}
+	const encrypted = 1 // APPNOTE.TXT, 4.4.4
+	if entry.Flags&encrypted != 0 {
+		return errors.New("it is encrypted")
+	}
 	content, err := entry.Open()
 	if err != nil {
 		return err
@@ -255,7 +299,7 @@ func (u *unpacker) zipEntry(entry *zip.File) error {
 	if mode.IsRegular() {
 		return u.file(entry.Name, mode.Perm(), content)
 	}
-	link, err := io.ReadAll(io.LimitReader(content, maxLinkBytes+1))
+	link, err := io.ReadAll(io.LimitReader(content, MaxPathBytes+1))
 	if err != nil {
 		return err
 	}
@@ -267,11 +311,17 @@ func (u *unpacker) locate(name string) (string, error) {
 	if u.entriesLeft--; u.entriesLeft < 0 {
 		return "", fmt.Errorf("the archive has more than the allowed %d entries", u.options.MaxEntries)
 	}
+	if u.ctx.Err() != nil {
+		return "", context.Cause(u.ctx)
+	}
 	local := filepath.FromSlash(name)
 	if !filepath.IsLocal(local) {
 		return "", errors.New("its name leads out of the archive")
 	}
 	local = filepath.Join(u.under, local)
+	if len(local) > MaxPathBytes {
+		return "", fmt.Errorf("its path has %d bytes: allowed are %d", len(local), MaxPathBytes)
+	}
 	return local, u.folders(filepath.Dir(local))
 }
 
@@ -308,7 +358,7 @@ func (u *unpacker) symlink(name, to string) error {
 	if err != nil {
 		return err
 	}
-	if to == "" || len(to) > maxLinkBytes || filepath.IsAbs(to) || !filepath.IsLocal(filepath.Join(below, to)) || climbsLater(to) {
+	if to == "" || len(to) > MaxPathBytes || filepath.IsAbs(to) || !filepath.IsLocal(filepath.Join(below, to)) || climbsLater(to) {
 		return fmt.Errorf("its link to %.256q leads out of the archive", to)
 	}
 	if err := u.clear(at); err != nil {

@@ -19,6 +19,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/stoa-project/stoa/proto/mesos"
 )
 
 func contextWithCancel(t *testing.T) (context.Context, context.CancelFunc) {
@@ -275,6 +277,39 @@ func TestBombsStopAtTheirLimits(t *testing.T) {
 	}
 }
 
+func TestAPathIsAsLongAsTheKernelTakesAndNoLonger(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	longest := strings.Repeat("d/", (MaxPathBytes-1)/2) + "ff"
+	r.must(archiveURI(tempFile(t, "a.tar", tarOf(t, tar.Header{Name: longest}))))
+	root, err := os.OpenRoot(r.sandbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if info, err := root.Lstat(longest); err != nil || info.Size() != 1 {
+		t.Errorf("got %v, %v", info, err)
+	}
+	r.refused(archiveURI(tempFile(t, "b.tar", tarOf(t, tar.Header{Name: "d/" + longest}))), "its path has 4098 bytes: allowed are 4096")
+	uri := plainURI(tempFile(t, "c", ""))
+	uri.OutputFile = proto.String("d/" + longest)
+	r.refused(uri, "output file of 4098 bytes: allowed are 4096")
+}
+
+// What has no content is unpacked without a read of any.
+func TestAnArchiveOfFoldersEndsWithItsContext(t *testing.T) {
+	for name, content := range map[string]string{
+		"a.tar": tarOf(t, tar.Header{Name: "d/", Typeflag: tar.TypeDir}), "a.zip": zipOf(t, zip.FileHeader{Name: "d/"}),
+	} {
+		r := newRig(t, Options{}, nil)
+		ctx, cancel := contextWithCancel(t)
+		cancel()
+		err := r.fetcher.Fetch(ctx, Request{Sandbox: r.sandbox, URIs: []*mesos.CommandInfo_URI{archiveURI(tempFile(t, name, content))}})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 func TestABrokenArchiveSaysSo(t *testing.T) {
 	for _, name := range []string{"a.tar.gz", "a.tar.bz2", "a.tar.xz", "a.tar.zst", "a.zip", "a.tar", "a.gz"} {
 		r := newRig(t, Options{}, nil)
@@ -282,7 +317,59 @@ func TestABrokenArchiveSaysSo(t *testing.T) {
 	}
 	r := newRig(t, Options{}, nil)
 	half := gz(t, tarOf(t, tar.Header{Name: "a"}, tar.Header{Name: "b"}))
-	r.refused(archiveURI(tempFile(t, "half.tgz", half[:len(half)-20])), "unexpected EOF")
+	r.refused(archiveURI(tempFile(t, "half.tgz", half[:len(half)-20])), "unpack: the archive is not complete")
+	r.refused(archiveURI(tempFile(t, "empty.tgz", "")), "unpack: the archive is not complete")
+}
+
+// A stream that stores what it should compress says nothing of a changed byte before its checksum.
+func TestAnArchiveThatWasDamagedIsNotTakenForWhole(t *testing.T) {
+	stored := func(w io.Writer) (*gzip.Writer, error) { return gzip.NewWriterLevel(w, gzip.NoCompression) }
+	whole := compress(t, stored, tarOf(t, tar.Header{Name: "a"}, tar.Header{Name: "b"}))
+	r := newRig(t, Options{}, nil)
+	r.must(archiveURI(tempFile(t, "whole.tgz", whole)), archiveURI(tempFile(t, "padded.tgz", whole+strings.Repeat("\x00", 512))))
+	r.must(archiveURI(tempFile(t, "garbage.tgz", whole+"\n")), archiveURI(tempFile(t, "joined.gz", gz(t, "one, ")+gz(t, "two")+"garbage")))
+	r.has("a", "x")
+	r.has("joined", "one, two")
+	at := strings.LastIndex(whole, "x")
+	r.refused(archiveURI(tempFile(t, "a.tgz", whole[:at]+"y"+whole[at+1:])), "invalid checksum")
+}
+
+func TestAnEncryptedZipFileIsRefused(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	r.refused(archiveURI(tempFile(t, "a.zip", zipOf(t, zip.FileHeader{Name: "a", Flags: 1, Comment: "x"}))), "it is encrypted")
+}
+
+func TestAFileWithHolesIsUnpackedAsGNUTarWritesIt(t *testing.T) {
+	dir := t.TempDir()
+	sparse, err := os.Create(filepath.Join(dir, "sparse"))
+	if err == nil {
+		_, err = sparse.WriteAt([]byte("end"), 1<<20)
+	}
+	if err == nil {
+		err = sparse.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"gnu", "pax"} {
+		archive := filepath.Join(dir, format+".tar")
+		if out, err := exec.Command("tar", "--format="+format, "-cSf", archive, "-C", dir, "sparse").CombinedOutput(); err != nil {
+			t.Skipf("this machine's tar makes no such archive: %v: %s", err, out)
+		}
+		r := newRig(t, Options{}, nil)
+		r.must(archiveURI(archive))
+		r.has("sparse", strings.Repeat("\x00", 1<<20)+"end")
+	}
+}
+
+func TestWhatAnArchiveSaysIsToldInOneShortLine(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	for _, name := range []string{strings.Repeat("long", 100_000), strings.Repeat("\x1b[31m\n", 50)} {
+		err := r.fetch(archiveURI(tempFile(t, "a.tar", tarOf(t, tar.Header{Name: name}))))
+		if err == nil || len(err.Error()) > 2*MaxCauseBytes || strings.ContainsAny(err.Error(), "\x1b\n") {
+			t.Errorf("got %.300q", fmt.Sprint(err))
+		}
+	}
 }
 
 func TestWhatWouldTakeTooMuchMemoryIsRefused(t *testing.T) {

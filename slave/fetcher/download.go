@@ -7,13 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"time"
 )
 
-// connsPerServer bounds the connections to one server.
+// connsPerServer bounds the connections to one server. Who finds no place waits as long as it takes: each of those before him is
+// heard of, or given up.
 const connsPerServer = 8
 
 // newClient makes the client for all downloads. There is no limit to the time of a whole download, only to silence.
@@ -23,6 +26,7 @@ func newClient(roots *x509.CertPool, stall time.Duration) *http.Client {
 			Proxy:                 http.ProxyFromEnvironment,
 			TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			MaxConnsPerHost:       connsPerServer,
+			DialContext:           (&net.Dialer{Timeout: stall}).DialContext,
 			TLSHandshakeTimeout:   stall,
 			ResponseHeaderTimeout: stall,
 			IdleConnTimeout:       stall,
@@ -50,6 +54,10 @@ func (f *Fetcher) download(ctx context.Context, uri string, to *os.File) error {
 		cancel(fmt.Errorf("the server was silent for %s", f.options.StallTimeout))
 	})
 	defer silence.Stop()
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { silence.Stop() },
+		GotConn: func(httptrace.GotConnInfo) { silence.Reset(f.options.StallTimeout) },
+	})
 	err := f.copyBody(ctx, uri, to, func() { silence.Reset(f.options.StallTimeout) })
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -72,7 +80,7 @@ func (f *Fetcher) copyBody(ctx context.Context, uri string, to *os.File, alive f
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("the server answered %s", answer.Status)
+		return fmt.Errorf("the server answered %d %s", answer.StatusCode, http.StatusText(answer.StatusCode)) // whatever it calls that
 	}
 	if answer.ContentLength > f.options.MaxBytes {
 		return tooLarge(f.options.MaxBytes)
@@ -82,6 +90,8 @@ func (f *Fetcher) copyBody(ctx context.Context, uri string, to *os.File, alive f
 	switch {
 	case written > f.options.MaxBytes:
 		return tooLarge(f.options.MaxBytes)
+	case errors.Is(err, io.ErrUnexpectedEOF) && answer.ContentLength < 0:
+		return fmt.Errorf("the server broke off after %d bytes", written)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("the server broke off after %d of %d bytes", written, answer.ContentLength)
 	}

@@ -14,8 +14,8 @@
 //
 // With extract, what the name says is an archive (.tar, .tgz, .tar.gz, .tbz2, .tar.bz2, .txz, .tar.xz, .tzst, .tar.zst,
 // .zip, .gz) is unpacked in place of being copied; other files are just copied. With cache, the download is kept for
-// others who ask for the same URI, as far as CacheBytes go; those who ask for it while it is under way share it in any
-// case. Others are frameworks of the same principal for tasks of the same user, and a URI is the same with all that is in it,
+// others who ask for the same URI with cache, as far as CacheBytes go; those who ask for it while it is under way or in use share it
+// in any case. Others are frameworks of the same principal for tasks of the same user, and a URI is the same with all that is in it,
 // name and password too: who could not get a file by himself gets it from nobody else, and what he gets is nobody else's. output_file
 // names where it goes, relative to the sandbox.
 //
@@ -41,6 +41,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/stoa-project/stoa/proto/mesos"
 )
@@ -56,6 +58,8 @@ const (
 	DefaultMaxEntries = 1_000_000
 	// MaxRedirects is how many redirects are followed for one URI: what browsers follow, more or less.
 	MaxRedirects = 10
+	// MaxCauseBytes bounds what an Error tells of its cause: it goes into a status, to a master and a scheduler.
+	MaxCauseBytes = 2 << 10
 	// MaxURIs bounds what one command asks for.
 	MaxURIs = 256
 )
@@ -115,7 +119,21 @@ type Error struct {
 	Err error
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("fetch %s: %v", e.URI, e.Err) }
+// Error has of the cause what people can read: servers and archives have a say in it.
+func (e *Error) Error() string { return fmt.Sprintf("fetch %s: %s", e.URI, readable(e.Err.Error())) }
+
+// readable is a text of at most MaxCauseBytes, in one line that does nothing to a terminal.
+func readable(text string) string {
+	if len(text) > MaxCauseBytes {
+		text = text[:MaxCauseBytes] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, text)
+}
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
@@ -150,6 +168,9 @@ func (f *Fetcher) Fetch(ctx context.Context, r Request) error {
 	}
 	return nil
 }
+
+// DropCache removes what is kept and not in use: for a slave whose disk is full.
+func (f *Fetcher) DropCache() { f.store.drop() }
 
 // wanted is a URI that makes sense.
 type wanted struct {
@@ -196,6 +217,9 @@ func understand(uri *mesos.CommandInfo_URI) (wanted, error) {
 	name := path.Base(parsed.Path)
 	if w.output = cmp.Or(uri.GetOutputFile(), name); !filepath.IsLocal(w.output) || filepath.Clean(w.output) == "." {
 		return wanted{}, fmt.Errorf("output file %q: it must be a path in the sandbox; name one with output_file", w.output)
+	}
+	if len(w.output) > MaxPathBytes {
+		return wanted{}, fmt.Errorf("output file of %d bytes: allowed are %d", len(w.output), MaxPathBytes)
 	}
 	if uri.GetExtract() && !w.executable {
 		w.format = formatOf(name)

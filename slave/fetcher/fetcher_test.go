@@ -163,8 +163,8 @@ func TestWhatMakesNoSenseIsRefusedWithTheURI(t *testing.T) {
 		{plainURI("file://elsewhere/x"), `host "elsewhere"`},
 		{plainURI("/etc/hostname#sha256=abc"), "64 hexadecimal digits"},
 		{plainURI("/no/such/file"), "no such file"},
-		{plainURI("/etc"), "it must be a file"},
-		{plainURI("/dev/zero"), "it must be a file"},
+		{plainURI("/etc"), "it must be a file, and is a folder"},
+		{plainURI("/dev/zero"), "it must be a file, and is a device"},
 		{output("../x"), `"../x"`},
 		{output("/x"), `"/x"`},
 		{output("a/../../x"), `"a/../../x"`},
@@ -187,12 +187,40 @@ func TestAServersRefusalIsToldWithItsStatus(t *testing.T) {
 	r.refused(plainURI(strings.Replace(r.server.URL, "http://", "http://user:secret@", 1)+"/x"), "user:xxxxx@")
 }
 
+// The words of a status line are the server's, and may be anything.
+func TestWhatAServerSaysIsToldInOneShortLine(t *testing.T) {
+	for _, said := range []string{
+		"HTTP/1.1 503 \x1b[31mred" + strings.Repeat("x", 1<<20) + "\r\n\r\n", "HTTP/1.1 302 \r\nLocation: http://%zz" + strings.Repeat("x", 1<<20) + "\r\n\r\n",
+		strings.Repeat("no HTTP\x1b", 1<<17) + "\r\n",
+	} {
+		r := newRig(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			_, _ = io.WriteString(conn, said) // the fetcher may have hung up
+		})
+		err := r.fetch(plainURI(r.server.URL + "/x"))
+		if err == nil || len(err.Error()) > 2*MaxCauseBytes || strings.ContainsAny(err.Error(), "\x1b\n") {
+			t.Errorf("got %.300q", fmt.Sprint(err))
+		}
+	}
+}
+
 func TestADownloadThatBreaksOffFails(t *testing.T) {
-	r := newRig(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {
+	r := newRig(t, Options{}, func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/parts" {
+			fmt.Fprint(w, "half")
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}
 		w.Header().Set("Content-Length", "100")
 		fmt.Fprint(w, "half")
 	})
 	r.refused(plainURI(r.server.URL+"/x"), "broke off after 4 of 100 bytes")
+	r.refused(plainURI(r.server.URL+"/parts"), "broke off after 4 bytes")
 	if n := r.stored(); n != 0 {
 		t.Errorf("%d downloads are left", n)
 	}
@@ -218,6 +246,37 @@ func TestASlowServerIsWaitedForAsLongAsItSendsSomething(t *testing.T) {
 	})
 	r.must(plainURI(r.server.URL + "/x"))
 	r.has("x", "xxxxxx")
+}
+
+// Those who wait for a place behind slow downloads hear nothing of the server, and are not to blame it.
+func TestWhoWaitsForAPlaceAtAServerIsNotSilent(t *testing.T) {
+	const stall = 200 * time.Millisecond
+	var slow atomic.Int32
+	all := make(chan struct{})
+	r := newRig(t, Options{StallTimeout: stall}, func(w http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/quick" {
+			return
+		}
+		if slow.Add(1) == connsPerServer {
+			close(all)
+		}
+		for range 8 {
+			fmt.Fprint(w, "x")
+			w.(http.Flusher).Flush()
+			<-time.After(stall / 4) // slowness is the point
+		}
+	})
+	var group sync.WaitGroup
+	defer group.Wait()
+	for i := range connsPerServer {
+		group.Go(func() {
+			if err := r.fetch(plainURI(fmt.Sprint(r.server.URL, "/slow", i))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-all
+	r.must(plainURI(r.server.URL + "/quick"))
 }
 
 func TestRedirectsAreFollowedButNotForEverAndNotAway(t *testing.T) {
@@ -317,9 +376,12 @@ func TestWhoAsksAtTheSameTimeSharesADownload(t *testing.T) {
 
 func TestTheCacheKeepsWhatIsAskedForAsFarAsItsRoomGoes(t *testing.T) {
 	var asked atomic.Int32
-	r := newRig(t, Options{CacheBytes: 25}, func(w http.ResponseWriter, _ *http.Request) {
+	r := newRig(t, Options{CacheBytes: 25}, func(w http.ResponseWriter, q *http.Request) {
 		asked.Add(1)
 		fmt.Fprint(w, "ten bytes!")
+		if q.URL.Path == "/large" {
+			fmt.Fprint(w, "and twenty more of it")
+		}
 	})
 	get := func(name string, want int32) {
 		t.Helper()
@@ -337,6 +399,9 @@ func TestTheCacheKeepsWhatIsAskedForAsFarAsItsRoomGoes(t *testing.T) {
 	get("c", 3) // b, the least recently used, makes room
 	get("a", 3)
 	get("b", 4)
+	get("large", 5) // than all there is room for: it takes nobody's place
+	get("b", 5)
+	get("large", 6)
 	if n := r.stored(); n != 2 {
 		t.Errorf("%d downloads are kept, want 2", n)
 	}
@@ -348,6 +413,46 @@ func TestTheCacheKeepsWhatIsAskedForAsFarAsItsRoomGoes(t *testing.T) {
 }
 
 // Nomad gave a task what had been fetched for another: CVE-2022-24686.
+func TestTheCacheIsDroppedButForWhatIsInUse(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	get := func(key string) func() {
+		file, done, err := r.fetcher.store.get(t.Context(), key, true, "", func(context.Context, *os.File) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		file.Close()
+		return done
+	}
+	get("kept")()
+	done := get("in use")
+	r.fetcher.DropCache()
+	if n := r.stored(); n != 1 {
+		t.Errorf("%d downloads are kept, want 1", n)
+	}
+	done()
+	r.fetcher.DropCache()
+	if n := r.stored(); n != 0 {
+		t.Errorf("%d downloads are kept, want none", n)
+	}
+}
+
+func TestWhoDoesNotAskForTheCacheGetsWhatTheServerHasNow(t *testing.T) {
+	var asked atomic.Int32
+	r := newRig(t, Options{}, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "version ", asked.Add(1)) })
+	for _, step := range []struct {
+		cache bool
+		want  string
+	}{{true, "version 1"}, {true, "version 1"}, {false, "version 2"}, {true, "version 2"}, {false, "version 3"}} {
+		uri := plainURI(r.server.URL + "/x")
+		uri.Cache = proto.Bool(step.cache)
+		r.must(uri)
+		r.has("x", step.want)
+	}
+	if n := r.stored(); n != 1 {
+		t.Errorf("%d downloads are kept, want 1", n)
+	}
+}
+
 func TestCVE_2022_24686_AWrongDownloadReachesNobodyElse(t *testing.T) {
 	var asked atomic.Int32
 	r := newRig(t, Options{}, func(w http.ResponseWriter, _ *http.Request) {

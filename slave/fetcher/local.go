@@ -65,10 +65,18 @@ func (f *Fetcher) openLocal(as identity, path string) (*os.File, error) {
 	return file, nil
 }
 
+// kindOf says what something is that is no file.
+func kindOf(mode fs.FileMode) string {
+	if mode.IsDir() {
+		return "a folder: pack it"
+	}
+	return "a device, a pipe or a socket"
+}
+
 // allowed looks at what was really opened, whatever links led to it.
 func (f *Fetcher) allowed(file *os.File, info fs.FileInfo) error {
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("it must be a file, and is %s", info.Mode().Type())
+		return fmt.Errorf("it must be a file, and is %s", kindOf(info.Mode()))
 	}
 	real, err := realPath(file)
 	if err != nil {

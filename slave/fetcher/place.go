@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Modes of what is fetched, before the umask of nobody: they are set as they are.
@@ -85,16 +86,37 @@ func (t target) clear(name string) error {
 	return t.root.Remove(name)
 }
 
-// folders makes a folder and those above it that are missing.
+// folders makes a folder and those above it that are missing. It goes down one by one: a path would be walked from the top for each.
 func (t target) folders(name string) error {
 	if name == "." {
 		return nil
 	}
+	at := t
+	defer func() {
+		if at.root != t.root {
+			at.root.Close()
+		}
+	}()
+	for part := range strings.SplitSeq(name, string(filepath.Separator)) {
+		if err := at.makeFolder(part); err != nil {
+			return err
+		}
+		below, err := at.root.OpenRoot(part)
+		if err != nil {
+			return err
+		}
+		if at.root != t.root {
+			at.root.Close()
+		}
+		at.root = below
+	}
+	return nil
+}
+
+// makeFolder makes one folder if it is missing. A link to one is none.
+func (t target) makeFolder(name string) error {
 	if info, err := t.root.Lstat(name); err == nil && info.IsDir() {
 		return nil
-	}
-	if err := t.folders(filepath.Dir(name)); err != nil {
-		return err
 	}
 	if err := t.root.Mkdir(name, folderMode); err != nil {
 		return err

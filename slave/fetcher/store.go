@@ -14,7 +14,7 @@ import (
 )
 
 // store holds downloads as files. What is behind a key is downloaded once for all who want it at the same time; afterwards it is
-// kept if one of them asked for that, until others need its room. What is in use is never removed.
+// kept if one of them asked for that, for those who ask for it too, until others need its room. What is in use is never removed.
 type store struct {
 	directory string
 	capacity  int64 // of what is kept, in bytes
@@ -79,6 +79,11 @@ func (s *store) join(key string, keep bool, from download) (*entry, error) {
 		return nil, err
 	}
 	e := s.entries[key]
+	if e != nil && e.users == 0 && !keep {
+		// It waits for those who want what was kept. Who does not has what there is now, and they have it from then on.
+		s.forget(e)
+		e, keep = nil, true
+	}
 	if e == nil {
 		s.counter++
 		ctx, cancel := context.WithCancel(context.Background())
@@ -145,7 +150,7 @@ func (s *store) leave(e *entry) {
 		complete = e.err == nil
 	default:
 	}
-	if !complete || !e.keep || s.entries[e.key] != e {
+	if !complete || !e.keep || e.size > s.capacity || s.entries[e.key] != e {
 		e.cancel()
 		s.forget(e)
 		return
@@ -157,6 +162,15 @@ func (s *store) leave(e *entry) {
 	}
 	for total > s.capacity {
 		total -= s.kept[0].size
+		s.forget(s.kept[0])
+	}
+}
+
+// drop removes all that is kept.
+func (s *store) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.kept) > 0 {
 		s.forget(s.kept[0])
 	}
 }

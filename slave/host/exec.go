@@ -62,7 +62,7 @@ type execution struct {
 	killed  bool // nobody wants it any more
 	streams int  // of output that have not ended
 	result  *wire.ExecEnded
-	past    chan struct{} // closed when the command has ended
+	past    chan struct{} // closed when the command has ended, or nobody will hear of it
 }
 
 // What the goroutines of an execution tell it.
@@ -129,6 +129,9 @@ func (x *execution) Receive(ctx actor.Context) {
 			x.input.close()
 		}
 		x.kill(ctx)
+		if !x.ended {
+			close(x.past)
+		}
 	}
 }
 
@@ -242,7 +245,7 @@ func begin(l *life, wish *wire.ExecTask) (m execStarted) {
 	if exec.Terminal {
 		if m.process, m.err = l.exec(exec, containerizer.Stdio{}); m.err == nil {
 			terminal := m.process.Terminal()
-			m.output = []*outlet{{file: terminal}}
+			m.output = []*outlet{{file: terminal, terminal: true}}
 			if wish.GetStdin() {
 				m.input = terminal
 			}

@@ -22,14 +22,20 @@ func inputPipe() (reader, writer *os.File, err error) {
 
 // outlet is a stream of output.
 type outlet struct {
-	file   *os.File
-	stderr bool
+	file     *os.File
+	stderr   bool
+	terminal bool // to close it hangs up: not before the command has ended, which need not hold it open
 }
 
 // run reads as far as the window goes until the end of the stream, or a while after the command's.
 func (o *outlet) run(w *window, past <-chan struct{}, got func([]byte), ended func()) {
 	defer ended()
-	defer o.file.Close()
+	defer func() {
+		if o.terminal {
+			<-past
+		}
+		o.file.Close()
+	}()
 	stop := make(chan struct{})
 	defer close(stop)
 	over := false

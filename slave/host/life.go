@@ -15,6 +15,7 @@ import (
 
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/wire"
+	"github.com/stoa-project/stoa/slave/checkpoint"
 	"github.com/stoa-project/stoa/slave/containerizer"
 )
 
@@ -110,7 +111,7 @@ func (l *life) run() error {
 		return err
 	}
 	scratch := filepath.Dir(record)
-	if err := makeRecordFolder(scratch); err != nil {
+	if err := checkpoint.MakeBesideRemoval(func() error { return makeRecordFolder(scratch) }); err != nil {
 		return fmt.Errorf("make a folder for the exit record: %w", err)
 	}
 	l.record = record
@@ -227,7 +228,7 @@ func (l *life) conclude() error {
 		e.exit = exit
 		l.endInput()
 		if err := l.stdio.finish(); err != nil {
-			e.lost = err.Error()
+			e.lost, e.lostBytes = err.Error(), l.stdio.lostBytes()
 			failed = append(failed, err)
 		}
 	}

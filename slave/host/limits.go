@@ -79,6 +79,8 @@ func rlimits(info *mesos.RLimitInfo) ([]containerizer.Rlimit, error) {
 		switch {
 		case !known:
 			return nil, fmt.Errorf("rlimit of type %s: the kernel has no such limit", asked.GetType())
+		case slices.ContainsFunc(all, func(other containerizer.Rlimit) bool { return other.Resource == number }):
+			return nil, fmt.Errorf("rlimit %s: it is given twice", name)
 		case (asked.Soft == nil) != (asked.Hard == nil):
 			return nil, fmt.Errorf("rlimit %s: it must have both a soft and a hard limit, or neither for none at all", name)
 		case asked.Soft == nil:
@@ -118,7 +120,7 @@ func rlimitName(number int) string {
 
 func amount(limit uint64) string {
 	if limit == containerizer.RlimitInfinity {
-		return "infinity"
+		return "unlimited"
 	}
 	return fmt.Sprint(limit)
 }

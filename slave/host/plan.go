@@ -271,6 +271,7 @@ type ending struct {
 	startErr            error  // it never ran
 	diskUsed, diskLimit int64  // bytes, if its sandbox had outgrown its limit
 	lost                string // what of its output could not be written, and why; empty: nothing
+	lostBytes           int64  // how much that is
 	exit                containerizer.Exit
 	now                 time.Time
 }
@@ -288,7 +289,7 @@ func exitOf(e ending) *wire.ContainerExit {
 		CpuSeconds: e.exit.CPUSeconds,
 	}
 	bySIGKILL := e.exit.Status.Signaled() && e.exit.Status.Signal() == syscall.SIGKILL
-	exit.Message = e.lost
+	exit.Message, exit.OutputLostBytes = e.lost, uint64(e.lostBytes)
 	switch {
 	case e.killed && bySIGKILL:
 		exit.Cause = wire.ContainerExit_KILLED
@@ -315,7 +316,7 @@ func notStarted(e ending) *wire.ContainerExit {
 	case isExec && exec.NotFound():
 		exit.Cause, exit.Message = wire.ContainerExit_NOT_FOUND, fmt.Sprintf("command %q was not found", e.command)
 	case isExec:
-		exit.Cause, exit.Message = wire.ContainerExit_NOT_EXECUTABLE, fmt.Sprintf("command %q can't be executed: %v", e.command, exec.Err)
+		exit.Cause, exit.Message = wire.ContainerExit_NOT_EXECUTABLE, fmt.Sprintf("command %q can't be executed: %s", e.command, exec.Why())
 	default:
 		exit.Cause, exit.Message = wire.ContainerExit_LAUNCH_FAILED, e.startErr.Error()
 	}

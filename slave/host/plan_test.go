@@ -203,7 +203,7 @@ func TestALimitAboveTheSlavesOwnIsRefused(t *testing.T) {
 	above := within
 	above.Hard = containerizer.RlimitInfinity
 	if err := withinOwn([]containerizer.Rlimit{within, above}); own.Max != above.Hard &&
-		(err == nil || !strings.Contains(err.Error(), "rlimit nofile: its hard limit infinity")) {
+		(err == nil || !strings.Contains(err.Error(), "rlimit nofile: its hard limit unlimited")) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -261,7 +261,13 @@ func TestWhatCanNotBeIsSaidWithItsValue(t *testing.T) {
 		"a limit that is no number":       {func(s *wire.StartContainer) { s.Limits = limits("mem", math.NaN()) }, "mem NaN"},
 		"a soft limit above the hard one": {rlimit(mesos.RLimitInfo_RLimit_RLMT_CPU, proto.Uint64(2), proto.Uint64(1)), "rlimit cpu: its soft limit 2"},
 		"half a limit":                    {rlimit(mesos.RLimitInfo_RLimit_RLMT_CPU, proto.Uint64(2), nil), "rlimit cpu"},
-		"a limit that nobody knows":       {rlimit(mesos.RLimitInfo_RLimit_UNKNOWN, nil, nil), "UNKNOWN"},
+		"a limit that is given twice": {
+			container(func(c *mesos.ContainerInfo) {
+				once := &mesos.RLimitInfo_RLimit{Type: mesos.RLimitInfo_RLimit_RLMT_CORE.Enum()}
+				c.RlimitInfo = &mesos.RLimitInfo{Rlimits: []*mesos.RLimitInfo_RLimit{once, once}}
+			}), "rlimit core: it is given twice",
+		},
+		"a limit that nobody knows": {rlimit(mesos.RLimitInfo_RLimit_UNKNOWN, nil, nil), "UNKNOWN"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := specFor(request(test.change), surroundings{user: "daemon", binary: "/run/stoa"})

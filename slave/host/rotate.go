@@ -96,7 +96,11 @@ func (l *logFile) rotate() error {
 		}
 	}
 	for n := last; n > 0; n-- {
-		if err := root.Rename(l.numbered(n-1), l.numbered(n)); err != nil {
+		err := root.Rename(l.numbered(n-1), l.numbered(n))
+		if n == 1 && errors.Is(err, fs.ErrNotExist) {
+			break // the command has removed it, and what it has written since
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -113,6 +113,28 @@ func TestNoByteIsLostAndNoneComesTwice(t *testing.T) {
 	}
 }
 
+// A command that removes its output does without what was written until the next file begins, and no longer.
+func TestAFileThatACommandHasRemovedIsFollowedByTheNext(t *testing.T) {
+	l, sandbox := rotated(t, Rotation{MaxBytes: 10, MaxFiles: 9})
+	write := func(text string) {
+		t.Helper()
+		if n, err := l.Write([]byte(text)); n != len(text) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	write("aaaaaaaaa\n")
+	write("bbbbbbbbb\n")
+	if err := os.Remove(filepath.Join(sandbox, "stdout")); err != nil {
+		t.Fatal(err)
+	}
+	write("ccccccccc\n")
+	write("ddddddddd\n")
+	want := map[string]string{"stdout": "ddddddddd\n", "stdout.1": "ccccccccc\n", "stdout.2": "aaaaaaaaa\n"}
+	if diff := cmp.Diff(want, contents(t, sandbox)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 // Nomad's logs were led elsewhere by a link: CVE-2026-6959. The command owns its sandbox and may put anything there.
 func TestCVE_2026_6959_WhatACommandPutsInTheWayOfItsLogsIsNotFollowed(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "target")

@@ -133,6 +133,14 @@ func (s *stdio) finish() error {
 	return errors.Join(failed...)
 }
 
+// lostBytes is how much could not be written of streams that are finished.
+func (s *stdio) lostBytes() (all int64) {
+	for _, d := range s.drains {
+		all += d.lost
+	}
+	return all
+}
+
 // inputFile is a file that holds input and has no name any more, open for reading. Its mode lets a command that runs
 // as another user open /dev/stdin.
 func inputFile(scratch string, input []byte) (*os.File, error) {
@@ -165,7 +173,8 @@ type drain struct {
 	mu   sync.Mutex // held while bytes are moved, so that their order stays
 	file *logFile
 	over bool  // both are closed
-	err  error // the first failed write; what comes after it is lost
+	err  error // the first that failed
+	lost int64 // bytes that could not be written
 }
 
 // newDrain returns a drain into file and the end of its pipe that the command writes into. It owns file, also if it
@@ -262,6 +271,9 @@ func (d *drain) finish() error {
 		total += n
 	}
 	d.end()
+	if d.lost > 0 {
+		return fmt.Errorf("%d bytes of %s lost: %w", d.lost, d.name, d.err)
+	}
 	return d.err
 }
 
@@ -274,7 +286,7 @@ const (
 )
 
 // move moves what one read gives, without waiting. Output that can't be written is lost rather than the command
-// stopped: the loss is told with its end. d.mu is held.
+// stopped, and the loss is told with its end; what comes when there is room again is written. d.mu is held.
 func (d *drain) move() (int, readStep) {
 	buffer := d.buffers.get()
 	defer d.buffers.put(buffer)
@@ -292,9 +304,13 @@ func (d *drain) move() (int, readStep) {
 	case n == 0:
 		return 0, atEnd
 	}
-	if d.err == nil {
-		if _, err := d.file.Write(buffer[:n]); err != nil {
-			d.err = fmt.Errorf("%s lost: %w", d.name, err)
+	if written, err := d.file.Write(buffer[:n]); err != nil {
+		d.lost += int64(n - written)
+		if wrapped := (*fs.PathError)(nil); errors.As(err, &wrapped) {
+			err = wrapped.Err // the stream has a name that is shorter
+		}
+		if d.err == nil {
+			d.err = err
 		}
 	}
 	return n, moved

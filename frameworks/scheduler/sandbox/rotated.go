@@ -86,6 +86,10 @@ func (f *follower) begin(ctx context.Context) (found bool, err error) {
 			missing++
 			continue
 		}
+		if found && isRefused(err) {
+			f.lost = true
+			break
+		}
 		if err != nil {
 			return false, err
 		}
@@ -94,6 +98,12 @@ func (f *follower) begin(ctx context.Context) (found bool, err error) {
 		found, missing = true, 0
 	}
 	return found, nil
+}
+
+// isRefused tells that a name is that of something that is no file: a command may put anything in the place of its output.
+func isRefused(err error) bool {
+	var refused *RefusedError
+	return errors.As(err, &refused) && !errors.Is(err, ErrNotFound)
 }
 
 // catchUp reads the rest of a file that is not the current one any more, and turns to its successor. Numbers only grow, so
@@ -108,6 +118,9 @@ func (f *follower) catchUp(ctx context.Context, clock func(reading bool)) (more 
 			continue
 		case errors.Is(err, ErrNotFound):
 			missing++
+			continue
+		case isRefused(err):
+			missing = 0
 			continue
 		case err != nil:
 			return false, err

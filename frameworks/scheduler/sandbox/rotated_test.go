@@ -116,6 +116,31 @@ func TestFollowBeginsWithTheOldestThatIsThere(t *testing.T) {
 	}
 }
 
+// A command may make a folder in place of its output, which is rotated like a file.
+func TestFollowReadsOnBehindWhatIsNoFile(t *testing.T) {
+	r := newRotating(t)
+	ended := make(chan struct{})
+	close(ended)
+	r.write("a\n")
+	before, err := sandbox.Client{}.End(t.Context(), r.place, "stdout")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(r.file(0)), os.Mkdir(r.file(0), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"b\n", "c\n"} {
+		r.rotate(5)
+		r.write(text)
+	}
+	for name, from := range map[string]sandbox.Position{"from the beginning": {}, "from a file that is gone": before} {
+		var got bytes.Buffer
+		if _, err := (sandbox.Client{}).FollowFrom(t.Context(), &got, r.place, "stdout", from, ended); !errors.Is(err, sandbox.ErrRotatedAway) || got.String() != "b\nc\n" {
+			t.Errorf("%s: %q, error %v", name, got.String(), err)
+		}
+	}
+}
+
 func TestFollowTellsOfWhatWasRemovedTooEarly(t *testing.T) {
 	r := newRotating(t)
 	ended, done := make(chan struct{}), make(chan error, 1)

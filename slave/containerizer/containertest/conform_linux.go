@@ -97,6 +97,13 @@ func notExecuted(t *testing.T, w *Watch, c containerizer.Containerizer) {
 	if err := os.WriteFile(plain, []byte("text"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	for name, content := range map[string]string{
+		"uninterpreted": "#!/no/such/interpreter\n", "foreign": "\x7fELF\x02\x01\x01\x00 of another machine", "script": "exit $(($# + 4))",
+	} {
+		if err := os.WriteFile(filepath.Join(sandbox, name), []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, one := range []struct {
 		command  string
 		want     error
@@ -108,6 +115,8 @@ func notExecuted(t *testing.T, w *Watch, c containerizer.Containerizer) {
 		{"/etc/passwd/below-a-file", syscall.ENOTDIR, true},
 		{plain, fs.ErrPermission, false},
 		{sandbox, fs.ErrPermission, false},
+		{"./uninterpreted", containerizer.NoInterpreter, false},
+		{"./foreign", syscall.ENOEXEC, false},
 	} {
 		spec := w.Spec("x", "")
 		spec.Args = []string{one.command, "argument"}
@@ -115,6 +124,14 @@ func notExecuted(t *testing.T, w *Watch, c containerizer.Containerizer) {
 		var failed *containerizer.ExecError
 		if !errors.As(err, &failed) || failed.Path != one.command || !errors.Is(err, one.want) || failed.NotFound() != one.notFound {
 			t.Errorf("%s: got error %#v %v, want %v", one.command, err, err, one.want)
+		}
+	}
+	// A script that names no interpreter is the shell's, wherever it is found.
+	for _, command := range []string{"./script", filepath.Join(sandbox, "script"), "script"} {
+		spec := w.Spec("x", "")
+		spec.Args, spec.Env = []string{command, "one", "two"}, []string{"PATH=/no/such/directory:/etc/passwd:."}
+		if got := Run(t, c, spec).Exit.Status.ExitStatus(); got != 6 {
+			t.Errorf("%s: exit status %d, want 6", command, got)
 		}
 	}
 	// The id is free again, and so is the sandbox.

@@ -57,6 +57,7 @@ func (a account) stats() (containerizer.Stats, error) {
 		number(&stats.MemoryLimitBytes, a.memory, "memory.limit_in_bytes")
 	}
 	number(&stats.Processes, a.pids, "pids.current")
+	stats.Processes = max(0, stats.Processes-1) // the reaper is none of the command's, as in commandPIDs
 	return stats, errors.Join(failed...)
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -55,6 +56,9 @@ func (c *container) failed(step string, err error) error {
 	var start *containerizer.StartError
 	if errors.As(err, &spec) || errors.As(err, &start) {
 		return err
+	}
+	if errors.Is(err, reaper.ErrGone) && len(c.spec.Volumes) > 0 {
+		err = fmt.Errorf("%w: a volume must not cover the libraries that the stoa binary needs, as in /usr or /lib", err)
 	}
 	return &containerizer.StartError{ID: c.spec.ID, Step: step, Err: err}
 }
@@ -375,7 +379,7 @@ func (c *container) gather() (known facts, err error) {
 	known = facts{
 		spec: c.spec, cgroup: path.Join(c.host.options.CgroupParent, c.spec.ID), binary: c.host.options.Binary,
 		runAt: runPaths(), temporaryAt: temporaryPaths(), names: namingAliases(c.host.naming),
-		hiddenDirs: c.host.hiddenDirs, hiddenFiles: c.host.hiddenFiles,
+		hiddenDirs: c.host.hiddenDirs, hiddenFiles: c.host.filesToHide(),
 		swapLimit: c.host.swapLimit, capabilities: c.host.capabilities,
 	}
 	if info, err := os.Stat(c.spec.Sandbox); err != nil || !info.IsDir() {
@@ -393,21 +397,28 @@ func (c *container) gather() (known facts, err error) {
 	if known.temporary, err = makeTemporary(c.spec.Sandbox, pointsInTemporary(c.host.hiddenDirs)); err != nil {
 		return known, c.failed("making its /tmp", err)
 	}
-	return c.gatherVolumes(known)
-}
-
-func (c *container) gatherVolumes(known facts) (facts, error) {
-	spec, masked, err := guardVolumes(c.spec, c.host.hidden, c.sources.open)
+	views, err := processViews()
 	if err != nil {
 		return known, err
 	}
-	known.maskedAt = masked
+	known.maskedAt = slices.DeleteFunc(slices.Clone(views), func(path string) bool { return belowAny(path, privatePaths()) })
+	hidden := slices.Concat(views, c.host.hidden, known.hiddenFiles)
+	slices.Sort(hidden)
+	return c.gatherVolumes(known, slices.Compact(hidden))
+}
+
+func (c *container) gatherVolumes(known facts, hidden []string) (facts, error) {
+	spec, masked, err := guardVolumes(c.spec, hidden, c.sources.open)
+	if err != nil {
+		return known, err
+	}
+	known.maskedAt = append(known.maskedAt, masked...)
 	own := append(privatePaths(), known.hiddenDirs...)
 	needs, err := placeVolumes(spec, append(own, spec.Sandbox), lookOnMachine, isDirectory)
 	if err != nil {
 		return known, err
 	}
-	known.volumes, known.overlays = needs.volumes, needs.overlays
+	known.volumes, known.overlays = needs.volumes, withoutFiles(needs.overlays, known.hiddenFiles)
 	for i := range known.overlays {
 		overlay := &known.overlays[i]
 		overlay.points = filepath.Join(c.host.dir.overlays(c.spec.ID), fmt.Sprint(i))

@@ -128,6 +128,15 @@ func (c *Containerizer) prepare() (err error) {
 	return nil
 }
 
+// filesToHide lists, by their real paths, the files that commands must not see: those of the start, and those to which
+// links of Options.Hide lead by now.
+func (c *Containerizer) filesToHide() []string {
+	_, files := hiddenPaths(realPaths(c.options.Hide))
+	files = slices.DeleteFunc(append(files, c.hiddenFiles...), func(path string) bool { return belowAny(path, c.hiddenDirs) })
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
 // retreat removes what an unfinished New or a Close leaves.
 func (c *Containerizer) retreat() error {
 	var failed []error
@@ -213,11 +222,32 @@ func (d hostDir) clean(ctx context.Context) error {
 		}
 	}
 	for _, name := range []string{"containers", "roots", "overlays", recordName} {
-		if err := os.RemoveAll(filepath.Join(d.path, name)); err != nil {
+		if err := removeAll(ctx, filepath.Join(d.path, name)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// removeAll removes a directory in which a process may still make others: the first
+// of a container that a host had just begun, which is in no cgroup and lives a moment
+// longer than the host. In a directory that is gone it makes none.
+func removeAll(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	tick := time.NewTicker(killPeriod)
+	defer tick.Stop()
+	for {
+		err := os.RemoveAll(path)
+		if !errors.Is(err, unix.ENOTEMPTY) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-tick.C:
+		}
+	}
 }
 
 // Close kills what still runs, and removes the host's cgroup and state.

@@ -18,7 +18,8 @@
 //
 // It has mount, pid, ipc and uts namespaces of its own and shares the machine's
 // network. PID 1 is the reaper (package reaper). The kernel's interfaces are
-// masked or read-only, no_new_privs is set, and only root keeps capabilities.
+// masked or read-only, no_new_privs is set, and only root keeps capabilities. The
+// reaper filters the command's system calls.
 //
 // # Isolators
 //

@@ -33,7 +33,7 @@ type facts struct {
 	temporaryAt []string
 	hiddenDirs  []string
 	hiddenFiles []string
-	maskedAt    []string // paths inside at which volumes would show what is hidden
+	maskedAt    []string // paths inside at which volumes, or the machine's files, would show what is hidden
 	names       []alias
 	binary      string // path of the stoa binary on the machine
 	overlays    []overlay
@@ -68,12 +68,14 @@ const (
 // alias is a file that must be seen at a path which something private covers.
 type alias struct{ source, at string }
 
-// overlay adds mount points to a directory of the machine that lacks them.
+// overlay adds mount points to a directory of the machine that lacks them, and
+// takes names from it.
 type overlay struct {
-	at     string   // the directory, which exists
-	points string   // a directory of the host's state with the mount points, laid over it
-	create []point  // what to make in points
-	below  []string // mounts of the machine below at, which an overlay would not show
+	at      string   // the directory, which exists
+	points  string   // a directory of the host's state with the mount points, laid over it
+	create  []point  // what to make in points
+	without []string // the names in at that are not there, whatever has them
+	below   []string // mounts of the machine below at, which an overlay would not show
 }
 
 // point is a mount point to create.
@@ -304,6 +306,23 @@ func kindOf(mode fs.FileMode) string {
 		return "file"
 	}
 	return "special file"
+}
+
+// processViews lists where the machine shows its processes: wherever the kernel's
+// file system of them is mounted, in /proc and in the folders of other systems. Who
+// sees a process of his own user's there sees its environment, and through its links
+// the files of its container, with all that is hidden from him.
+func processViews() ([]string, error) {
+	infos, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("proc"))
+	if err != nil {
+		return nil, err
+	}
+	var views []string
+	for _, info := range infos {
+		views = append(views, info.Mountpoint)
+	}
+	slices.Sort(views)
+	return slices.Compact(views), nil
 }
 
 // mountsBelow lists the topmost mounts of the machine strictly below directory.

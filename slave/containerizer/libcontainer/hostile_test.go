@@ -4,10 +4,12 @@ package libcontainer
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -30,6 +32,9 @@ import (
 // hostileVariable makes the test binary, which commands see at BinaryPath, do what it names.
 const hostileVariable = "STOA_TEST_HOSTILE"
 
+// hostileKey is a key of the machine's root.
+const hostileKey = "stoa-test"
+
 // beHostile tries what no shell can. Exit status 0 means that it was refused.
 func beHostile(what string) {
 	succeeded := false
@@ -49,6 +54,9 @@ func beHostile(what string) {
 			succeeded = unix.Setns(int(file.Fd()), unix.CLONE_NEWNS) == nil
 			file.Close()
 		}
+	case "keyring": // of its user, who is the machine's as well
+		_, err := unix.KeyctlSearch(unix.KEY_SPEC_USER_KEYRING, "user", hostileKey, 0)
+		succeeded = err == nil
 	case "descriptors": // none of the host's is open, and none that the container's making needed
 		entries, err := os.ReadDir("/proc/self/fd")
 		for _, entry := range entries {
@@ -112,8 +120,13 @@ func neighbour(t *testing.T, w *containertest.Watch, c containerizer.Containeriz
 
 func TestACommandCantReachOutByTheKernelsDoors(t *testing.T) {
 	w, c := inside(t)
+	key, err := unix.AddKey("user", hostileKey, []byte("secret"), unix.KEY_SPEC_USER_KEYRING)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.KeyctlInt(unix.KEYCTL_UNLINK, key, unix.KEY_SPEC_USER_KEYRING, 0, 0)
 	for _, user := range []string{"", "nobody"} {
-		for _, what := range []string{"ptrace", "memory", "unshare", "join", "descriptors"} {
+		for _, what := range []string{"ptrace", "memory", "unshare", "join", "keyring", "descriptors"} {
 			t.Run(what+" as "+user, func(t *testing.T) {
 				spec := w.Spec(what+user, "")
 				spec.Args = []string{"hostile"}
@@ -125,6 +138,45 @@ func TestACommandCantReachOutByTheKernelsDoors(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Who owns a cgroup namespace may mount cgroups, and root may write there: its own limits, and that it is frozen, which
+// no signal ends.
+func TestACommandCantLiftItsOwnLimits(t *testing.T) {
+	w, c := inside(t)
+	const mount = "mkdir own && mount -t cgroup -o memory none own || mount -t cgroup2 none own"
+	refuses(t, w, c, "unshare --cgroup true", "unshare --user --map-root-user --cgroup true", "unshare --user --map-root-user --mount --cgroup sh -c '"+mount+"'",
+		"unshare --user --map-root-user --mount sh -c '"+mount+"'")
+	says(t, w, c, w.Spec("user", "unshare --user --map-root-user --mount --pid --ipc --uts --net --fork id -u"), "0\n")
+
+	spec := w.Spec("other", "")
+	program := filepath.Join(spec.Sandbox, "program")
+	if err := os.WriteFile(program, unshareOf32Bits(unix.CLONE_NEWUSER|unix.CLONE_NEWCGROUP), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := exec.Command(program).Run(); errors.Is(err, syscall.ENOEXEC) {
+		t.Skip("this kernel executes no programs of 32 bits")
+	} else if err != nil {
+		t.Fatalf("on the machine: %v", err)
+	}
+	spec.Args = []string{program}
+	if got := containertest.Run(t, c, spec).Exit.Status.ExitStatus(); got != int(syscall.EPERM) {
+		t.Errorf("a program of 32 bits got the error %d, want %d", got, syscall.EPERM)
+	}
+}
+
+// unshareOf32Bits is an i386 program that makes namespaces, and ends with the error's number.
+func unshareOf32Bits(flags uint32) []byte {
+	const at, headers = 0x10000, 52 + 32
+	code := []byte{0xb8, 0x36, 1, 0, 0, 0xbb} // mov eax, 310 (unshare); mov ebx,
+	code = binary.LittleEndian.AppendUint32(code, flags)
+	code = append(code, 0xcd, 0x80, 0x89, 0xc3, 0xf7, 0xdb, 0xb8, 1, 0, 0, 0, 0xcd, 0x80) // int 0x80; mov ebx, eax; neg ebx; mov eax, 1 (exit); int 0x80
+	size := uint32(headers + len(code))
+	elf := []byte("\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x03\x00")
+	for _, word := range []uint32{1, at + headers, 52, 0, 0, 52 | 32<<16, 1, 0, 1, 0, at, at, size, size, 5, 0x1000} {
+		elf = binary.LittleEndian.AppendUint32(elf, word)
+	}
+	return append(elf, code...)
 }
 
 func TestHostileCommandsLeaveNothing(t *testing.T) {
@@ -433,6 +485,45 @@ func TestCVE_2026_14896_NoVolumeLeadsToWhatIsTheSlavesOwn(t *testing.T) {
 	}
 	spec.Args = []string{"sh", "-c", `cat /data/key /data/public; for r in var all/var; do cat "$r/$0/key" "$r/$0/public"; ls -A "$r/$1" | wc -l; touch "$r/$1/x" || echo closed; done`, filepath.Base(secrets), filepath.Base(work)}
 	says(t, w, containers, spec, "fine\nfine\n0\nclosed\nfine\n0\nclosed\n")
+}
+
+// Through the machine's /proc, wherever it is seen, the links of a process of the same user lead into its container. So no
+// volume shows it, and nor do the folders of other systems that have it.
+func TestCVE_2026_14896_NoVolumeShowsTheMachinesProcesses(t *testing.T) {
+	w, c := inside(t)
+	other := outside(t, "/var")
+	if err := unix.Mount("proc", other, "proc", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(other, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	neighbour := w.Spec("neighbour", "sleep 1000")
+	neighbour.User = "nobody"
+	running := containertest.Start(t, c, neighbour)
+	look := fmt.Sprintf(`for at in $*; do [ -e "$at/%d" ] && cat "$at/%d/environ"; ls -A "$at"; done`, running.PID(), running.PID())
+	spec := w.Spec("curious", "")
+	spec.User = "nobody"
+	spec.Args = []string{"sh", "-c", look, "sh", other, "/machine/proc", "/machine" + other, "/var2/" + filepath.Base(other)}
+	spec.Volumes = []containerizer.Volume{{HostPath: "/", ContainerPath: "/machine", ReadOnly: true}, {HostPath: "/var", ContainerPath: "/var2"}}
+	says(t, w, c, spec, "")
+	for _, source := range []string{"/proc", fmt.Sprintf("/proc/%d", running.PID()), other} {
+		spec.Volumes = []containerizer.Volume{{HostPath: source, ContainerPath: "/data"}}
+		container, err := c.Start(t.Context(), spec, containerizer.Stdio{})
+		if err == nil {
+			containertest.Await(t, container)
+		}
+		var refused *containerizer.SpecError
+		if !errors.As(err, &refused) || refused.Value != source {
+			t.Errorf("volume %s: %v", source, err)
+		}
+	}
+	if err := running.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	containertest.Await(t, running)
 }
 
 // swappedVolume is a volume, and what exchanges it for a link to the work directory, or back.

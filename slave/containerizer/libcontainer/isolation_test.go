@@ -162,6 +162,51 @@ func TestTheFilesOfADaemonAreMasked(t *testing.T) {
 	}
 }
 
+// A key that is renewed takes the name of the old one, in its directory or at the end of a link, while a command runs or before.
+func TestTheRenewedFilesOfADaemonAreHidden(t *testing.T) {
+	containertest.Root(t)
+	w := containertest.New(t)
+	given := outside(t, "/var")
+	key, link := filepath.Join(given, "key.pem"), filepath.Join(given, "link.pem")
+	write(t, key, "secret")
+	write(t, filepath.Join(given, "public"), "fine\n")
+	write(t, filepath.Join(given, "first"), "secret")
+	renew := func(at string, make func(path string) error) {
+		t.Helper()
+		if err := errors.Join(make(at+".new"), os.Rename(at+".new", at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pointTo := func(target string) func(string) error {
+		return func(path string) error { return os.Symlink(filepath.Join(given, target), path) }
+	}
+	renew(link, pointTo("first"))
+	containers, err := New(Options{StateDir: w.State, HostID: "host", CgroupParent: w.Cgroup + "/host", WorkDir: w.Work, Hide: []string{key, link}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := containers.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	running := containertest.Start(t, containers, w.Spec("running", "sleep 1000"))
+	write(t, filepath.Join(given, "second"), "secret")
+	renew(link, pointTo("second"))
+	renew(key, func(path string) error { return os.WriteFile(path, []byte("secret"), 0o600) })
+	look := containerizer.Exec{Args: []string{"sh", "-c", `cd "$1" && cat key.pem first public 2>/dev/null`, "sh", given}}
+	if said, _ := containertest.Beside(t, running, look); said != "fine\n" {
+		t.Errorf("a command that ran before sees %q", said)
+	}
+	spec := w.Spec("later", "")
+	spec.Args = []string{"sh", "-c", `cd "$1" && cat key.pem first second link.pem public 2>/dev/null; ls | grep -c pem`, "sh", given}
+	says(t, w, containers, spec, "fine\n1\n")
+	if err := running.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	containertest.Await(t, running)
+}
+
 func TestSocketsOfTheMachineAreOutOfReach(t *testing.T) {
 	w, c := inside(t)
 	var paths []string
@@ -357,6 +402,21 @@ func TestVolumesAreSeenWhereverTheyLieAndAreWanted(t *testing.T) {
 	for _, made := range []string{"/data", "/opt/stoa-x", "/usr/share/stoa-x", "/mnt-file"} {
 		if _, err := os.Lstat(made); err == nil {
 			t.Errorf("%s was made on the machine", made)
+		}
+	}
+}
+
+func TestAVolumeOverTheLibrariesIsSaid(t *testing.T) {
+	w, c := inside(t)
+	for _, limit := range []int64{0, 4} { // the reaper is missed at different steps
+		spec := w.Spec("covered", "true")
+		spec.PIDs, spec.Volumes = limit, []containerizer.Volume{{HostPath: outside(t, "/var"), ContainerPath: "/usr"}}
+		container, err := c.Start(t.Context(), spec, containerizer.Stdio{})
+		if err == nil {
+			containertest.Await(t, container)
+		}
+		if err == nil || !strings.Contains(err.Error(), "must not cover the libraries") {
+			t.Errorf("with a limit of %d processes: %v", limit, err)
 		}
 	}
 }

@@ -151,15 +151,31 @@ func placeVolumes(spec containerizer.Spec, own []string, look lookup, isDirector
 }
 
 func addPoint(overlays []overlay, at string, add point) []overlay {
-	for i := range overlays {
-		if overlays[i].at == at {
-			overlays[i].create = append(overlays[i].create, add)
-			return overlays
-		}
+	return addOverlay(overlays, at, func(o *overlay) { o.create = append(o.create, add) })
+}
+
+func addOverlay(overlays []overlay, at string, add func(*overlay)) []overlay {
+	i := slices.IndexFunc(overlays, func(o overlay) bool { return o.at == at })
+	if i < 0 {
+		i = len(overlays)
+		overlays = append(overlays, overlay{at: at})
 	}
-	overlays = append(overlays, overlay{at: at, create: []point{add}})
+	add(&overlays[i])
 	// One may lie below another: the outer one is mounted first.
 	slices.SortFunc(overlays, func(a, b overlay) int { return strings.Compare(a.at, b.at) })
+	return overlays
+}
+
+// withoutFiles takes the names of hidden files from their directories. A mask alone
+// lies over one file: when another takes its name, as renewed keys do, the kernel
+// drops the mask and shows that. In / there are no names of the machine's, only
+// mounts.
+func withoutFiles(overlays []overlay, hidden []string) []overlay {
+	for _, file := range hidden {
+		if at := filepath.Dir(file); at != "/" {
+			overlays = addOverlay(overlays, at, func(o *overlay) { o.without = append(o.without, filepath.Base(file)) })
+		}
+	}
 	return overlays
 }
 
@@ -180,7 +196,7 @@ func guardVolumes(spec containerizer.Spec, hidden []string, resolve func(path st
 		}
 		if belowAny(source, hidden) {
 			return spec, nil, &containerizer.SpecError{
-				Field: fmt.Sprintf("Volumes[%d].HostPath", i), Value: volume.HostPath, Allowed: "a path that leads to nothing of the slave's own",
+				Field: fmt.Sprintf("Volumes[%d].HostPath", i), Value: volume.HostPath, Allowed: "a path that leads to nothing of the slave's own, and to no processes",
 			}
 		}
 		for _, path := range hidden {

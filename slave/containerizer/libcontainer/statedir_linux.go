@@ -265,6 +265,13 @@ func makeOverlays(overlays []overlay) error {
 				return err
 			}
 		}
+		for _, name := range overlay.without {
+			// What overlayfs takes for a name that is not there (Documentation/filesystems/overlayfs.rst, whiteouts).
+			path := filepath.Join(overlay.points, name)
+			if err := unix.Mknod(path, unix.S_IFCHR, 0); err != nil {
+				return &os.PathError{Op: "mknod", Path: path, Err: err}
+			}
+		}
 	}
 	return nil
 }

@@ -16,7 +16,7 @@
 //	 │◄────────────────────── present┤ one thread, no child
 //	 │  Launch: argv, environment    │
 //	 ├──────────────────────────────►│ enters its cgroups
-//	 │                               │ fork ───────────────────►│ new session, signals reset
+//	 │                               │ fork ───────────────────►│ new session, signals reset, system calls filtered
 //	 │◄──────────────────────────────┼──────── about-to-execute ┤ (its pid by SCM_CREDENTIALS)
 //	 │◄── executed, or failed: errno ┤                          │ execve
 //	 │  signal, kill ───────────────►│ kill(2)  ───────────────►│

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -21,6 +22,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "filter.h"
 
 // What the host says after the launch. Keep in step with control_linux.go.
 enum { ORDER_SIGNAL = 1, ORDER_KILL = 2 };
@@ -158,6 +161,68 @@ struct limit {
 	uint64_t hard;
 };
 
+// A command is there, and the interpreter or loader that it names is not
+// (containerizer.NoInterpreter).
+#define NO_INTERPRETER 79
+
+// is_text tells a script from what is another machine's program.
+static int is_text(const char *path)
+{
+	char head[128];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof head);
+	close(fd);
+	return n >= 0 && memchr(head, 0, (size_t)n) == NULL;
+}
+
+// execute_file returns only errno, or NO_INTERPRETER.
+static int execute_file(const char *path, char **argv)
+{
+	execve(path, argv, environ);
+	if (errno == ENOENT && access(path, F_OK) == 0)
+		return NO_INTERPRETER;
+	if (errno != ENOEXEC)
+		return errno;
+	if (!is_text(path))
+		return ENOEXEC;
+	// A script that does not say of which shell, as shells and execvp treat it.
+	size_t count = 0;
+	while (argv[count] != NULL)
+		count++;
+	char **script = calloc(count + 2, sizeof *script);
+	if (script == NULL)
+		return ENOMEM;
+	script[0] = "/bin/sh";
+	script[1] = (char *)path;
+	memcpy(script + 2, argv + 1, count * sizeof *argv); // with the NULL at the end
+	execve(script[0], script, environ);
+	return errno;
+}
+
+// execute is execvp with the errors of execute_file.
+static int execute(const char *file, char **argv)
+{
+	if (strchr(file, '/') != NULL)
+		return execute_file(file, argv);
+	const char *path = getenv("PATH");
+	if (path == NULL)
+		path = "/bin:/usr/bin";
+	int result = ENOENT;
+	for (;; path++) {
+		char full[PATH_MAX];
+		size_t length = strcspn(path, ":");
+		int wants = snprintf(full, sizeof full, "%.*s%s%s", (int)length, path, length > 0 ? "/" : "", file);
+		int error = wants < (int)sizeof full ? execute_file(full, argv) : ENAMETOOLONG;
+		if (error == EACCES)
+			result = error; // another directory may have one that may be executed
+		else if (error != ENOENT && error != ENOTDIR)
+			return error;
+		path += length;
+		if (*path == 0)
+			return result;
+	}
+}
+
 // become turns the forked child into the command. It returns only errno.
 static int become(int control, const char *file, char **argv, char **envp, const struct limit *limits, uint32_t count)
 {
@@ -168,14 +233,16 @@ static int become(int control, const char *file, char **argv, char **envp, const
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	tell(control, ABOUT_TO_EXECUTE, 0);
 	reset_signals();
-	environ = envp; // execvp searches the PATH of the command's environment, not of the host's
+	environ = envp; // execute searches the PATH of the command's environment, not of the host's
 	for (uint32_t i = 0; i < count; i++) {
 		struct rlimit limit = { .rlim_cur = limits[i].soft, .rlim_max = limits[i].hard };
 		if (setrlimit((int)limits[i].resource, &limit) < 0)
 			return errno;
 	}
-	execvp(file, argv);
-	return errno;
+	// Of a container, which can't gain privileges; plain processes have no limits that they could lift.
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 && stoa_filter() < 0)
+		return errno;
+	return execute(file, argv);
 }
 
 // The cgroups to enter: descriptors of their files "tasks".
