@@ -258,8 +258,9 @@ func (g *ground) expectEnds(t *testing.T, master string, ends map[string]taskEnd
 
 // elsewhere says which kinds of end real processes do not show, and what shows them: the cores' scripts and tests.
 var elsewhere = map[string]string{
-	mesos.CauseSlaveRestarted: "slave/core/testdata/slave_restarts.txt",
-	mesos.KilledByMaster:      "master/core/testdata/disconnect.txt",
+	mesos.LabelOutputLostBytes: "integration/full_disk_linux_test.go",
+	mesos.CauseSlaveRestarted:  "slave/core/testdata/slave_restarts.txt",
+	mesos.KilledByMaster:       "master/core/testdata/disconnect.txt",
 }
 
 // Users read the labels in one table. It has those of the code, and no others; and each cause and each killer has a task here
