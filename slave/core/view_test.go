@@ -11,7 +11,11 @@ func TestAViewTellsHowLongTheEndOfTheSlaveMayTake(t *testing.T) {
 		line string
 		want time.Duration
 	}{
-		{"born", 0}, {"recovered", 0}, {"host connects", 0}, {"master found", 0}, {"master registers id=S1 cluster=K", 0},
+		{"born", 0},
+		{"recovered", 0},
+		{"host connects", 0},
+		{"master found", 0},
+		{"master registers id=S1 cluster=K", 0},
 		{"run f1/t1", DefaultExecutorShutdownGrace},
 		{"run f2/t2 executor=e2 grace=1m", time.Minute},
 		{"run f2/t3 executor=e3 grace=1s", time.Minute},
