@@ -99,10 +99,10 @@ func makeSandbox(workDir string, run Run, owner string) (string, error) {
 }
 
 // MakeBesideRemoval makes something in folders of the tree, as make does it. RemoveSandbox may remove these at the same moment, for
-// they are empty: it is tried again then.
+// they are empty: it is tried again then. (That a folder is there is said of one that is gone when MkdirAll looks whether it is one.)
 func MakeBesideRemoval(make func() error) error {
 	err := make()
-	for tries := 1; errors.Is(err, fs.ErrNotExist) && tries < makeTries; tries++ {
+	for tries := 1; (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)) && tries < makeTries; tries++ {
 		err = make()
 	}
 	return err
