@@ -2,6 +2,7 @@ package main
 
 import (
 	"debug/elf"
+	"fmt"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +15,16 @@ func forgetProgram() {
 	for _, s := range constantSegments() {
 		_, _, _ = unix.Syscall(unix.SYS_MADVISE, uintptr(s.Vaddr), uintptr(s.Memsz), unix.MADV_DONTNEED) // or it stays resident
 	}
+}
+
+// residentBytes is how much of this process is in memory; 0 if that can't be told.
+func residentBytes() int64 {
+	data, err := os.ReadFile("/proc/self/statm") // total and resident pages, and more (proc(5))
+	var total, resident int64
+	if _, parsed := fmt.Sscan(string(data), &total, &resident); err != nil || parsed != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
 }
 
 // constantSegments are the parts of the program that nobody writes, not even the dynamic linker; none if they do not lie
