@@ -23,12 +23,15 @@ func TestOutputThatCanNotBeWrittenIsReportedAndStopsNobody(t *testing.T) {
 	if over := d.pump(); over {
 		t.Error("the drain is over")
 	}
-	d.file, _ = rotated(t, Rotation{}) // there is room again
+	room, _ := rotated(t, Rotation{})
+	later := room.file.Name()
+	d.mu.Lock() // the end of the pipe is seen by who waits for it, too
+	d.file = room
+	d.mu.Unlock()
 	if _, err := end.WriteString("later"); err != nil {
 		t.Error("the writer was stopped:", err)
 	}
 	end.Close()
-	later := d.file.file.Name()
 	if err := d.finish(); !errors.Is(err, syscall.ENOSPC) || err.Error() != "65536 bytes of stdout lost: no space left on device" {
 		t.Errorf("the drain ended with %v, want that the disk is full", err)
 	}
