@@ -47,8 +47,8 @@ func (d hostDir) containers() string {
 }
 
 // openMemory makes a file system in memory that is mounted nowhere: only this
-// process reaches it, by the descriptor, and it goes with the process. Nobody but
-// libcontainer reads what it remembers of a container, and it writes that three
+// process reaches it, by the descriptor, and it goes with the process. Nobody else
+// reads what libcontainer remembers of a container, and that is written several
 // times per start. On a disk those files cost more than their bytes: ext4 does not
 // use an inode again for minutes after its file was removed (recently_deleted in
 // its ialloc.c), and whoever makes a file looks at each of them.
