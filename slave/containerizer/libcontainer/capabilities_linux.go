@@ -4,7 +4,9 @@ package libcontainer
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/opencontainers/runc/libcontainer/configs"
 	"golang.org/x/sys/unix"
 )
 
@@ -57,4 +59,44 @@ func ownCapabilities() ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// shields are capabilities that harm nobody, none of which root has in a container.
+func shields() []capability {
+	return []capability{
+		{unix.CAP_WAKE_ALARM, "CAP_WAKE_ALARM"},
+		{unix.CAP_BLOCK_SUSPEND, "CAP_BLOCK_SUSPEND"},
+		{unix.CAP_LEASE, "CAP_LEASE"},
+		{unix.CAP_AUDIT_WRITE, "CAP_AUDIT_WRITE"},
+	}
+}
+
+// shieldOf finds the capability that keeps what runs in a container from tracing the
+// reaper of a further command (ptrace(2): whoever traces must have all capabilities
+// of the traced). To drop it takes CAP_SETPCAP, which for users that have none is the
+// shield itself. A host that has not got that gives no shield.
+func shieldOf(uid int) (capability, bool) {
+	permitted, err := capabilitySet()
+	has := func(one capability) bool { return err == nil && permitted&(1<<one.number) != 0 }
+	drop := capability{unix.CAP_SETPCAP, "CAP_SETPCAP"}
+	if uid != 0 || !has(drop) {
+		return drop, has(drop)
+	}
+	for _, one := range shields() {
+		if has(one) {
+			return one, true
+		}
+	}
+	return capability{}, false
+}
+
+// shielded are the capabilities of a further command's reaper: the container's own
+// and the shield.
+func shielded(own *configs.Capabilities, uid int, shield capability) *configs.Capabilities {
+	with := func(set []string) []string { return append(slices.Clone(set), shield.name) }
+	made := &configs.Capabilities{Bounding: with(own.Bounding), Effective: with(own.Effective), Permitted: with(own.Permitted)}
+	if uid != 0 { // execve takes all others from those who are not root
+		made.Inheritable, made.Ambient = with(nil), with(nil)
+	}
+	return made
 }

@@ -230,7 +230,7 @@ func (c *container) watch() {
 	finished := time.Now()
 	c.life.MustTake(containerizer.End)
 	status := end.Status
-	if state, _ := c.init.Wait(); err != nil && state != nil {
+	if state := c.waitInit(); err != nil && state != nil {
 		status = state.Sys().(syscall.WaitStatus) // killed from outside, as by Kill
 	}
 	c.pass(Ended)
@@ -269,7 +269,7 @@ func (c *container) clean() error {
 	}
 	if c.init != nil {
 		_ = c.init.Kill() // without effect on what has ended
-		_, _ = c.init.Wait()
+		c.waitInit()
 	}
 	if c.cgroup.Manager != nil {
 		failed = append(failed, c.cgroup.Destroy())

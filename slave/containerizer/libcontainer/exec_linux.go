@@ -77,6 +77,10 @@ func (c *container) enter(f *further, exec containerizer.Exec, stdio containeriz
 		UID:  c.known.user.uid, GID: c.known.user.gid, AdditionalGroups: c.known.user.groups,
 		Cwd: c.spec.Sandbox, ExtraFiles: []*os.File{control}, NoNewPrivileges: &noNewPrivileges,
 	}
+	if shield, ok := shieldOf(c.known.user.uid); ok {
+		f.process.Capabilities = shielded(c.config.Capabilities, c.known.user.uid, shield)
+		f.process.Env = append(f.process.Env, fmt.Sprintf("%s=%d", reaper.ShieldVariable, shield.number))
+	}
 	if !exec.Terminal {
 		if stdio.Stdin != nil {
 			f.process.Stdin = stdio.Stdin

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -68,17 +69,55 @@ func beHostile(what string) {
 			}
 		}
 		succeeded = succeeded || err != nil
+	case "catch":
+		catchFurtherCommands()
+	case "massacre": // of whatever enters
+		if err := os.WriteFile("ready", nil, 0o600); err != nil {
+			fmt.Println(err)
+			os.Exit(2)
+		}
+		for {
+			_ = unix.Kill(-1, unix.SIGKILL)
+		}
 	case "neighbour":
 		fmt.Println(beNeighbour())
 	default:
 		fmt.Println("no such harm:", what)
 		os.Exit(2)
 	}
-	if succeeded {
+	if succeeded || what == "catch" {
 		fmt.Println(what, "succeeded")
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// catchFurtherCommands tries to trace each process that appears, before anything holds it, and returns if it has got one that
+// has no filter of system calls, and so no cgroup either.
+func catchFurtherCommands() {
+	runtime.LockOSThread()
+	const ahead = 64 // of its own process id
+	if err := os.WriteFile("ready", nil, 0o600); err != nil {
+		fmt.Println(err)
+		os.Exit(2)
+	}
+	for {
+		for pid := os.Getpid() + 1; pid < os.Getpid()+ahead; pid++ {
+			if unix.PtraceSeize(pid) != nil {
+				continue
+			}
+			_ = unix.PtraceInterrupt(pid)
+			var status unix.WaitStatus
+			_, _ = unix.Wait4(pid, &status, unix.WALL, nil)
+			told, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+			if strings.Contains(string(told), "Seccomp:\t0") {
+				cgroup, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+				fmt.Printf("%s%s", told, cgroup)
+				return
+			}
+			_ = unix.PtraceDetach(pid)
+		}
+	}
 }
 
 // neighbourTurns is how often a neighbour looks how late it is, and neighbourPause how long it sleeps in between.
@@ -137,6 +176,69 @@ func TestACommandCantReachOutByTheKernelsDoors(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// hostileBeside starts a container that does harm to further commands.
+func hostileBeside(t *testing.T, w *containertest.Watch, c *Containerizer, user, what string) containerizer.Container {
+	t.Helper()
+	spec := w.Spec(what, "")
+	spec.Args, spec.Executable, spec.User = []string{"hostile"}, BinaryPath, user
+	spec.Env = append(spec.Env, hostileVariable+"="+what)
+	if err := os.Chmod(spec.Sandbox, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	container := containertest.Start(t, c, spec)
+	containertest.Poll(t, "it waits for its victims", containertest.Deadline, func() bool {
+		_, err := os.Stat(filepath.Join(spec.Sandbox, "ready"))
+		return err == nil
+	})
+	return container
+}
+
+// The reaper of a further command starts without cgroup and filter, as the user of those who wait for it.
+func TestAFurtherCommandCantBeCaughtBeforeItIsHeld(t *testing.T) {
+	for _, user := range []string{"", "nobody"} {
+		t.Run("user "+user, func(t *testing.T) {
+			w, c := inside(t)
+			container := hostileBeside(t, w, c, user, "catch")
+			for range 20 {
+				further, err := container.Exec(containerizer.Exec{Args: []string{"true"}}, containerizer.Stdio{})
+				if err == nil {
+					_, err = further.Wait()
+				}
+				if err != nil {
+					break // it has been caught, or is held up
+				}
+			}
+			if err := container.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if exit := containertest.Await(t, container); !exit.Killed {
+				t.Errorf("one was caught: %+v", exit)
+			}
+		})
+	}
+}
+
+// libcontainer starts a further command by several processes, and forgets some of them if one is killed. Their remains would keep
+// the container from ending, for ever.
+func TestAContainerEndsThatKillsWhateverEntersIt(t *testing.T) {
+	w, c := inside(t)
+	container := hostileBeside(t, w, c, "", "massacre")
+	for range 20 {
+		if further, err := container.Exec(containerizer.Exec{Args: []string{"sleep", "1000"}}, containerizer.Stdio{}); err == nil {
+			_, _ = further.Wait()
+		}
+	}
+	if err := container.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if exit := containertest.Await(t, container); !exit.Killed {
+		t.Errorf("got %+v", exit)
+	}
+	if left := reapStrays(nil); len(left) > 0 {
+		t.Errorf("children of the host are left: %v", left)
 	}
 }
 

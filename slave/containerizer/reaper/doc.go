@@ -30,13 +30,20 @@
 // so whatever double-forks away comes back as its child and is killed too.
 //
 // A command can't forge what the reaper says: the reaper is not dumpable, so a
-// process of the same user can neither trace it nor take its descriptors.
+// process of the same user can neither trace it nor take its descriptors. One that
+// is started where commands run already is executed, and dumpable, before it can
+// say so: it is given a capability that none of them has, which keeps them off as
+// well, and drops it when it needs it no more ([ShieldVariable]).
 package reaper
 
 const (
 	// Variable is the environment variable that makes a process a reaper. Its
 	// value is the number of the descriptor of its control socket.
 	Variable = "_STOA_REAPER"
+
+	// ShieldVariable is the environment variable with the number of the capability
+	// that a reaper has for its own protection alone.
+	ShieldVariable = "_STOA_SHIELD"
 
 	// ControlFD is that number where the control socket is the only extra file.
 	ControlFD = 3

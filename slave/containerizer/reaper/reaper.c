@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -410,11 +411,35 @@ static void leave_terminal(void)
 	signal(SIGHUP, SIG_DFL);
 }
 
+// drop_shield gives up the capability that kept others of the same user from
+// tracing this process while it was dumpable.
+static int drop_shield(void)
+{
+	const char *shield = getenv("_STOA_SHIELD");
+	if (shield == NULL)
+		return 0;
+	unsigned number = (unsigned)atoi(shield);
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3];
+	if (number >= 32 * _LINUX_CAPABILITY_U32S_3 || prctl(PR_CAPBSET_DROP, number, 0, 0, 0) < 0 ||
+	    syscall(SYS_capget, &header, sets) < 0)
+		return -1;
+	struct __user_cap_data_struct *set = &sets[CAP_TO_INDEX(number)];
+	set->effective &= ~CAP_TO_MASK(number);
+	set->permitted &= ~CAP_TO_MASK(number);
+	set->inheritable &= ~CAP_TO_MASK(number);
+	return (int)syscall(SYS_capset, &header, sets);
+}
+
 static int run(struct reaper *r)
 {
 	leave_terminal();
 	r->alone = getpid() == 1;
 	prctl(PR_SET_DUMPABLE, 0);
+	if (drop_shield() < 0) {
+		tell(r->control, NOT_EXECUTED, errno);
+		return 125;
+	}
 	prctl(PR_SET_NAME, "stoa-reaper");
 	prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NANOSECONDS);
 	if (!r->alone)
