@@ -57,9 +57,6 @@ func (c *container) failed(step string, err error) error {
 	if errors.As(err, &spec) || errors.As(err, &start) {
 		return err
 	}
-	if errors.Is(err, reaper.ErrGone) && len(c.spec.Volumes) > 0 {
-		err = fmt.Errorf("%w: a volume must not cover the libraries that the stoa binary needs, as in /usr or /lib", err)
-	}
 	return &containerizer.StartError{ID: c.spec.ID, Step: step, Err: err}
 }
 
@@ -172,6 +169,9 @@ func (c *container) run(made *runc.Container, stdio containerizer.Stdio, control
 	}
 	c.pass(Blocked)
 	if err := c.sources.check(c.spec.ID, pid, c.known.volumes); err != nil {
+		return err
+	}
+	if err := checkNeeded(c.spec.ID, pid, c.known.volumes, c.host.needed); err != nil {
 		return err
 	}
 	return made.Exec()

@@ -33,6 +33,7 @@ type Containerizer struct {
 	hiddenDirs   []string // those of them that nothing covers anyway
 	hiddenFiles  []string
 	naming       []string // see namingFiles
+	needed       []string // by the reaper
 	swapLimit    bool
 	unified      bool
 	locked       unix.Rlimit // of memory, for what runs in a container
@@ -103,6 +104,9 @@ func (c *Containerizer) prepare() (err error) {
 		// It is hidden anyway, by the container's own /tmp, but that is on the disk. In memory the path to the sandbox
 		// costs less, and leaves nothing in the sandbox.
 		c.hiddenDirs = append(c.hiddenDirs, c.options.WorkDir)
+	}
+	if c.needed, err = needed(c.options.Binary); err != nil {
+		return fmt.Errorf("stoa binary %s: %w", c.options.Binary, err)
 	}
 	if c.dir, err = openHostDir(c.options.StateDir, c.options.HostID); err != nil {
 		return err

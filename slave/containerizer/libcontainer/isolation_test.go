@@ -421,6 +421,48 @@ func TestAVolumeOverTheLibrariesIsSaid(t *testing.T) {
 	}
 }
 
+// What the reaper is made of is the machine's, also where a volume gets to it by a link in another one: else its program would be
+// whoever's that volume is, and run before any limit.
+func TestNoVolumeIsInPlaceOfWhatTheReaperIsMadeOf(t *testing.T) {
+	w, c := inside(t)
+	files, folder, links := outside(t, "/var"), outside(t, "/var"), outside(t, "/var")
+	write(t, filepath.Join(files, "other"), "")
+	library := ""
+	for _, path := range c.needed {
+		if strings.Contains(path, "/libc.so") {
+			library = path
+		}
+	}
+	if library == "" {
+		t.Fatalf("there is no C library in %q", c.needed)
+	}
+	for name, to := range map[string]string{"binary": filepath.Dir(BinaryPath), "library": library, "libraries": filepath.Dir(library), "etc": "/etc"} {
+		if err := os.Symlink(to, filepath.Join(links, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(files, "other")
+	for _, one := range []struct {
+		source, at string
+		refused    bool
+	}{
+		{file, "/etc/ld.so.preload", true}, {file, "/etc/ld.so.cache", true}, {file, library, true}, {folder, filepath.Dir(library), true},
+		{folder, "/lib64", true}, {folder, "/etc", true},
+		{file, "/links/binary/stoa", true}, {file, "/links/library", true}, {folder, "/links/libraries", true}, {file, "/links/etc/ld.so.cache", true},
+		{file, "/etc/stoa-other", false}, {folder, filepath.Dir(library) + "/stoa-other", false}, {file, "/etc/passwd", false},
+	} {
+		spec := w.Spec("volume", "true")
+		spec.Volumes = []containerizer.Volume{{HostPath: links, ContainerPath: "/links"}, {HostPath: one.source, ContainerPath: one.at}}
+		container, err := c.Start(t.Context(), spec, containerizer.Stdio{})
+		if err == nil {
+			containertest.Await(t, container)
+		}
+		if (err != nil) != one.refused {
+			t.Errorf("at %s: %v", one.at, err)
+		}
+	}
+}
+
 func TestAReadOnlyVolumeIsSoBelowMountsInIt(t *testing.T) {
 	w, c := inside(t)
 	source := outside(t, "/var")
