@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	runc "github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/configs"
 
@@ -394,15 +395,20 @@ func (c *container) gather() (known facts, err error) {
 	if known.root, err = rootEntries(); err != nil {
 		return known, err
 	}
-	if known.temporary, err = makeTemporary(c.spec.Sandbox, pointsInTemporary(c.host.hiddenDirs)); err != nil {
-		return known, c.failed("making its /tmp", err)
-	}
-	views, err := processViews()
+	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		return known, err
 	}
+	elsewhere := seenElsewhere(slices.Concat(c.host.hidden, known.hiddenFiles), mounts)
+	directories, files := hiddenPaths(elsewhere)
+	known.hiddenDirs = slices.Concat(known.hiddenDirs, directories)
+	known.hiddenFiles = slices.Concat(known.hiddenFiles, files)
+	if known.temporary, err = makeTemporary(c.spec.Sandbox, pointsInTemporary(c.host.hiddenDirs)); err != nil {
+		return known, c.failed("making its /tmp", err)
+	}
+	views := processViews(mounts)
 	known.maskedAt = slices.DeleteFunc(slices.Clone(views), func(path string) bool { return belowAny(path, privatePaths()) })
-	hidden := slices.Concat(views, c.host.hidden, known.hiddenFiles)
+	hidden := slices.Concat(views, c.host.hidden, known.hiddenFiles, elsewhere)
 	slices.Sort(hidden)
 	return c.gatherVolumes(known, slices.Compact(hidden))
 }

@@ -312,17 +312,66 @@ func kindOf(mode fs.FileMode) string {
 // file system of them is mounted, in /proc and in the folders of other systems. Who
 // sees a process of his own user's there sees its environment, and through its links
 // the files of its container, with all that is hidden from him.
-func processViews() ([]string, error) {
-	infos, err := mountinfo.GetMounts(mountinfo.FSTypeFilter("proc"))
-	if err != nil {
-		return nil, err
-	}
+func processViews(mounts []*mountinfo.Info) []string {
 	var views []string
-	for _, info := range infos {
-		views = append(views, info.Mountpoint)
+	for _, mount := range mounts {
+		if mount.FSType == "proc" {
+			views = append(views, mount.Mountpoint)
+		}
 	}
 	slices.Sort(views)
-	return slices.Compact(views), nil
+	return slices.Compact(views)
+}
+
+// otherName is where else something is seen.
+type otherName struct{ name, of string }
+
+// otherNames lists where else what is at real paths, or below them, may be seen: what
+// holds it may be mounted several times, as a whole or a folder of it. Something else may
+// be mounted over such a place, so that it leads elsewhere.
+func otherNames(paths []string, mounts []*mountinfo.Info) []otherName {
+	var others []otherName
+	for _, path := range paths {
+		holder := holderOf(path, mounts)
+		if holder == nil {
+			continue
+		}
+		within := filepath.Join(holder.Root, strings.TrimPrefix(path, holder.Mountpoint))
+		for _, mount := range mounts {
+			switch {
+			case mount == holder || mount.Major != holder.Major || mount.Minor != holder.Minor:
+			case below(within, mount.Root):
+				others = append(others, otherName{filepath.Join(mount.Mountpoint, strings.TrimPrefix(within, mount.Root)), path})
+			case below(mount.Root, within): // a part of it
+				others = append(others, otherName{mount.Mountpoint, filepath.Join(path, strings.TrimPrefix(mount.Root, within))})
+			}
+		}
+	}
+	return slices.DeleteFunc(others, func(other otherName) bool { return belowAny(other.name, paths) })
+}
+
+// seenElsewhere lists where else what is at real paths, or below them, is seen, sorted.
+func seenElsewhere(paths []string, mounts []*mountinfo.Info) []string {
+	var seen []string
+	for _, other := range otherNames(paths, mounts) {
+		there, err := os.Lstat(other.name)
+		here, failed := os.Lstat(other.of)
+		if err == nil && failed == nil && os.SameFile(there, here) {
+			seen = append(seen, other.name)
+		}
+	}
+	slices.Sort(seen)
+	return slices.Compact(seen)
+}
+
+// holderOf is the mount that a path is in: of several at one place the last.
+func holderOf(path string, mounts []*mountinfo.Info) (holder *mountinfo.Info) {
+	for _, mount := range mounts {
+		if below(path, mount.Mountpoint) && (holder == nil || len(mount.Mountpoint) >= len(holder.Mountpoint)) {
+			holder = mount
+		}
+	}
+	return holder
 }
 
 // mountsBelow lists the topmost mounts of the machine strictly below directory.

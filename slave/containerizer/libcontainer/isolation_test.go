@@ -483,6 +483,54 @@ func TestAReadOnlyVolumeIsSoBelowMountsInIt(t *testing.T) {
 	says(t, w, c, spec, "read-only\n")
 }
 
+// The file system of a work_dir, or of a key, may be mounted at several places.
+func TestWhatIsHiddenIsSoUnderItsOtherNames(t *testing.T) {
+	containertest.Root(t)
+	w := containertest.New(t)
+	own, again := outside(t, "/var"), outside(t, "/var")
+	for _, name := range []string{"work", "keys", "part"} {
+		if err := os.Mkdir(filepath.Join(own, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Work = filepath.Join(own, "work")
+	write(t, filepath.Join(w.Work, "secret"), "secret\n")
+	write(t, filepath.Join(own, "keys", "key"), "secret\n")
+	write(t, filepath.Join(own, "keys", "public"), "public\n")
+	neighbour := w.Sandbox("neighbour")
+	write(t, filepath.Join(neighbour, "secret"), "secret\n")
+	for source, target := range map[string]string{own: again, neighbour: filepath.Join(own, "part")} {
+		if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := unix.Unmount(target, 0); err != nil {
+				t.Error(err)
+			}
+		}()
+	}
+	made, err := New(Options{
+		StateDir: w.State, HostID: "host", CgroupParent: w.Cgroup + "/host", WorkDir: w.Work, Hide: []string{filepath.Join(own, "keys", "key")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := made.(*Containerizer)
+	defer c.Close()
+	spec := w.Spec("looks", fmt.Sprintf("grep -rs . %s %s | grep -v $PWD; touch here; grep -rs . /volume", own, again))
+	spec.Volumes = []containerizer.Volume{{HostPath: again, ContainerPath: "/volume", ReadOnly: true}}
+	public := filepath.Join(own, "keys", "public:public") + "\n" + filepath.Join(again, "keys", "public:public") + "\n/volume/keys/public:public\n"
+	says(t, w, c, spec, public)
+	for _, source := range []string{filepath.Join(again, "work"), filepath.Join(again, "keys", "key"), filepath.Join(own, "part")} {
+		spec := w.Spec("volume", "true")
+		spec.Volumes = []containerizer.Volume{{HostPath: source, ContainerPath: "/volume"}}
+		var bad *containerizer.SpecError
+		if _, err := c.Start(t.Context(), spec, containerizer.Stdio{}); !errors.As(err, &bad) {
+			t.Errorf("a volume from %s: %v", source, err)
+		}
+	}
+}
+
 // An overlay for a mount point must not uncover what is hidden below it.
 func TestAMountPointUncoversNothing(t *testing.T) {
 	containertest.Root(t)

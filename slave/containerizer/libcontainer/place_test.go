@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/moby/sys/mountinfo"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
 )
@@ -192,5 +193,24 @@ func TestAVolumeIsGuardedByWhereItReallyComesFrom(t *testing.T) {
 		if spec.Volumes[0].HostPath != one.source {
 			t.Error("the spec that was given has changed")
 		}
+	}
+}
+
+func TestWhatIsMountedTwiceHasSeveralNames(t *testing.T) {
+	mount := func(minor int, root, at string) *mountinfo.Info {
+		return &mountinfo.Info{Major: 8, Minor: minor, Root: root, Mountpoint: at}
+	}
+	mounts := []*mountinfo.Info{
+		mount(1, "/", "/"), mount(2, "/", "/var"), mount(3, "/", "/proc"),
+		mount(1, "/", "/mnt/all"), mount(2, "/lib", "/srv/lib"), mount(2, "/lib/stoa/slaves", "/exports"), mount(2, "/library", "/srv/library"),
+		mount(1, "/etc/keys/tls.key", "/opt/key"), mount(2, "/", "/mnt/all/var"), mount(2, "/lib/stoa", "/var/lib/stoa/again"),
+	}
+	got := otherNames([]string{"/etc/keys/tls.key", "/var/lib/stoa"}, mounts)
+	want := []otherName{
+		{"/mnt/all/etc/keys/tls.key", "/etc/keys/tls.key"}, {"/opt/key", "/etc/keys/tls.key"},
+		{"/srv/lib/stoa", "/var/lib/stoa"}, {"/exports", "/var/lib/stoa/slaves"}, {"/mnt/all/var/lib/stoa", "/var/lib/stoa"},
+	}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(otherName{})); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
