@@ -54,7 +54,7 @@ func chooseIsolation(isolation *string, say func(format string, args ...any)) er
 // newContainerizer makes the containerizer of a host of the slave at workDir, whose tasks must not see what is in hide.
 func newContainerizer(isolation, hostID, workDir string, hide []string) (containerizer.Containerizer, error) {
 	if isolation == process.Name {
-		return process.New(process.Options{})
+		return process.New(process.Options{Adopt: true})
 	}
 	options := libcontainer.Options{StateDir: filepath.Join(workDir, containersDirName), HostID: hostID, WorkDir: workDir, Hide: hide}
 	if pass := passed("host"); pass != nil {

@@ -6,7 +6,12 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 )
+
+// ExecTimeout is how long it may take to execute a command where others, of the same user, may stop what is to do it. It takes
+// milliseconds.
+const ExecTimeout = time.Minute
 
 // Exec describes a further command of a running container: an operator's, beside
 // the container's own. It has the same user, privileges, limits and view, and

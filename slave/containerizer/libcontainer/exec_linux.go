@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"syscall"
+	"time"
 
 	runc "github.com/opencontainers/runc/libcontainer"
 	"github.com/opencontainers/runc/libcontainer/utils"
@@ -49,6 +50,8 @@ func (c *container) Exec(exec containerizer.Exec, stdio containerizer.Stdio) (co
 		}
 		return nil, c.failed("entering it with a further command", err)
 	}
+	late := time.AfterFunc(containerizer.ExecTimeout, func() { _ = f.process.Signal(unix.SIGKILL) })
+	defer late.Stop()
 	c.pass(Entered)
 	tasks, err := c.cgroup.open()
 	if err == nil {
@@ -186,4 +189,13 @@ func (f *further) Wait() (syscall.WaitStatus, error) {
 
 func (f *further) Signal(signal syscall.Signal) error { return f.control.Signal(signal) }
 
-func (f *further) Kill() error { return f.control.Kill() }
+// stubborn is how long a further command's reaper may take to end it. It takes milliseconds, unless others in the container, who
+// are the same user, have stopped the reaper.
+const stubborn = 2 * time.Second
+
+func (f *further) Kill() error {
+	err := f.control.Kill()
+	_ = f.process.Signal(unix.SIGCONT) // without effect on what has ended, as the other
+	time.AfterFunc(stubborn, func() { _ = f.process.Signal(unix.SIGKILL) })
+	return err
+}

@@ -18,6 +18,7 @@ import (
 type container struct {
 	spec   containerizer.Spec
 	life   containerizer.Life
+	family *family
 	keeper keeper
 	pid    int
 	begun  time.Time
@@ -51,7 +52,9 @@ func (c *container) start(ctx context.Context, stdio containerizer.Stdio) error 
 	if err != nil {
 		return err
 	}
-	keeper, pid, err := keep(c.spec, stdio, as)
+	starting, cancel := context.WithTimeout(ctx, containerizer.ExecTimeout)
+	defer cancel()
+	keeper, pid, err := keep(starting, c.family, c.spec, stdio, as)
 	if err != nil {
 		return err
 	}

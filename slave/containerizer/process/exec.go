@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"os"
 	"syscall"
@@ -56,7 +57,9 @@ func (c *container) begin(f *further, spec containerizer.Spec, stdio containeriz
 	if _, err := c.life.Take(containerizer.Measure); err != nil {
 		return os.ErrProcessDone
 	}
-	if f.keeper, f.pid, err = keep(spec, stdio, as); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), containerizer.ExecTimeout)
+	defer cancel()
+	if f.keeper, f.pid, err = keep(ctx, c.family, spec, stdio, as); err != nil {
 		return err
 	}
 	if c.others == nil {

@@ -3,6 +3,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -19,13 +20,18 @@ var missingLife = []string{
 	"processes that leave their process group are not found again, and a killed host leaves its commands running",
 }
 
+// family is nobody: orphans are not adopted.
+type family struct{}
+
+func adopt() (*family, error) { return nil, nil }
+
 // group is a command that leads a process group.
 type group struct {
 	process *exec.Cmd
 }
 
 // keep starts the command at the head of a process group of its own.
-func keep(spec containerizer.Spec, stdio containerizer.Stdio, as *syscall.Credential) (keeper, int, error) {
+func keep(_ context.Context, _ *family, spec containerizer.Spec, stdio containerizer.Stdio, as *syscall.Credential) (keeper, int, error) {
 	path, err := find(spec.Command(), spec.Env, spec.Sandbox)
 	if err != nil {
 		return nil, 0, executeError(spec, err)

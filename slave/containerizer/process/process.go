@@ -31,11 +31,17 @@ type Options struct {
 	// Binary is the path of the stoa binary, which commands see where it is; ""
 	// is the running executable.
 	Binary string
+
+	// Adopt says that this process has no children but commands of this
+	// Containerizer. Then what a command leaves running that has killed its reaper is
+	// found and killed, too.
+	Adopt bool
 }
 
 // Containerizer runs commands as plain processes.
 type Containerizer struct {
 	binary string
+	family *family // nil: orphans are not adopted
 
 	mu      sync.Mutex
 	closed  bool
@@ -56,7 +62,15 @@ func New(options Options) (*Containerizer, error) {
 		}
 		options.Binary = path
 	}
-	return &Containerizer{binary: options.Binary, running: make(map[*container]bool)}, nil
+	c := &Containerizer{binary: options.Binary, running: make(map[*container]bool)}
+	if options.Adopt {
+		family, err := adopt()
+		if err != nil {
+			return nil, fmt.Errorf("adopt what commands leave: %w", err)
+		}
+		c.family = family
+	}
+	return c, nil
 }
 
 // Name is "process".
@@ -89,7 +103,7 @@ func (c *Containerizer) Start(ctx context.Context, spec containerizer.Spec, stdi
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	one := &container{spec: spec, cancel: cancel, started: make(chan struct{})}
+	one := &container{spec: spec, family: c.family, cancel: cancel, started: make(chan struct{})}
 	defer close(one.started)
 	one.forget = func() { c.dismiss(one) }
 	one.life.MustTake(containerizer.Launch)

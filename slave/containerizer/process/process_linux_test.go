@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +28,9 @@ const (
 	hostVariable = "STOA_TEST_HOST"
 	markVariable = "STOA_TEST_MARK"
 
+	// scriptVariable is what its command does: it kills it when it reads a line.
+	scriptVariable = "STOA_TEST_SCRIPT"
+
 	// gone is how soon nothing may be left of a killed host's processes.
 	gone = 2 * time.Second
 
@@ -41,15 +45,57 @@ func TestMain(m *testing.M) {
 }
 
 func beHost() {
-	containers, err := process.New(process.Options{})
-	if err == nil {
-		_, err = containers.Start(context.Background(), containerizer.Spec{
-			ID: "c", Args: []string{"sh", "-c", daemons}, Sandbox: os.Getenv(hostVariable),
+	containers, err := process.New(process.Options{Adopt: true})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	start := func(id, script string) (containerizer.Container, error) {
+		return containers.Start(context.Background(), containerizer.Spec{
+			ID: id, Args: []string{"sh", "-c", script}, Sandbox: os.Getenv(hostVariable),
 			Env: []string{"PATH=/usr/bin:/bin", os.Getenv(markVariable)},
 		}, containerizer.Stdio{})
 	}
+	container, err := start("c", os.Getenv(scriptVariable))
 	fmt.Println("ready", err)
+	if _, err := bufio.NewReader(os.Stdin).ReadByte(); err != nil {
+		select {}
+	}
+	// A neighbour is no orphan.
+	neighbour, _ := start("n", "exec sleep 0.5")
+	_ = container.Kill()
+	exit, err := container.Wait()
+	fmt.Println("ended", exit.Killed, err)
+	exit, err = neighbour.Wait()
+	fmt.Println("neighbour", exit.Status, err)
 	select {}
+}
+
+// host starts a host with one command, and returns it with its input and output.
+func host(t *testing.T, w *containertest.Watch, script string) (*exec.Cmd, io.Writer, *bufio.Reader) {
+	t.Helper()
+	host := exec.Command("/proc/self/exe")
+	host.Env = []string{hostVariable + "=" + w.Sandbox("s"), markVariable + "=" + w.Marker(), scriptVariable + "=" + script}
+	stdin, err := host.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := host.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = host.Process.Kill()
+		_ = host.Wait() // says that it was killed
+	})
+	said := bufio.NewReader(stdout)
+	if line, err := said.ReadString('\n'); err != nil || line != "ready <nil>\n" {
+		t.Fatalf("the host said %q, %v", line, err)
+	}
+	return host, stdin, said
 }
 
 func open(t testing.TB) *process.Containerizer {
@@ -72,23 +118,11 @@ func TestPlainProcessesKeepTheContract(t *testing.T) {
 
 func TestNothingRunsOnWhenAHostIsKilled(t *testing.T) {
 	w := containertest.New(t)
-	host := exec.Command("/proc/self/exe")
-	host.Env = []string{hostVariable + "=" + w.Sandbox("s"), markVariable + "=" + w.Marker()}
-	stdout, err := host.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := host.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil || line != "ready <nil>\n" {
-		t.Errorf("the host said %q, %v", line, err)
-	}
+	host, _, _ := host(t, w, daemons)
 	containertest.Poll(t, "the command and its daemons run", containertest.Deadline, func() bool { return len(w.Processes()) >= 4 })
 	if err := host.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = host.Wait() // says that it was killed
 	containertest.Poll(t, "every process of the killed host has ended", gone, func() bool { return len(w.Processes()) == 0 })
 }
 
@@ -106,6 +140,48 @@ func TestACommandThatKillsItsReaperEndsToo(t *testing.T) {
 		t.Errorf("got %+v, %v", exit, err)
 	}
 	containertest.Poll(t, "its processes have ended", gone, func() bool { return len(w.Processes()) == 0 })
+}
+
+// A command can do to its reaper what it can do to any process of its user.
+func TestACommandCantEscapeByItsReaper(t *testing.T) {
+	const away = `(setsid sh -c "(setsid sleep 1000 &) ; sleep 1000" &); `
+	for name, one := range map[string]struct{ script, ended string }{
+		"it stops it":            {away + "kill -STOP $PPID; trap '' TERM; : > done; sleep 1000", "ended true <nil>\n"},
+		"it stops it ever again": {away + "(while :; do kill -STOP $0; done)& : > done; sleep 1000", "ended true <nil>\n"},
+		"it kills it":            {away + "sleep 0.2; : > done; kill -9 $PPID; sleep 1000", "ended true the reaper ended without a word\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := containertest.New(t)
+			_, stdin, said := host(t, w, strings.ReplaceAll(one.script, "$0", "$PPID"))
+			containertest.Poll(t, "it has done it", containertest.Deadline, func() bool {
+				_, err := os.Stat(filepath.Join(w.Sandbox("s"), "done"))
+				return err == nil
+			})
+			if _, err := stdin.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{one.ended, "neighbour 0 <nil>\n"} {
+				if line, err := said.ReadString('\n'); err != nil || line != want {
+					t.Errorf("the host said %q, %v, want %q", line, err, want)
+				}
+			}
+			containertest.Poll(t, "its processes have ended", gone, func() bool { return len(w.Processes()) == 0 })
+		})
+	}
+}
+
+// A reaper that is stopped does not see that its host is gone.
+func TestNothingRunsOnWhenAHostIsKilledWhoseReaperIsStopped(t *testing.T) {
+	w := containertest.New(t)
+	host, _, _ := host(t, w, "kill -STOP $PPID; : > done; sleep 1000")
+	containertest.Poll(t, "it has stopped its reaper", containertest.Deadline, func() bool {
+		_, err := os.Stat(filepath.Join(w.Sandbox("s"), "done"))
+		return err == nil
+	})
+	if err := host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	containertest.Poll(t, "every process of the killed host has ended", gone, func() bool { return len(w.Processes()) == 0 })
 }
 
 func TestVolumesAreLinksInTheSandboxOrRefused(t *testing.T) {
