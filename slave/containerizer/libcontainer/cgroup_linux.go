@@ -103,6 +103,22 @@ func (t tree) below(config *cgroups.Cgroup) (cgroup, error) {
 	return found, err
 }
 
+// socketMemory is the file of the first version that bounds what sockets of TCP and UDP hold for those who don't read,
+// as memory.limit_in_bytes does not. With the second version that is memory as all other.
+const socketMemory = "memory.kmem.tcp.limit_in_bytes"
+
+// Set sets limits. That of memory holds once more for the buffers of sockets, where they are not counted with it.
+func (g cgroup) Set(resources *cgroups.Resources) error {
+	if err := g.Manager.Set(resources); err != nil || resources.Memory == 0 || g.tasks == nil {
+		return err
+	}
+	err := os.WriteFile(filepath.Join(g.Path("memory"), socketMemory), strconv.AppendInt(nil, resources.Memory, 10), 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EOPNOTSUPP) {
+		return nil // a kernel without it
+	}
+	return err
+}
+
 // open opens what a reaper needs to enter; the caller closes it.
 func (g cgroup) open() (taskFiles, error) {
 	var opened taskFiles

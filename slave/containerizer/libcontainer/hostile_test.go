@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +70,8 @@ func beHostile(what string) {
 			}
 		}
 		succeeded = succeeded || err != nil
+	case "sockets":
+		fmt.Println(fillSockets())
 	case "catch":
 		catchFurtherCommands()
 	case "massacre": // of whatever enters
@@ -118,6 +121,39 @@ func catchFurtherCommands() {
 			_ = unix.PtraceDetach(pid)
 		}
 	}
+}
+
+// fillSockets sends as much as the kernel takes over connections of its own, that nobody reads, and returns how many bytes.
+func fillSockets() (total int) {
+	const connections = 600
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return -1
+	}
+	part := make([]byte, 64<<10)
+	for range connections {
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			break
+		}
+		if _, err := listener.Accept(); err != nil {
+			break
+		}
+		raw, err := conn.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			break
+		}
+		_ = raw.Write(func(fd uintptr) bool {
+			for {
+				n, err := unix.Write(int(fd), part)
+				if err != nil {
+					return true
+				}
+				total += n
+			}
+		})
+	}
+	return total
 }
 
 // neighbourTurns is how often a neighbour looks how late it is, and neighbourPause how long it sleeps in between.
@@ -349,6 +385,24 @@ func TestHostileCommandsLeaveNothing(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// What nobody reads is held by the kernel, for whoever sent it.
+func TestBuffersOfSocketsAreBoundedAsMemoryIs(t *testing.T) {
+	w, c := inside(t)
+	const limit = 64 << 20
+	spec := w.Spec("sockets", "")
+	spec.Args, spec.Executable, spec.MemoryBytes = []string{"hostile"}, BinaryPath, limit
+	spec.Env = append(spec.Env, hostileVariable+"=sockets")
+	got := containertest.Run(t, c, spec)
+	if got.Exit.OutOfMemory {
+		return // where they are counted as memory
+	}
+	// The kernel lets each socket have a little, whatever the limit.
+	total, err := strconv.Atoi(strings.TrimSpace(got.Stdout))
+	if err != nil || total < limit/2 || total > 2*limit {
+		t.Errorf("with a limit of %d bytes it holds %q; %+v", limit, got.Stdout, got.Exit)
 	}
 }
 
