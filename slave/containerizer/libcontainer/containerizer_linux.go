@@ -37,6 +37,7 @@ type Containerizer struct {
 	swapLimit    bool
 	unified      bool
 	locked       unix.Rlimit // of memory, for what runs in a container
+	execTimeout  time.Duration
 
 	mu      sync.Mutex
 	closed  bool
@@ -71,7 +72,7 @@ func New(options Options) (containerizer.Containerizer, error) {
 		return nil, err
 	}
 	logrus.SetLevel(logrus.ErrorLevel) // libcontainer would warn, after each start that fails, that it has no cgroup to read
-	c := &Containerizer{options: options, naming: namingFiles(), unified: cgroups.IsCgroup2UnifiedMode(), running: make(map[string]*container)}
+	c := &Containerizer{options: options, naming: namingFiles(), unified: cgroups.IsCgroup2UnifiedMode(), running: make(map[string]*container), execTimeout: containerizer.ExecTimeout}
 	// With the second version of cgroups, libcontainer takes this limit from its own process once it has loaded a program that
 	// restricts devices, and all that is started later would inherit that.
 	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &c.locked); err != nil {

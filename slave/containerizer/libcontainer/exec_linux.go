@@ -41,7 +41,9 @@ func (c *container) Exec(exec containerizer.Exec, stdio containerizer.Stdio) (co
 		return nil, c.failed("making the control socket of a further command", err)
 	}
 	f := &further{control: control}
+	late := time.AfterFunc(c.host.execTimeout, c.killEntering)
 	err = c.enter(f, exec, stdio, theirs)
+	late.Stop()
 	theirs.Close()
 	if err != nil {
 		control.Close()
@@ -50,7 +52,10 @@ func (c *container) Exec(exec containerizer.Exec, stdio containerizer.Stdio) (co
 		}
 		return nil, c.failed("entering it with a further command", err)
 	}
-	late := time.AfterFunc(containerizer.ExecTimeout, func() { _ = f.process.Signal(unix.SIGKILL) })
+	late = time.AfterFunc(c.host.execTimeout, func() {
+		_ = f.process.Signal(unix.SIGKILL)
+		f.control.Close() // of which a child that is stopped before it executes anything has a copy
+	})
 	defer late.Stop()
 	c.pass(Entered)
 	tasks, err := c.cgroup.open()

@@ -74,13 +74,14 @@ func beHostile(what string) {
 		fmt.Println(fillSockets())
 	case "catch":
 		catchFurtherCommands()
-	case "massacre": // of whatever enters
+	case "massacre", "standstill": // of whatever enters
 		if err := os.WriteFile("ready", nil, 0o600); err != nil {
 			fmt.Println(err)
 			os.Exit(2)
 		}
+		signal := map[string]unix.Signal{"massacre": unix.SIGKILL, "standstill": unix.SIGSTOP}[what]
 		for {
-			_ = unix.Kill(-1, unix.SIGKILL)
+			_ = unix.Kill(-1, signal)
 		}
 	case "neighbour":
 		fmt.Println(beNeighbour())
@@ -275,6 +276,34 @@ func TestAContainerEndsThatKillsWhateverEntersIt(t *testing.T) {
 	}
 	if left := reapStrays(nil); len(left) > 0 {
 		t.Errorf("children of the host are left: %v", left)
+	}
+}
+
+// What is stopped while it enters, or before it executes a further command, is given up some time.
+func TestAContainerThatStopsWhateverEntersItHoldsNobodyUp(t *testing.T) {
+	for _, user := range []string{"", "nobody"} {
+		t.Run("user "+user, func(t *testing.T) {
+			w, c := inside(t)
+			c.execTimeout = 200 * time.Millisecond
+			container := hostileBeside(t, w, c, user, "standstill")
+			for range 5 {
+				begun := time.Now()
+				further, err := container.Exec(containerizer.Exec{Args: []string{"sleep", "1000"}}, containerizer.Stdio{})
+				if err == nil {
+					if err := further.Kill(); err != nil {
+						t.Error(err)
+					}
+					_, _ = further.Wait()
+				}
+				if took := time.Since(begun); took > containertest.Deadline {
+					t.Errorf("it took %v", took)
+				}
+			}
+			if err := container.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			containertest.Await(t, container)
+		})
 	}
 }
 

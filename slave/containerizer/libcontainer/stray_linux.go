@@ -4,6 +4,7 @@ package libcontainer
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -54,28 +55,47 @@ func reapUntil(over <-chan struct{}) {
 // may have them for a moment, and waits for them itself.
 func reapStrays(seen map[int]bool) map[int]bool {
 	strays := map[int]bool{}
-	lists, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, list := range lists {
-		children, _ := os.ReadFile(list) // of a thread that may have ended
-		for _, text := range strings.Fields(string(children)) {
-			pid, err := strconv.Atoi(text)
-			if err != nil || !isStray(pid) {
-				continue
-			}
-			strays[pid] = true
-			if seen[pid] {
-				_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
-			}
+	for pid, state := range entering() {
+		if state != 'Z' {
+			continue
+		}
+		strays[pid] = true
+		if seen[pid] {
+			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 		}
 	}
 	return strays
 }
 
-// isStray says whether a child is the remains of one of libcontainer's processes.
-func isStray(pid int) bool {
-	// proc(5): pid (name) state …; a name may have parentheses of its own.
-	stat, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	_, name, _ := bytes.Cut(stat, []byte("("))
-	end := bytes.LastIndexByte(name, ')')
-	return end >= 0 && bytes.HasPrefix(name, []byte(strayName)) && bytes.HasPrefix(name[end:], []byte(") Z"))
+// killEntering kills those of libcontainer's processes that enter the container: one that
+// is stopped there, as its root can do, is waited for as long as the container lives.
+func (c *container) killEntering() {
+	own, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", c.init.Pid))
+	if err != nil {
+		return // the container ends, and they with it
+	}
+	for pid := range entering() {
+		if into, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid_for_children", pid)); err == nil && into == own {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+}
+
+// entering lists those of libcontainer's processes that are children of this one, each with the letter of its state.
+func entering() map[int]byte {
+	found := map[int]byte{}
+	lists, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, list := range lists {
+		children, _ := os.ReadFile(list) // of a thread that may have ended
+		for _, text := range strings.Fields(string(children)) {
+			// proc(5): pid (name) state …; a name may have parentheses of its own.
+			stat, _ := os.ReadFile("/proc/" + text + "/stat")
+			_, name, _ := bytes.Cut(stat, []byte("("))
+			pid, err := strconv.Atoi(text)
+			if end := bytes.LastIndex(name, []byte(") ")); err == nil && end >= 0 && bytes.HasPrefix(name, []byte(strayName)) {
+				found[pid] = name[end+2]
+			}
+		}
+	}
+	return found
 }

@@ -62,7 +62,10 @@ func keep(ctx context.Context, family *family, spec containerizer.Spec, stdio co
 	theirs.Close() // or the reaper's own death would not end the conversation
 	one := &reaped{control: control, process: cmd, family: family}
 	// A command may have stopped its reaper before that could say a word.
-	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	stop := context.AfterFunc(ctx, func() {
+		_ = cmd.Process.Kill()
+		control.Close() // of which a child that is stopped before it executes anything has a copy
+	})
 	executed := make(chan struct{})
 	stopped := time.AfterFunc(wake, func() { wakeUntil(cmd.Process, executed) })
 	pid, err := one.execute(spec)
