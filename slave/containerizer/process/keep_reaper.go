@@ -63,15 +63,15 @@ func keep(ctx context.Context, family *family, spec containerizer.Spec, stdio co
 	one := &reaped{control: control, process: cmd, family: family}
 	// A command may have stopped its reaper before that could say a word.
 	stop := context.AfterFunc(ctx, func() {
-		_ = cmd.Process.Kill()
-		control.Close() // of which a child that is stopped before it executes anything has a copy
+		control.Close() // which a reaper takes for the end of its host
+		time.AfterFunc(stubborn, func() { _ = cmd.Process.Kill() })
 	})
+	defer stop()
 	executed := make(chan struct{})
+	defer close(executed)
 	stopped := time.AfterFunc(wake, func() { wakeUntil(cmd.Process, executed) })
+	defer stopped.Stop()
 	pid, err := one.execute(spec)
-	stopped.Stop()
-	close(executed)
-	stop()
 	if err != nil {
 		control.Close()
 		_ = family.wait(cmd) // its status repeats what err says
