@@ -446,10 +446,19 @@ func TestNoVolumeIsInPlaceOfWhatTheReaperIsMadeOf(t *testing.T) {
 		source, at string
 		refused    bool
 	}{
-		{file, "/etc/ld.so.preload", true}, {file, "/etc/ld.so.cache", true}, {file, library, true}, {folder, filepath.Dir(library), true},
-		{folder, "/lib64", true}, {folder, "/etc", true},
-		{file, "/links/binary/stoa", true}, {file, "/links/library", true}, {folder, "/links/libraries", true}, {file, "/links/etc/ld.so.cache", true},
-		{file, "/etc/stoa-other", false}, {folder, filepath.Dir(library) + "/stoa-other", false}, {file, "/etc/passwd", false},
+		{file, "/etc/ld.so.preload", true},
+		{file, "/etc/ld.so.cache", true},
+		{file, library, true},
+		{folder, filepath.Dir(library), true},
+		{folder, "/lib64", true},
+		{folder, "/etc", true},
+		{file, "/links/binary/stoa", true},
+		{file, "/links/library", true},
+		{folder, "/links/libraries", true},
+		{file, "/links/etc/ld.so.cache", true},
+		{file, "/etc/stoa-other", false},
+		{folder, filepath.Dir(library) + "/stoa-other", false},
+		{file, "/etc/passwd", false},
 	} {
 		spec := w.Spec("volume", "true")
 		spec.Volumes = []containerizer.Volume{{HostPath: links, ContainerPath: "/links"}, {HostPath: one.source, ContainerPath: one.at}}

@@ -207,8 +207,11 @@ func TestWhatIsMountedTwiceHasSeveralNames(t *testing.T) {
 	}
 	got := otherNames([]string{"/etc/keys/tls.key", "/var/lib/stoa"}, mounts)
 	want := []otherName{
-		{"/mnt/all/etc/keys/tls.key", "/etc/keys/tls.key"}, {"/opt/key", "/etc/keys/tls.key"},
-		{"/srv/lib/stoa", "/var/lib/stoa"}, {"/exports", "/var/lib/stoa/slaves"}, {"/mnt/all/var/lib/stoa", "/var/lib/stoa"},
+		{"/mnt/all/etc/keys/tls.key", "/etc/keys/tls.key"},
+		{"/opt/key", "/etc/keys/tls.key"},
+		{"/srv/lib/stoa", "/var/lib/stoa"},
+		{"/exports", "/var/lib/stoa/slaves"},
+		{"/mnt/all/var/lib/stoa", "/var/lib/stoa"},
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(otherName{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
