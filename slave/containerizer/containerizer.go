@@ -191,8 +191,8 @@ type Exit struct {
 	// Status is the command's own wait status.
 	Status syscall.WaitStatus
 
-	// OutOfMemory is set when the kernel killed a process of the container for
-	// want of memory and the command did not succeed.
+	// OutOfMemory is set when the command did not succeed and the kernel had, at
+	// most a moment before, killed a process of the container for want of memory.
 	OutOfMemory bool
 
 	// OutOfPIDs is set when the kernel refused the container a process or thread

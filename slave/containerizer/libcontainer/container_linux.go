@@ -36,6 +36,7 @@ type container struct {
 	init    *os.Process // the reaper
 	control *reaper.Control
 	account account
+	kills   kills
 	pid     int
 	begun   time.Time
 
@@ -252,9 +253,10 @@ func (c *container) takeStock(status syscall.WaitStatus, finished time.Time) con
 		exit.CPUSeconds, exit.MemoryPeakBytes = stats.CPUSeconds, stats.MemoryPeakBytes
 	}
 	failed := status.Signaled() || status.ExitStatus() != 0
-	if kills, err := c.account.oomKills(); err == nil && kills > 0 {
-		exit.OutOfMemory = failed
+	if count, err := c.account.oomKills(); err == nil {
+		c.kills.seen(count, finished)
 	}
+	exit.OutOfMemory = failed && c.kills.ended(finished, exit.MemoryLimitBytes)
 	if refused, err := c.account.refusedPIDs(); err == nil && refused > 0 {
 		exit.OutOfPIDs = failed
 	}

@@ -513,17 +513,25 @@ func TestOutOfMemoryIsAnOutcomeOfItsOwn(t *testing.T) {
 		{"the command itself", "exec tail /dev/zero", true, syscall.WaitStatus(syscall.SIGKILL)},
 		{"a child of it", "tail /dev/zero; exit 3", true, 3 << 8},
 		{"a child that it can do without", "tail /dev/zero; exit 0", false, 0},
+		{"a child whose end ends it", "tail /dev/zero || exit 1", true, 1 << 8},
+		{"a child whose status is its own", "set -e; tail /dev/zero; sleep 1000", true, (128 + 9) << 8},
+		{"a child long before another failure", "tail /dev/zero; sleep 3; exit 1", false, 1 << 8},
+		{"a child long before a signal", "tail /dev/zero; sleep 3; kill -KILL $$", false, syscall.WaitStatus(syscall.SIGKILL)},
+		{"a child long ago, and another at the end", "tail /dev/zero; sleep 3; tail /dev/zero; exit 1", true, 1 << 8},
 		{"nobody", "exit 3", false, 3 << 8},
 	} {
-		spec := w.Spec(fmt.Sprint("memory-", i), one.script)
-		spec.MemoryBytes = 40 << 20
-		got := containertest.Run(t, c, spec).Exit
-		if got.OutOfMemory != one.want || got.Status != one.status || got.Killed || got.MemoryLimitBytes != 40<<20 {
-			t.Errorf("%s: got %+v", one.name, got)
-		}
-		if one.want && (got.MemoryPeakBytes < 32<<20 || got.MemoryPeakBytes > 40<<20) {
-			t.Errorf("%s: peak %d", one.name, got.MemoryPeakBytes)
-		}
+		t.Run(one.name, func(t *testing.T) {
+			t.Parallel() // some of them sleep
+			spec := w.Spec(fmt.Sprint("memory-", i), one.script)
+			spec.MemoryBytes = 40 << 20
+			got := containertest.Run(t, c, spec).Exit
+			if got.OutOfMemory != one.want || got.Status != one.status || got.Killed || got.MemoryLimitBytes != 40<<20 {
+				t.Errorf("got %+v", got)
+			}
+			if one.want && (got.MemoryPeakBytes < 32<<20 || got.MemoryPeakBytes > 40<<20) {
+				t.Errorf("peak %d", got.MemoryPeakBytes)
+			}
+		})
 	}
 }
 
