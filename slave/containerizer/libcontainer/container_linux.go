@@ -20,6 +20,7 @@ import (
 
 	"github.com/stoa-project/stoa/slave/containerizer"
 	"github.com/stoa-project/stoa/slave/containerizer/reaper"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // container is one isolated command. Its parts appear as start makes them, and
@@ -373,6 +374,24 @@ func (c *container) Stats() (containerizer.Stats, error) {
 		return containerizer.Stats{}, os.ErrProcessDone
 	}
 	return stats, err
+}
+
+func (c *container) Unlinked(ctx context.Context, found *disk.Unlinked) error {
+	if _, err := c.life.Take(containerizer.Measure); err != nil {
+		return os.ErrProcessDone
+	}
+	pids, err := c.cgroup.GetAllPids()
+	if c.life.State() != containerizer.Running {
+		return os.ErrProcessDone
+	}
+	if err != nil {
+		return err
+	}
+	view := disk.View{Own: temporaryPaths()}
+	for _, volume := range c.spec.Volumes {
+		view.Others = append(view.Others, c.spec.At(volume))
+	}
+	return found.Processes(ctx, pids, view)
 }
 
 // gather finds out everything that the isolators have to know, and makes the

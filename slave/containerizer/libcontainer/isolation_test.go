@@ -20,6 +20,7 @@ import (
 
 	"github.com/stoa-project/stoa/slave/containerizer"
 	"github.com/stoa-project/stoa/slave/containerizer/containertest"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // inside opens a containerizer for one test of isolation.
@@ -533,6 +534,49 @@ func TestOutOfMemoryIsAnOutcomeOfItsOwn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What a volume or the machine has lost the name of is not the sandbox's, also on the same file system: the libraries of a
+// machine that was upgraded are such files.
+func TestUnlinkedFilesAreTheSandboxsInItAndInTmp(t *testing.T) {
+	w, c := inside(t)
+	volume := filepath.Join(filepath.Dir(w.Work), "volume")
+	machines := outside(t, "/var")
+	if err := os.Mkdir(volume, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(machines, "library"), "of the machine")
+	spec := w.Spec("places", `for f in f /tmp/f data/f /data/f /data/inner/f; do echo x >$f; done; `+
+		`exec 3<f 4</tmp/f 5<data/f 6</data/f 7</data/inner/f 8<`+machines+`/library; `+
+		`rm f /tmp/f data/f /data/f /data/inner/f; touch ready; exec sleep 1000`)
+	spec.Volumes = []containerizer.Volume{{HostPath: volume, ContainerPath: "data"}, {HostPath: volume, ContainerPath: "/data"}}
+	if err := os.Mkdir(filepath.Join(volume, "inner"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	container := containertest.Start(t, c, spec)
+	containertest.Poll(t, "the files are removed", containertest.Deadline, func() bool {
+		_, err := os.Stat(filepath.Join(spec.Sandbox, "ready"))
+		return err == nil
+	})
+	if err := os.Remove(filepath.Join(machines, "library")); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := os.Open(spec.Sandbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	found, err := disk.NewUnlinked(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := container.Unlinked(t.Context(), found); err != nil || found.Usage.Files != 2 {
+		t.Errorf("got %d files, %v, want that of the sandbox and that of its /tmp", found.Usage.Files, err)
+	}
+	if err := container.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	containertest.Await(t, container)
 }
 
 func TestASmallMemoryLimitIsRaisedToTheLeast(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // container is one command. What differs between a command under a reaper and
@@ -41,6 +42,8 @@ type keeper interface {
 	wait() (status syscall.WaitStatus, cpu time.Duration, peakBytes int64, err error)
 	signal(syscall.Signal) error
 	kill() error
+	// top is the id of the process that all of them come from.
+	top() int
 }
 
 func (c *container) start(ctx context.Context, stdio containerizer.Stdio) error {
@@ -122,6 +125,24 @@ func (c *container) Stats() (containerizer.Stats, error) {
 		return containerizer.Stats{}, os.ErrProcessDone
 	}
 	return stats(c.pid)
+}
+
+// Unlinked looks at the command, those beside it, and what came from them.
+func (c *container) Unlinked(ctx context.Context, found *disk.Unlinked) error {
+	if _, err := c.life.Take(containerizer.Measure); err != nil {
+		return os.ErrProcessDone
+	}
+	tops := []int{c.keeper.top()}
+	c.further.Lock()
+	for f := range c.others {
+		tops = append(tops, f.keeper.top())
+	}
+	c.further.Unlock()
+	var pids []int
+	for _, top := range tops {
+		pids = append(pids, disk.Descendants(top)...)
+	}
+	return found.Processes(ctx, pids, disk.View{})
 }
 
 // executeError gives the error of a failed execve its type.

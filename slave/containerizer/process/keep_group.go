@@ -54,6 +54,8 @@ func (g *group) wait() (syscall.WaitStatus, time.Duration, int64, error) {
 
 func (g *group) signal(signal syscall.Signal) error { return g.process.Process.Signal(signal) }
 
+func (g *group) top() int { return g.process.Process.Pid }
+
 func (g *group) kill() error {
 	err := syscall.Kill(-g.process.Process.Pid, syscall.SIGKILL)
 	if errors.Is(err, syscall.ESRCH) {

@@ -89,4 +89,6 @@ func (r *reaped) wait() (syscall.WaitStatus, time.Duration, int64, error) {
 
 func (r *reaped) signal(signal syscall.Signal) error { return r.control.Signal(signal) }
 
+func (r *reaped) top() int { return r.process.Process.Pid }
+
 func (r *reaped) kill() error { return r.control.Kill() }
