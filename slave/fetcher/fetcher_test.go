@@ -588,7 +588,7 @@ func TestASandboxIsNotFilledBeyondItsDisk(t *testing.T) {
 	r.must(plainURI(file))
 	second, third := plainURI(file), plainURI(file)
 	second.OutputFile, third.OutputFile = proto.String("second"), proto.String("third")
-	if err := r.fetch(plainURI(file), second, third); err == nil || !strings.Contains(err.Error(), "it has 100000 bytes: the task's disk of 250000 has room for 4") {
+	if err := r.fetch(plainURI(file), second, third); err == nil || !strings.Contains(err.Error(), "it has 100000 bytes: the task's disk of 250000 bytes has room for 4") {
 		t.Errorf("three times 100,000 bytes: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(r.sandbox, "third")); !errors.Is(err, fs.ErrNotExist) {
@@ -650,8 +650,8 @@ func TestADownloadStopsWhenTheDiskHasNoRoomForIt(t *testing.T) {
 	r.disk = 1 << 20
 	own := r.disk - 4096
 	for name, want := range map[string]string{
-		"/said":      fmt.Sprint("it has 50000000 bytes: the task's disk of 1048576 has room for ", own),
-		"/said.tgz":  "bytes: the task's disk of 1048576 has room for ",
+		"/said":      fmt.Sprint("it has 50000000 bytes: the task's disk of 1048576 bytes has room for ", own),
+		"/said.tgz":  "bytes: the task's disk of 1048576 bytes has room for ",
 		"/unsaid.gz": "it has at least 10",
 		"/unsaid":    "it has at least 10",
 	} {
@@ -695,7 +695,7 @@ func TestWhoHasNoRoomForADownloadLeavesItToOthers(t *testing.T) {
 	large := make(chan error, 1)
 	go func() { large <- with(10*size, "large") }()
 	<-half
-	const refusal = "it has 1048576 bytes: the task's disk of 100000 has room for "
+	const refusal = "it has 1048576 bytes: the task's disk of 100000 bytes has room for "
 	if err := with(100_000, "small"); err == nil || !strings.Contains(err.Error(), refusal) {
 		t.Errorf("while it is under way: %v", err)
 	}
@@ -742,7 +742,7 @@ func TestAFileOfASchedulerThatHasNoRoomIsRefusedOnce(t *testing.T) {
 	err := ask(100_000, "small", func(context.Context, string, int64, io.WriterAt, func(int64)) error {
 		return errors.New("another's scheduler has begun already")
 	})
-	if err == nil || !strings.Contains(err.Error(), "it has 500000 bytes: the task's disk of 100000 has room for ") {
+	if err == nil || !strings.Contains(err.Error(), "it has 500000 bytes: the task's disk of 100000 bytes has room for ") {
 		t.Errorf("got %v", err)
 	}
 	close(proceed)

@@ -43,14 +43,14 @@ func (d *disk) take(info fs.FileInfo) error {
 		bytes = stat.Blocks * blockBytes
 	}
 	if d.used += bytes; d.used > d.limit {
-		return fmt.Errorf("it takes %d bytes: the task's disk of %d has room for %d", bytes, d.limit, before)
+		return fmt.Errorf("it takes %d bytes: the task's disk of %d bytes has room for %d", bytes, d.limit, before)
 	}
 	return nil
 }
 
 // refuse says that there is no room for something.
 func (d *disk) refuse(size oversize) error {
-	return fmt.Errorf("%w: the task's disk of %d has room for %d", size, d.limit, d.room())
+	return fmt.Errorf("%w: the task's disk of %d bytes has room for %d", size, d.limit, d.room())
 }
 
 // place copies a file under its name.

@@ -76,14 +76,14 @@ func (l *life) watchDisk() {
 			continue
 		}
 		begun := time.Now()
-		used, err := l.measureSandbox(l.watch)
+		used, unlinked, err := l.measureSandbox(l.watch)
 		if err != nil {
 			timer.Reset(wait) // it changes too fast: the next look may succeed
 			continue
 		}
 		now := diskLook{used: used, at: begun, took: time.Since(begun)}
 		if used > limit {
-			l.outgrown(used, limit)
+			l.outgrown(used, unlinked, limit)
 			return
 		}
 		wait = nextLook(before, now, wait, limit)
@@ -92,15 +92,15 @@ func (l *life) watchDisk() {
 	}
 }
 
-// measureSandbox is how many bytes the container's sandbox takes, with the files in it that have no name any more.
-func (l *life) measureSandbox(ctx context.Context) (int64, error) {
-	folder, unlinked, err := l.unlinked(ctx)
+// measureSandbox is how many bytes the container's sandbox takes, and how many of them files that have no name any more.
+func (l *life) measureSandbox(ctx context.Context) (used, unlinked int64, err error) {
+	folder, found, err := l.unlinked(ctx)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer folder.Close()
-	usage, err := unlinked.Measure(ctx)
-	return int64(usage.Bytes), err
+	usage, err := found.Measure(ctx)
+	return int64(usage.Bytes), int64(found.Usage.Bytes), err
 }
 
 // unlinked counts the files of the sandbox that have no name any more: those that the container's processes have, and its output, which
@@ -127,12 +127,12 @@ func (l *life) unlinked(ctx context.Context) (folder *os.File, found *disk.Unlin
 }
 
 // outgrown ends the container because its sandbox has more than its limit.
-func (l *life) outgrown(used, limit int64) {
+func (l *life) outgrown(used, unlinked, limit int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.killed || l.container == nil {
 		return
 	}
-	l.diskUsed, l.diskAllowed = used, limit
+	l.diskUsed, l.diskUnlinked, l.diskAllowed = used, unlinked, limit
 	_ = l.container.Kill() // Wait says what is left
 }

@@ -55,15 +55,16 @@ func TestTheDiskOfAContainerIsThatWithoutAVolume(t *testing.T) {
 func TestACommandThatFillsTheDiskIsEnded(t *testing.T) {
 	const fill = "head -c 8388608 /dev/zero"
 	for name, test := range map[string]struct {
-		line string
-		late bool
+		line     string
+		late     bool
+		unlinked uint64 // at least
 	}{
-		"from the start":                {fill + " >large; sleep 20", false},
-		"with a task that comes later":  {fill + " >large; sleep 20", true},
-		"in a file without a name":      {"exec 3>large; rm large; " + fill + " >&3; sleep 20", false},
-		"in one that a child has":       {"(exec 3>large; rm large; " + fill + " >&3; sleep 20) & wait", false},
-		"in output that it has removed": {"rm stdout; " + fill + "; sleep 20", false},
-		"half in a name, half in none":  {"exec 3>large; rm large; head -c 3145728 /dev/zero | tee other >&3; sleep 20", false},
+		"from the start":                {fill + " >large; sleep 20", false, 0},
+		"with a task that comes later":  {fill + " >large; sleep 20", true, 0},
+		"in a file without a name":      {"exec 3>large; rm large; " + fill + " >&3; sleep 20", false, 8 << 20},
+		"in one that a child has":       {"(exec 3>large; rm large; " + fill + " >&3; sleep 20) & wait", false, 8 << 20},
+		"in output that it has removed": {"rm stdout; " + fill + "; sleep 20", false, 8 << 20},
+		"half in a name, half in none":  {"exec 3>large; rm large; head -c 3145728 /dev/zero | tee other >&3; sleep 20", false, 3 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
 			work := t.TempDir()
@@ -96,6 +97,9 @@ func TestACommandThatFillsTheDiskIsEnded(t *testing.T) {
 			exit, err := l.end()
 			if err != nil || exit.GetCause() != wire.ContainerExit_DISK || exit.GetDiskLimitBytes() != 4<<20 || exit.GetDiskUsedBytes() < 6<<20 {
 				t.Errorf("got %v, %v", exit, err)
+			}
+			if got := exit.GetDiskUnlinkedBytes(); got < test.unlinked || got > test.unlinked+1<<20 {
+				t.Errorf("%d bytes of it had no name, want %d", got, test.unlinked)
 			}
 		})
 	}
