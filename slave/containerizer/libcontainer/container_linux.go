@@ -257,7 +257,7 @@ func (c *container) takeStock(status syscall.WaitStatus, finished time.Time) con
 	if count, err := c.account.oomKills(); err == nil {
 		c.kills.seen(count, finished)
 	}
-	exit.OutOfMemory = failed && c.kills.ended(finished, exit.MemoryLimitBytes)
+	exit.OutOfMemory = c.kills.ended(status, finished, exit.MemoryLimitBytes)
 	if refused, err := c.account.refusedPIDs(); err == nil && refused > 0 {
 		exit.OutOfPIDs = failed
 	}

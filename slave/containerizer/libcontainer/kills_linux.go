@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -21,6 +22,11 @@ const (
 	// killReach is the longest time from a kill to the end of a command that is told as its consequence, beside the time
 	// that the kernel takes to give memory back and killLook, within which the kill is known to have been.
 	killReach = time.Second
+
+	// killPassedOn is the same for a command whose exit status is that of a killed process, as a shell passes it on: it may
+	// have cleaned up before. killedStatus is that status.
+	killPassedOn = time.Minute
+	killedStatus = 128 + int(syscall.SIGKILL)
 
 	// teardownRate is how fast the kernel at least gives back what a killed process had, in bytes per second, on a machine
 	// that is busy: alone, pages of 4 KiB go at some 9 GB per second.
@@ -43,11 +49,18 @@ func (k *kills) seen(count int64, at time.Time) {
 	}
 }
 
-// ended reports whether a command that ended at a time, and had a limit of memory, may have ended by a kill.
-func (k *kills) ended(at time.Time, memoryLimit int64) bool {
+// ended reports whether a command with a limit of memory in bytes that ended with status at a time ended by a kill.
+func (k *kills) ended(status syscall.WaitStatus, at time.Time, memoryLimit int64) bool {
+	if status == 0 {
+		return false
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	reach := killReach + time.Duration(memoryLimit/teardownRate)*time.Second
+	reach := killReach
+	if status.ExitStatus() == killedStatus {
+		reach = killPassedOn
+	}
+	reach += time.Duration(memoryLimit/teardownRate) * time.Second
 	return k.count > 0 && at.Sub(k.last) <= reach
 }
 
