@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,12 +14,10 @@ import (
 )
 
 const (
-	// linkBytes is the longest link of /proc that can be read: a page of the kernel's.
-	linkBytes = 4096
+	// procBytes is how much of /proc is read at a time: more than its longest link, which is a page of the kernel's.
+	procBytes = 8 << 10
 	// deletedMark is what the kernel adds to the path of a file that has lost the name by which it was opened (d_path).
 	deletedMark = " (deleted)"
-	// compareFiles is KCMP_FILES of kcmp(2): whether two threads have the same table of descriptors.
-	compareFiles = 2
 )
 
 // pathOf is the path of an open folder, as the kernel writes it.
@@ -34,72 +33,77 @@ func pathOf(folder *os.File) string {
 // can't be read counts nothing. Nothing is asked of a file system for files that are not the folder's: it may be one that does not
 // answer. The only error is the context's.
 func (u *Unlinked) Processes(ctx context.Context, pids []int, view View) error {
+	buffer := make([]byte, procBytes)
 	for _, pid := range pids {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		u.process(pid, view)
+		u.process(pid, view, buffer)
 	}
 	return nil
 }
 
-// process counts what one process has.
-func (u *Unlinked) process(pid int, view View) {
+// process counts what one process has. The buffer is its to use.
+func (u *Unlinked) process(pid int, view View, buffer []byte) {
 	folder, err := openProc(unix.AT_FDCWD, "/proc/"+strconv.Itoa(pid))
 	if err != nil {
 		return // it has ended
 	}
 	defer unix.Close(folder)
-	u.descriptors(folder, "fd", view)
-	u.threads(folder, pid, view)
-	u.mappings(folder, view)
+	u.descriptors(folder, "fd", view, buffer)
+	u.threads(folder, pid, view, buffer)
+	u.mappings(folder, view, buffer)
 }
 
 // threads counts what threads have open that have left the table of descriptors of their process, or outlived its first.
-func (u *Unlinked) threads(process, pid int, view View) {
+func (u *Unlinked) threads(process, pid int, view View, buffer []byte) {
+	const alone = 3 // links of the folder: its own two, and one for each thread
+	var stat unix.Stat_t
+	if unix.Fstatat(process, "task", &stat, unix.AT_SYMLINK_NOFOLLOW) != nil || stat.Nlink == alone {
+		return
+	}
 	tasks, err := openProc(process, "task")
 	if err != nil {
 		return
 	}
 	defer unix.Close(tasks)
 	tables := []int{pid} // a thread for each table that was looked at
-	_ = eachName(tasks, func(name string) {
+	for _, name := range namesIn(tasks, buffer) {
 		id, err := strconv.Atoi(name)
-		if err != nil || id == pid {
-			return
+		if err == nil && !slices.ContainsFunc(tables, func(other int) bool { return sameFiles(other, id) }) {
+			tables = append(tables, id)
+			u.descriptors(tasks, name+"/fd", view, buffer)
 		}
-		for _, other := range tables {
-			different, _, err := unix.Syscall6(unix.SYS_KCMP, uintptr(other), uintptr(id), compareFiles, 0, 0, 0)
-			if err != 0 || different == 0 {
-				return
-			}
-		}
-		tables = append(tables, id)
-		u.descriptors(tasks, name+"/fd", view)
-	})
+	}
+}
+
+// sameFiles reports whether two threads have the same table of descriptors, as far as the kernel tells (CONFIG_KCMP).
+func sameFiles(a, b int) bool {
+	const files = 2 // KCMP_FILES of kcmp(2)
+	different, _, err := unix.Syscall6(unix.SYS_KCMP, uintptr(a), uintptr(b), files, 0, 0, 0)
+	return a == b || err != 0 || different == 0
 }
 
 // descriptors counts what a table of descriptors, a folder of /proc, has.
-func (u *Unlinked) descriptors(at int, name string, view View) {
+func (u *Unlinked) descriptors(at int, name string, view View, buffer []byte) {
 	folder, err := openProc(at, name)
 	if err != nil {
 		return
 	}
 	defer unix.Close(folder)
-	var path [linkBytes]byte
-	_ = eachName(folder, func(name string) {
-		n, err := unix.Readlinkat(folder, name, path[:])
+	for _, name := range namesIn(folder, buffer) {
+		n, err := unix.Readlinkat(folder, name, buffer)
 		// What is too deep for a path can only be looked at.
-		if errors.Is(err, unix.ENAMETOOLONG) || err == nil && u.lost(path[:n], view) {
+		if errors.Is(err, unix.ENAMETOOLONG) || err == nil && u.lost(buffer[:n], view) {
 			u.countAt(folder, name)
 		}
-	})
+	}
 }
 
 // mappings counts the files that are mapped: a process can close what it has mapped. Without the privilege to look at them
 // (CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN) none is.
-func (u *Unlinked) mappings(process int, view View) {
-	text, err := readAll(process, "maps")
+func (u *Unlinked) mappings(process int, view View, buffer []byte) {
+	text, err := readProc(process, "maps", buffer)
 	if err != nil || !bytes.Contains(text, []byte(deletedMark)) {
 		return
 	}
@@ -136,40 +140,60 @@ func (u *Unlinked) countAt(folder int, name string) {
 	}
 }
 
+// openProc opens a folder of /proc.
 func openProc(at int, name string) (int, error) {
 	return unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
 
-func readAll(at int, name string) ([]byte, error) {
+// namesIn lists a folder of /proc, as far as it can be read.
+func namesIn(folder int, buffer []byte) (names []string) {
+	for {
+		n, err := unix.ReadDirent(folder, buffer)
+		if err != nil || n <= 0 {
+			return names
+		}
+		_, _, names = unix.ParseDirent(buffer[:n], -1, names)
+	}
+}
+
+// readProc reads a file of /proc: what fits into the buffer is there.
+func readProc(at int, name string, buffer []byte) ([]byte, error) {
 	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), name)
-	defer file.Close()
-	var text bytes.Buffer
-	_, err = text.ReadFrom(file)
-	return text.Bytes(), err
+	defer unix.Close(fd)
+	for text := buffer[:0]; ; {
+		if len(text) == cap(text) {
+			text = slices.Grow(text, cap(text))
+		}
+		n, err := unix.Read(fd, text[len(text):cap(text)])
+		if err != nil || n <= 0 {
+			return text, err
+		}
+		text = text[:len(text)+n]
+	}
 }
 
-// Descendants are a process and those that came from it, as far as the kernel lists them (CONFIG_PROC_CHILDREN).
+// Descendants are the processes that came from one, as far as the kernel lists them (CONFIG_PROC_CHILDREN).
 func Descendants(pid int) []int {
-	found, seen := []int{pid}, map[int]bool{pid: true}
-	for at := 0; at < len(found); at++ {
-		threads, err := openProc(unix.AT_FDCWD, "/proc/"+strconv.Itoa(found[at])+"/task")
+	buffer := make([]byte, procBytes)
+	all, seen := []int{pid}, map[int]bool{pid: true}
+	for at := 0; at < len(all); at++ {
+		threads, err := openProc(unix.AT_FDCWD, "/proc/"+strconv.Itoa(all[at])+"/task")
 		if err != nil {
 			continue // it has ended
 		}
-		_ = eachName(threads, func(name string) {
-			children, _ := readAll(threads, name+"/children")
+		for _, name := range namesIn(threads, buffer) {
+			children, _ := readProc(threads, name+"/children", buffer)
 			for _, text := range bytes.Fields(children) {
 				if child, err := strconv.Atoi(string(text)); err == nil && !seen[child] {
 					seen[child] = true
-					found = append(found, child)
+					all = append(all, child)
 				}
 			}
-		})
+		}
 		unix.Close(threads)
 	}
-	return found
+	return all[1:]
 }

@@ -202,21 +202,3 @@ func TestALookAtProcessesEndsWithItsContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-// BenchmarkUnlinked is one look at one small process.
-func BenchmarkUnlinked(b *testing.B) {
-	opened, err := os.Open(b.TempDir())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer opened.Close()
-	for b.Loop() {
-		found, err := NewUnlinked(opened)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := found.Processes(b.Context(), []int{os.Getpid()}, View{}); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -380,13 +380,14 @@ func (c *container) Unlinked(ctx context.Context, found *disk.Unlinked) error {
 	if _, err := c.life.Take(containerizer.Measure); err != nil {
 		return os.ErrProcessDone
 	}
-	pids, err := c.cgroup.GetAllPids()
+	pids, err := c.cgroup.processes()
 	if c.life.State() != containerizer.Running {
 		return os.ErrProcessDone
 	}
 	if err != nil {
 		return err
 	}
+	pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == c.init.Pid }) // the reaper has nothing of the sandbox's
 	view := disk.View{Own: temporaryPaths()}
 	for _, volume := range c.spec.Volumes {
 		view.Others = append(view.Others, c.spec.At(volume))

@@ -42,8 +42,8 @@ type keeper interface {
 	wait() (status syscall.WaitStatus, cpu time.Duration, peakBytes int64, err error)
 	signal(syscall.Signal) error
 	kill() error
-	// top is the id of the process that all of them come from.
-	top() int
+	// processes lists the ids of those that are found, the reaper left out.
+	processes() []int
 }
 
 func (c *container) start(ctx context.Context, stdio containerizer.Stdio) error {
@@ -132,15 +132,15 @@ func (c *container) Unlinked(ctx context.Context, found *disk.Unlinked) error {
 	if _, err := c.life.Take(containerizer.Measure); err != nil {
 		return os.ErrProcessDone
 	}
-	tops := []int{c.keeper.top()}
+	keepers := []keeper{c.keeper}
 	c.further.Lock()
 	for f := range c.others {
-		tops = append(tops, f.keeper.top())
+		keepers = append(keepers, f.keeper)
 	}
 	c.further.Unlock()
 	var pids []int
-	for _, top := range tops {
-		pids = append(pids, disk.Descendants(top)...)
+	for _, k := range keepers {
+		pids = append(pids, k.processes()...)
 	}
 	return found.Processes(ctx, pids, disk.View{})
 }

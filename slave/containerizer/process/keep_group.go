@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // missingLife is what this system lacks to hold processes together.
@@ -54,7 +55,9 @@ func (g *group) wait() (syscall.WaitStatus, time.Duration, int64, error) {
 
 func (g *group) signal(signal syscall.Signal) error { return g.process.Process.Signal(signal) }
 
-func (g *group) top() int { return g.process.Process.Pid }
+func (g *group) processes() []int {
+	return append([]int{g.process.Process.Pid}, disk.Descendants(g.process.Process.Pid)...)
+}
 
 func (g *group) kill() error {
 	err := syscall.Kill(-g.process.Process.Pid, syscall.SIGKILL)
