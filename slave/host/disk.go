@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"errors"
 	"os"
 	"syscall"
 	"time"
@@ -115,9 +114,8 @@ func (l *life) unlinked(ctx context.Context) (folder *os.File, found *disk.Unlin
 	l.mu.Unlock()
 	if found, err = disk.NewUnlinked(folder); err == nil && container != nil {
 		l.stdio.unlinked(found)
-		if err = container.Unlinked(ctx, found); errors.Is(err, os.ErrProcessDone) {
-			err = nil
-		}
+		_ = container.Unlinked(ctx, found) // what can't be seen counts nothing, and hinders no look at the rest
+		err = ctx.Err()
 	}
 	if err != nil {
 		folder.Close()
