@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -66,6 +67,10 @@ func TestEachKindOfEndIsToldAsWhatItIs(t *testing.T) {
 	g := newGround(t)
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
+	large := filepath.Join(g.tmp, "large")
+	if err := os.WriteFile(large, make([]byte, 3_000_000), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	master := g.addressIn(g.start("master", "--port", "0"), "master is up")
 	slave := g.start("slave", "--master", master, "--port", "0", "--work_dir", g.tmp+"/slave", "--hostname", "one", "--isolation", "libcontainer",
 		"--resources", "cpus:8;mem:4096;disk:4096")
@@ -108,6 +113,15 @@ func TestEachKindOfEndIsToldAsWhatItIs(t *testing.T) {
 
 			labels: cause(mesos.CauseDisk, mesos.LabelSignal, "9", mesos.LabelDiskLimitBytes, strconv.Itoa(16<<20), mesos.LabelDiskUsedBytes, "(1[6-9]|[234][0-9])[0-9]{6}"),
 		},
+		"nameless": {
+			run:   sh([]string{"--disk", "16"}, "exec 3>large; rm large; head -c 40m /dev/zero >&3; exec sleep 1000"),
+			state: "TASK_FAILED", message: `limit 16 MiB, its sandbox has .* of it in files that were removed and still open`,
+			labels: cause(mesos.CauseDisk, mesos.LabelSignal, "9", mesos.LabelDiskLimitBytes, strconv.Itoa(16<<20), mesos.LabelDiskUsedBytes, "(1[6-9]|[234][0-9])[0-9]{6}"),
+		},
+		"bereft": { // of a child, long before it fails
+			run: sh([]string{"--mem", "40"}, "tail /dev/zero; sleep 3; exit 1"), state: "TASK_FAILED", message: "exited with status 1",
+			labels: cause(mesos.CauseExited, mesos.LabelExitStatus, "1"),
+		},
 		"pids": {
 			run: sh([]string{"--pids", "4"}, "for i in 1 2 3 4 5 6; do sleep 1000 & done; exit 5"), state: "TASK_FAILED", message: "limit of 4 processes",
 			labels: cause(mesos.CausePIDs, mesos.LabelExitStatus, "[0-9]+", mesos.LabelPIDsLimit, "4"),
@@ -118,6 +132,11 @@ func TestEachKindOfEndIsToldAsWhatItIs(t *testing.T) {
 		"fetch": {
 			run: sh([]string{"--uri", server.URL + "/file"}, "true"), state: "TASK_FAILED", message: "fetch " + server.URL + "/file: the server answered 404 Not Found",
 			labels: cause(mesos.CauseFetchFailed, mesos.LabelFetchURL, server.URL+"/file"),
+		},
+		"toolarge": {
+			run: sh([]string{"--disk", "1", "--uri", "file://" + large}, "true"), state: "TASK_FAILED",
+			message: "fetch file://" + large + ": it has 3000000 bytes: the task's disk of 1048576 bytes has room for 10[0-9]+",
+			labels:  cause(mesos.CauseFetchFailed, mesos.LabelFetchURL, "file://"+large),
 		},
 		"ctrlc":    {run: sleep, then: func(_ *ground, p *program) { p.signal(syscall.SIGINT) }, state: "TASK_KILLED", labels: killed(mesos.KilledByScheduler, term...)},
 		"deaf":     {run: sh([]string{"--kill_grace", "100ms"}, "trap '' TERM; echo ready; sleep 1000"), then: ready(stoa("task", "kill", "deaf-0")), state: "TASK_KILLED", labels: killed(mesos.KilledByOperator, mesos.LabelSignal, "9")},

@@ -16,7 +16,7 @@ func TestWhatRunsAndWhatIsLeftIsShown(t *testing.T) {
 	g := newGround(t)
 	t.Parallel()
 	c := g.local("--slaves", "1", "--isolation", "process", "--resources", "cpus:4;mem:1024")
-	run := g.start("run", "--master", c.master, "--name", "holder", "--", "sh", "-c", "head -c 3m /dev/zero > big; echo ready; exec sleep 1000")
+	run := g.start("run", "--master", c.master, "--name", "holder", "--", "sh", "-c", "head -c 3m /dev/zero > big; exec 3> gone; rm gone; head -c 2m /dev/zero >&3; echo ready; exec sleep 1000")
 	g.await("the task runs", func() bool { return strings.Contains(run.out.String(), "ready\n") })
 
 	var usage []struct {
@@ -24,6 +24,7 @@ func TestWhatRunsAndWhatIsLeftIsShown(t *testing.T) {
 		Sandboxes []struct {
 			ExecutorID string `json:"executor_id"`
 			Bytes      int64
+			Unlinked   int64 `json:"unlinked_bytes"`
 			Running    bool
 		}
 	}
@@ -32,8 +33,8 @@ func TestWhatRunsAndWhatIsLeftIsShown(t *testing.T) {
 	if err := json.Unmarshal([]byte(du.out.String()), &usage); err != nil || len(usage) != 1 || len(usage[0].Sandboxes) != 1 {
 		t.Fatalf("node du said %s: %v", du.out.String(), err)
 	}
-	if s := usage[0].Sandboxes[0]; s.ExecutorID != "holder-0" || !s.Running || s.Bytes < 3<<20 || s.Bytes > 4<<20 {
-		t.Errorf("node du shows %+v, want holder-0 with 3 MiB", s)
+	if s := usage[0].Sandboxes[0]; s.ExecutorID != "holder-0" || !s.Running || s.Bytes < 5<<20 || s.Bytes > 6<<20 || s.Unlinked < 2<<20 || s.Unlinked > 3<<20 {
+		t.Errorf("node du shows %+v, want holder-0 with 5 MiB, 2 of which have no name any more", s)
 	}
 	c.on("node", "du", "nobody").expect(1, `"nobody"`)
 

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -51,7 +51,8 @@ type transfer struct {
 }
 
 // fetch writes the content with a checksum, which the caller verifies, into a file of at most so many bytes.
-func (c *courier) fetch(ctx context.Context, framework, sum string, most int64, to *os.File) error {
+// As soon as its size is known, it is told.
+func (c *courier) fetch(ctx context.Context, framework, sum string, most int64, to io.WriterAt, expect func(size int64)) error {
 	select {
 	case c.places <- struct{}{}:
 		defer func() { <-c.places }()
@@ -77,8 +78,12 @@ func (c *courier) fetch(ctx context.Context, framework, sum string, most int64, 
 				wait = time.After(fileRetry)
 				continue
 			}
+			known := r.size >= 0
 			if err := r.take(offset, answer); err != nil {
 				return err
+			}
+			if !known {
+				expect(r.size)
 			}
 			patience.Reset(FilePatience)
 		case <-wait:
@@ -99,7 +104,7 @@ func (c *courier) fetch(ctx context.Context, framework, sum string, most int64, 
 
 // receipt is what of a file is there.
 type receipt struct {
-	to      *os.File
+	to      io.WriterAt
 	most    int64
 	size    int64 // -1: not known yet
 	next    int64 // from where on nothing has been asked for

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,8 +59,12 @@ func TestACourierFetchesAFileByItsWindow(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer file.Close()
-			if err := c.fetch(t.Context(), "F", "sum", 1<<40, file); err != nil {
+			var told []int64
+			if err := c.fetch(t.Context(), "F", "sum", 1<<40, file, func(size int64) { told = append(told, size) }); err != nil {
 				t.Fatal(err)
+			}
+			if !slices.Equal(told, []int64{int64(size)}) {
+				t.Errorf("of %d bytes the sizes %v were told, want one", size, told)
 			}
 			synctest.Wait()
 			if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, content[:size]) {
@@ -110,7 +115,7 @@ func TestWhatIsWrongWithAFileIsTold(t *testing.T) {
 					t.Skip(err)
 				}
 				defer file.Close()
-				if err := c.fetch(t.Context(), "F", "sum", 1<<20, file); err == nil || !strings.Contains(err.Error(), test.want) {
+				if err := c.fetch(t.Context(), "F", "sum", 1<<20, file, nothing); err == nil || !strings.Contains(err.Error(), test.want) {
 					t.Errorf("got %v, want %q", err, test.want)
 				} else if test.to != "" && !errors.Is(err, syscall.ENOSPC) {
 					t.Errorf("%v is no ENOSPC", err)
@@ -126,7 +131,7 @@ func TestAFileThatNobodyWantsAnyMoreIsGivenUp(t *testing.T) {
 		c := newCourier() // without a session
 		ctx, cancel := context.WithCancelCause(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- c.fetch(ctx, "F", "sum", 1, nil) }()
+		go func() { ended <- c.fetch(ctx, "F", "sum", 1, nil, nothing) }()
 		time.Sleep(time.Second)
 		reason := errors.New("its task was killed")
 		cancel(reason)
@@ -135,3 +140,5 @@ func TestAFileThatNobodyWantsAnyMoreIsGivenUp(t *testing.T) {
 		}
 	})
 }
+
+func nothing(int64) {}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -30,8 +31,8 @@ func TestTheFetchersCacheGoesWhenTheDiskIsFull(t *testing.T) {
 			if err := f.Fetch(t.Context(), fetcher.Request{
 				Sandbox: t.TempDir(),
 				URIs:    []*mesos.CommandInfo_URI{{Value: proto.String(fmt.Sprintf("%s:///x#sha256=%x", mesos.FrameworkFileScheme, sum))}},
-				Files: func(_ context.Context, _ string, _ int64, to *os.File) error {
-					_, err := to.WriteString(content)
+				Files: func(_ context.Context, _ string, _ int64, to io.WriterAt, _ func(int64)) error {
+					_, err := to.WriteAt([]byte(content), 0)
 					return err
 				},
 			}); err != nil {

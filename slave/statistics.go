@@ -17,6 +17,10 @@ import (
 // statisticsTimeout bounds a host's answer to how much its containers use.
 const statisticsTimeout = 5 * time.Second
 
+// unlinkedTimeout bounds a host's answer to what of files without a name its containers have: longer than a host looks
+// (host.UnlinkedTimeout).
+const unlinkedTimeout = 25 * time.Second
+
 // statistics asks the host what its containers use, for an operator who has asked the slave.
 func (s *shell) statistics(ctx actor.Context) {
 	asked, view := ctx.Asked(), s.core.View()
@@ -92,13 +96,26 @@ func (s *shell) diskUsage(ctx actor.Context) {
 	}
 	s.measuring = true
 	asked, workDir := ctx.Asked(), s.WorkDir
-	running := map[string]bool{}
+	running, question := map[string]bool{}, &wire.GetStatistics{Unlinked: true}
 	for _, one := range containersOf(s.core.View()) {
 		running[one.GetContainerId().GetValue()] = true
+		question.ContainerIds = append(question.ContainerIds, one.GetContainerId())
 	}
-	ctx.Async(func(life context.Context) any {
-		return diskMeasured{asked, measureDisk(life, workDir, running)}
-	})
+	measure := func(ctx actor.Context, unlinked []*wire.ContainerStatistics_Container) {
+		ctx.Async(func(life context.Context) any {
+			return diskMeasured{asked, measureDisk(life, workDir, running, unlinked)}
+		})
+	}
+	// What has no name any more only the host can find: it knows the processes. First, so that nothing counts twice.
+	host := s.hostAt(s.core.Host())
+	if host.IsZero() || len(running) == 0 {
+		measure(ctx, nil)
+		return
+	}
+	s.asking[ctx.Ask(host, question, unlinkedTimeout)] = func(ctx actor.Context, answer actor.Answer) {
+		found, _ := answer.Message.(*wire.ContainerStatistics)
+		measure(ctx, found.GetContainers())
+	}
 }
 
 // diskMeasured is the end of a look at the disk.
@@ -107,17 +124,23 @@ type diskMeasured struct {
 	answer any
 }
 
-// measureDisk says what lies in a work_dir.
-func measureDisk(ctx context.Context, workDir string, running map[string]bool) any {
+// measureDisk says what lies in a work_dir, with the files without a name that containers have.
+func measureDisk(ctx context.Context, workDir string, running map[string]bool, unlinked []*wire.ContainerStatistics_Container) any {
 	sandboxes, err := checkpoint.Sandboxes(ctx, workDir)
 	if err != nil {
 		return &wire.Refused{Reason: "measure the sandboxes: " + err.Error()}
 	}
+	nameless := map[string]uint64{}
+	for _, one := range unlinked {
+		nameless[one.GetContainerId().GetValue()] = one.GetUnlinkedBytes()
+	}
 	usage := &wire.DiskUsage{}
 	for _, one := range sandboxes {
+		bytes := nameless[one.Run.ContainerID]
 		usage.Sandboxes = append(usage.Sandboxes, &wire.DiskUsage_Sandbox{
 			FrameworkId: mesos.NewFrameworkID(one.Run.FrameworkID), ExecutorId: mesos.NewExecutorID(one.Run.ExecutorID),
-			ContainerId: mesos.NewContainerID(one.Run.ContainerID), Bytes: one.Bytes, Files: one.Files, Running: running[one.Run.ContainerID],
+			ContainerId: mesos.NewContainerID(one.Run.ContainerID), Bytes: one.Bytes + bytes, Files: one.Files, Running: running[one.Run.ContainerID],
+			UnlinkedBytes: bytes,
 		})
 	}
 	slices.SortFunc(usage.Sandboxes, byBytes)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -89,8 +90,8 @@ func (s *shell) prepareSandbox(ctx actor.Context, o core.PrepareSandbox) {
 		s.pass("made a sandbox")
 		ready := core.SandboxReady{ContainerID: o.ContainerID, Directory: directory}
 		request := fetcher.Request{Sandbox: directory, User: o.User, Principal: o.Principal, URIs: o.URIs, DiskBytes: o.DiskBytes}
-		request.Files = func(ctx context.Context, sum string, most int64, to *os.File) error {
-			return courier.fetch(ctx, o.FrameworkID, sum, most, to)
+		request.Files = func(ctx context.Context, sum string, most int64, to io.WriterAt, expect func(int64)) error {
+			return courier.fetch(ctx, o.FrameworkID, sum, most, to, expect)
 		}
 		if err := s.Fetcher.Fetch(abandoned, request); err != nil {
 			ready.Err = err.Error()

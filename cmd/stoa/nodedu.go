@@ -31,6 +31,7 @@ type sandboxDisk struct {
 	Bytes       uint64 `json:"bytes"`
 	Files       uint64 `json:"files"`
 	Running     bool   `json:"running"`
+	Unlinked    uint64 `json:"unlinked_bytes,omitempty"` // of bytes: files that were removed and are still open
 }
 
 func newNodeDu(std stdio) *cobra.Command {
@@ -39,7 +40,7 @@ func newNodeDu(std stdio) *cobra.Command {
 		Use:   "du [ID]",
 		Short: "Show what the sandboxes of slaves take",
 		Long: `Asks each slave, or one, what its sandboxes take on the disk: those of tasks that run, and those that wait for
-their removal. The slave looks at every file for that. The executor of a task that has a command has the task's id.`,
+their removal. The slave looks at every file for that, and its host at what tasks have removed and still have open. The executor of a task that has a command has the task's id.`,
 		Example: `  stoa node du
   stoa node du --json S0 | jq '.[0].sandboxes[:3]'`,
 	}
@@ -85,7 +86,7 @@ func (f *operatorFlags) nodeDisk(ctx context.Context, slave *masterpb.Response_G
 		view.SandboxesBytes += s.GetBytes()
 		view.Sandboxes = append(view.Sandboxes, sandboxDisk{
 			FrameworkID: s.GetFrameworkId().GetValue(), ExecutorID: s.GetExecutorId().GetValue(), ContainerID: s.GetContainerId().GetValue(),
-			Bytes: s.GetBytes(), Files: s.GetFiles(), Running: s.GetRunning(),
+			Bytes: s.GetBytes(), Files: s.GetFiles(), Running: s.GetRunning(), Unlinked: s.GetUnlinkedBytes(),
 		})
 	}
 	return view

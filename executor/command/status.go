@@ -75,7 +75,11 @@ func describe(exit *wire.ContainerExit) string {
 	case wire.ContainerExit_MEMORY:
 		return fmt.Sprintf("outgrew its memory: limit %s, peak %s", mebibytes(exit.GetMemoryLimitBytes()), mebibytes(exit.GetMemoryPeakBytes()))
 	case wire.ContainerExit_DISK:
-		return fmt.Sprintf("outgrew its disk: limit %s, its sandbox has %s", mebibytes(exit.GetDiskLimitBytes()), mebibytes(exit.GetDiskUsedBytes()))
+		has := fmt.Sprintf("outgrew its disk: limit %s, its sandbox has %s", mebibytes(exit.GetDiskLimitBytes()), mebibytes(exit.GetDiskUsedBytes()))
+		if unlinked := exit.GetDiskUnlinkedBytes(); unlinked > 0 {
+			has += fmt.Sprintf(", %s of it in files that were removed and still open", mebibytes(unlinked))
+		}
+		return has
 	case wire.ContainerExit_HOST_LOST:
 		return "ended with its host"
 	}

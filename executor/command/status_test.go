@@ -69,6 +69,13 @@ func TestTheEndOfAContainerIsTheEndOfItsTask(t *testing.T) {
 			map[string]string{mesos.LabelCause: mesos.CauseDisk, mesos.LabelSignal: "9", mesos.LabelDiskLimitBytes: "1048", mesos.LabelDiskUsedBytes: "4096"},
 		},
 		{
+			"out of disk without a name", none, &wire.ContainerExit{
+				Cause: wire.ContainerExit_DISK, WaitStatus: int32(syscall.SIGKILL), StartedUnixNanos: 1, DiskLimitBytes: 8 << 20, DiskUsedBytes: 9 << 20, DiskUnlinkedBytes: 3 << 20,
+			}, "FAILED",
+			mesos.TaskStatus_REASON_CONTAINER_LIMITATION_DISK, "outgrew its disk: limit 8 MiB, its sandbox has 9 MiB, 3 MiB of it in files that were removed and still open",
+			map[string]string{mesos.LabelCause: mesos.CauseDisk, mesos.LabelSignal: "9", mesos.LabelDiskLimitBytes: "8388608", mesos.LabelDiskUsedBytes: "9437184"},
+		},
+		{
 			"out of processes", none, &wire.ContainerExit{Cause: wire.ContainerExit_PIDS, WaitStatus: 2 << 8, StartedUnixNanos: 1, PidsLimit: 64}, "FAILED",
 			mesos.TaskStatus_REASON_CONTAINER_LIMITATION, "exited with status 2, having reached its limit of 64 processes",
 			map[string]string{mesos.LabelCause: mesos.CausePIDs, mesos.LabelExitStatus: "2", mesos.LabelPIDsLimit: "64"},

@@ -2377,6 +2377,7 @@ func (x *ExecEnded) GetFailure() string {
 type GetStatistics struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ContainerIds  []*mesos.ContainerID   `protobuf:"bytes,1,rep,name=container_ids,json=containerIds,proto3" json:"container_ids,omitempty"` // to a host: those that are meant
+	Unlinked      bool                   `protobuf:"varint,2,opt,name=unlinked,proto3" json:"unlinked,omitempty"`                            // to a host: ContainerStatistics.Container.unlinked_bytes is wanted, and nothing else
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2416,6 +2417,13 @@ func (x *GetStatistics) GetContainerIds() []*mesos.ContainerID {
 		return x.ContainerIds
 	}
 	return nil
+}
+
+func (x *GetStatistics) GetUnlinked() bool {
+	if x != nil {
+		return x.Unlinked
+	}
+	return false
 }
 
 // ContainerStatistics are what containers use, and what their machine has.
@@ -3464,11 +3472,12 @@ type ContainerExit struct {
 	MemoryPeakBytes   uint64                 `protobuf:"varint,5,opt,name=memory_peak_bytes,json=memoryPeakBytes,proto3" json:"memory_peak_bytes,omitempty"`    // 0: not known
 	StartedUnixNanos  int64                  `protobuf:"varint,6,opt,name=started_unix_nanos,json=startedUnixNanos,proto3" json:"started_unix_nanos,omitempty"`
 	FinishedUnixNanos int64                  `protobuf:"varint,7,opt,name=finished_unix_nanos,json=finishedUnixNanos,proto3" json:"finished_unix_nanos,omitempty"`
-	CpuSeconds        float64                `protobuf:"fixed64,8,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"`                  // user and system; 0: not known
-	PidsLimit         uint64                 `protobuf:"varint,9,opt,name=pids_limit,json=pidsLimit,proto3" json:"pids_limit,omitempty"`                      // with PIDS
-	DiskLimitBytes    uint64                 `protobuf:"varint,10,opt,name=disk_limit_bytes,json=diskLimitBytes,proto3" json:"disk_limit_bytes,omitempty"`    // with DISK
-	DiskUsedBytes     uint64                 `protobuf:"varint,11,opt,name=disk_used_bytes,json=diskUsedBytes,proto3" json:"disk_used_bytes,omitempty"`       // with DISK
-	OutputLostBytes   uint64                 `protobuf:"varint,12,opt,name=output_lost_bytes,json=outputLostBytes,proto3" json:"output_lost_bytes,omitempty"` // what of its output could not be written; message says why
+	CpuSeconds        float64                `protobuf:"fixed64,8,opt,name=cpu_seconds,json=cpuSeconds,proto3" json:"cpu_seconds,omitempty"`                        // user and system; 0: not known
+	PidsLimit         uint64                 `protobuf:"varint,9,opt,name=pids_limit,json=pidsLimit,proto3" json:"pids_limit,omitempty"`                            // with PIDS
+	DiskLimitBytes    uint64                 `protobuf:"varint,10,opt,name=disk_limit_bytes,json=diskLimitBytes,proto3" json:"disk_limit_bytes,omitempty"`          // with DISK
+	DiskUsedBytes     uint64                 `protobuf:"varint,11,opt,name=disk_used_bytes,json=diskUsedBytes,proto3" json:"disk_used_bytes,omitempty"`             // with DISK
+	DiskUnlinkedBytes uint64                 `protobuf:"varint,13,opt,name=disk_unlinked_bytes,json=diskUnlinkedBytes,proto3" json:"disk_unlinked_bytes,omitempty"` // of disk_used_bytes: files without a name that its processes had
+	OutputLostBytes   uint64                 `protobuf:"varint,12,opt,name=output_lost_bytes,json=outputLostBytes,proto3" json:"output_lost_bytes,omitempty"`       // what of its output could not be written; message says why
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -3576,6 +3585,13 @@ func (x *ContainerExit) GetDiskLimitBytes() uint64 {
 func (x *ContainerExit) GetDiskUsedBytes() uint64 {
 	if x != nil {
 		return x.DiskUsedBytes
+	}
+	return 0
+}
+
+func (x *ContainerExit) GetDiskUnlinkedBytes() uint64 {
+	if x != nil {
+		return x.DiskUnlinkedBytes
 	}
 	return 0
 }
@@ -3763,6 +3779,7 @@ type ContainerStatistics_Container struct {
 	TaskIds       []*mesos.TaskID           `protobuf:"bytes,4,rep,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`
 	Resources     []*mesos.Resource         `protobuf:"bytes,5,rep,name=resources,proto3" json:"resources,omitempty"`
 	Statistics    *mesos.ResourceStatistics `protobuf:"bytes,6,opt,name=statistics,proto3" json:"statistics,omitempty"`
+	UnlinkedBytes uint64                    `protobuf:"varint,7,opt,name=unlinked_bytes,json=unlinkedBytes,proto3" json:"unlinked_bytes,omitempty"` // from a host that was asked: files of the sandbox that have no name, and are open or mapped
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3839,14 +3856,22 @@ func (x *ContainerStatistics_Container) GetStatistics() *mesos.ResourceStatistic
 	return nil
 }
 
+func (x *ContainerStatistics_Container) GetUnlinkedBytes() uint64 {
+	if x != nil {
+		return x.UnlinkedBytes
+	}
+	return 0
+}
+
 type DiskUsage_Sandbox struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	FrameworkId   *mesos.FrameworkID     `protobuf:"bytes,1,opt,name=framework_id,json=frameworkId,proto3" json:"framework_id,omitempty"`
 	ExecutorId    *mesos.ExecutorID      `protobuf:"bytes,2,opt,name=executor_id,json=executorId,proto3" json:"executor_id,omitempty"`
 	ContainerId   *mesos.ContainerID     `protobuf:"bytes,3,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
-	Bytes         uint64                 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`     // blocks on the disk; a file with several names counts once
-	Files         uint64                 `protobuf:"varint,5,opt,name=files,proto3" json:"files,omitempty"`     // files, folders and links
-	Running       bool                   `protobuf:"varint,6,opt,name=running,proto3" json:"running,omitempty"` // else it waits for its removal
+	Bytes         uint64                 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`                                      // blocks on the disk; a file with several names counts once, one that has none while a task has it
+	Files         uint64                 `protobuf:"varint,5,opt,name=files,proto3" json:"files,omitempty"`                                      // files, folders and links
+	Running       bool                   `protobuf:"varint,6,opt,name=running,proto3" json:"running,omitempty"`                                  // else it waits for its removal
+	UnlinkedBytes uint64                 `protobuf:"varint,7,opt,name=unlinked_bytes,json=unlinkedBytes,proto3" json:"unlinked_bytes,omitempty"` // of bytes: files that have no name any more
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3921,6 +3946,13 @@ func (x *DiskUsage_Sandbox) GetRunning() bool {
 		return x.Running
 	}
 	return false
+}
+
+func (x *DiskUsage_Sandbox) GetUnlinkedBytes() uint64 {
+	if x != nil {
+		return x.UnlinkedBytes
+	}
+	return 0
 }
 
 var File_proto_wire_wire_proto protoreflect.FileDescriptor
@@ -4117,14 +4149,15 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"waitStatus\x12\x1d\n" +
 	"\n" +
 	"exec_errno\x18\x02 \x01(\x05R\texecErrno\x12\x18\n" +
-	"\afailure\x18\x03 \x01(\tR\afailure\"K\n" +
+	"\afailure\x18\x03 \x01(\tR\afailure\"g\n" +
 	"\rGetStatistics\x12:\n" +
-	"\rcontainer_ids\x18\x01 \x03(\v2\x15.mesos.v1.ContainerIDR\fcontainerIds\"\xe9\x03\n" +
+	"\rcontainer_ids\x18\x01 \x03(\v2\x15.mesos.v1.ContainerIDR\fcontainerIds\x12\x1a\n" +
+	"\bunlinked\x18\x02 \x01(\bR\bunlinked\"\x90\x04\n" +
 	"\x13ContainerStatistics\x12K\n" +
 	"\n" +
 	"containers\x18\x01 \x03(\v2+.stoa.wire.v1.ContainerStatistics.ContainerR\n" +
 	"containers\x12/\n" +
-	"\amachine\x18\x02 \x01(\v2\x15.stoa.wire.v1.MachineR\amachine\x1a\xd3\x02\n" +
+	"\amachine\x18\x02 \x01(\v2\x15.stoa.wire.v1.MachineR\amachine\x1a\xfa\x02\n" +
 	"\tContainer\x128\n" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x128\n" +
 	"\fframework_id\x18\x02 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x125\n" +
@@ -4134,7 +4167,8 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\tresources\x18\x05 \x03(\v2\x12.mesos.v1.ResourceR\tresources\x12<\n" +
 	"\n" +
 	"statistics\x18\x06 \x01(\v2\x1c.mesos.v1.ResourceStatisticsR\n" +
-	"statistics\"\xa3\x02\n" +
+	"statistics\x12%\n" +
+	"\x0eunlinked_bytes\x18\a \x01(\x04R\runlinkedBytes\"\xa3\x02\n" +
 	"\aMachine\x12\x12\n" +
 	"\x04cpus\x18\x01 \x01(\x01R\x04cpus\x12\x1f\n" +
 	"\vcpu_seconds\x18\x02 \x01(\x01R\n" +
@@ -4146,14 +4180,14 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"disk_bytes\x18\x06 \x01(\x04R\tdiskBytes\x120\n" +
 	"\x14disk_available_bytes\x18\a \x01(\x04R\x12diskAvailableBytes\x12\x1c\n" +
 	"\ttimestamp\x18\b \x01(\x01R\ttimestamp\"\x0e\n" +
-	"\fGetDiskUsage\"\xb9\x03\n" +
+	"\fGetDiskUsage\"\xe0\x03\n" +
 	"\tDiskUsage\x12=\n" +
 	"\tsandboxes\x18\x01 \x03(\v2\x1f.stoa.wire.v1.DiskUsage.SandboxR\tsandboxes\x12\x1f\n" +
 	"\vcache_bytes\x18\x02 \x01(\x04R\n" +
 	"cacheBytes\x12\x1d\n" +
 	"\n" +
 	"disk_bytes\x18\x03 \x01(\x04R\tdiskBytes\x120\n" +
-	"\x14disk_available_bytes\x18\x04 \x01(\x04R\x12diskAvailableBytes\x1a\xfa\x01\n" +
+	"\x14disk_available_bytes\x18\x04 \x01(\x04R\x12diskAvailableBytes\x1a\xa1\x02\n" +
 	"\aSandbox\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x125\n" +
 	"\vexecutor_id\x18\x02 \x01(\v2\x14.mesos.v1.ExecutorIDR\n" +
@@ -4161,7 +4195,8 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\fcontainer_id\x18\x03 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12\x14\n" +
 	"\x05bytes\x18\x04 \x01(\x04R\x05bytes\x12\x14\n" +
 	"\x05files\x18\x05 \x01(\x04R\x05files\x12\x18\n" +
-	"\arunning\x18\x06 \x01(\bR\arunning\"W\n" +
+	"\arunning\x18\x06 \x01(\bR\arunning\x12%\n" +
+	"\x0eunlinked_bytes\x18\a \x01(\x04R\runlinkedBytes\"W\n" +
 	"\fRegisterHost\x12\x17\n" +
 	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\rR\x03pid\x12\x1c\n" +
@@ -4232,7 +4267,7 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\x12\x16\n" +
 	"\x06signal\x18\x02 \x01(\x05R\x06signal\"I\n" +
 	"\rKillContainer\x128\n" +
-	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\"\x80\x05\n" +
+	"\fcontainer_id\x18\x01 \x01(\v2\x15.mesos.v1.ContainerIDR\vcontainerId\"\xb0\x05\n" +
 	"\rContainerExit\x127\n" +
 	"\x05cause\x18\x01 \x01(\x0e2!.stoa.wire.v1.ContainerExit.CauseR\x05cause\x12\x1f\n" +
 	"\vwait_status\x18\x02 \x01(\x05R\n" +
@@ -4248,7 +4283,8 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"pids_limit\x18\t \x01(\x04R\tpidsLimit\x12(\n" +
 	"\x10disk_limit_bytes\x18\n" +
 	" \x01(\x04R\x0ediskLimitBytes\x12&\n" +
-	"\x0fdisk_used_bytes\x18\v \x01(\x04R\rdiskUsedBytes\x12*\n" +
+	"\x0fdisk_used_bytes\x18\v \x01(\x04R\rdiskUsedBytes\x12.\n" +
+	"\x13disk_unlinked_bytes\x18\r \x01(\x04R\x11diskUnlinkedBytes\x12*\n" +
 	"\x11output_lost_bytes\x18\f \x01(\x04R\x0foutputLostBytes\"\x84\x01\n" +
 	"\x05Cause\x12\n" +
 	"\n" +

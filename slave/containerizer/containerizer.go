@@ -25,6 +25,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // Containerizer makes containers and removes what they leave. Its methods may
@@ -98,6 +100,11 @@ type Container interface {
 	// Stats says what the container has used so far. It costs a few file reads
 	// and returns os.ErrProcessDone when the container is gone.
 	Stats() (Stats, error)
+
+	// Unlinked counts the files of the sandbox that have no name any more and that
+	// processes of the container still have. It looks at each of them, and returns
+	// os.ErrProcessDone when the container is gone, or the context's error.
+	Unlinked(ctx context.Context, found *disk.Unlinked) error
 }
 
 // Spec describes one container.
@@ -191,8 +198,8 @@ type Exit struct {
 	// Status is the command's own wait status.
 	Status syscall.WaitStatus
 
-	// OutOfMemory is set when the kernel killed a process of the container for
-	// want of memory and the command did not succeed.
+	// OutOfMemory is set when the command did not succeed and the kernel had, at
+	// most a moment before, killed a process of the container for want of memory.
 	OutOfMemory bool
 
 	// OutOfPIDs is set when the kernel refused the container a process or thread

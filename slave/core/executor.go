@@ -548,7 +548,11 @@ func describe(exit *wire.ContainerExit) string {
 	case exit.GetCause() == wire.ContainerExit_MEMORY:
 		return fmt.Sprintf("out of memory: limit %d bytes, peak %d bytes", exit.GetMemoryLimitBytes(), exit.GetMemoryPeakBytes())
 	case exit.GetCause() == wire.ContainerExit_DISK:
-		return fmt.Sprintf("out of disk: limit %d bytes, its sandbox has %d bytes", exit.GetDiskLimitBytes(), exit.GetDiskUsedBytes())
+		has := fmt.Sprintf("out of disk: limit %d bytes, its sandbox has %d bytes", exit.GetDiskLimitBytes(), exit.GetDiskUsedBytes())
+		if unlinked := exit.GetDiskUnlinkedBytes(); unlinked > 0 {
+			has += fmt.Sprintf(", %d of them in files that were removed and still open", unlinked)
+		}
+		return has
 	case exit.GetCause() == wire.ContainerExit_KILLED:
 		return "killed"
 	case exit.GetCause() != wire.ContainerExit_EXITED && exit.GetCause() != wire.ContainerExit_PIDS:

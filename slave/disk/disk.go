@@ -29,11 +29,19 @@ type Usage struct {
 // too much, what vanishes or can't be read counts nothing. With an error, the context's or because a folder was moved while
 // it was looked at, it says what was counted until then.
 func Measure(ctx context.Context, folder *os.File) (Usage, error) {
+	return measureFolder(ctx, folder, nil)
+}
+
+// measureFolder is Measure with files that were counted before; nil: none were.
+func measureFolder(ctx context.Context, folder *os.File, before *Unlinked) (Usage, error) {
 	fd, err := unix.Openat(int(folder.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return Usage{}, fmt.Errorf("measure %s: %w", folder.Name(), err)
 	}
 	m := &measure{ctx: ctx, linked: make(map[inode]bool)}
+	if before != nil {
+		m.usage, m.before = before.Usage, before.counted
+	}
 	if err := m.tree(fd); err != nil {
 		return m.usage, fmt.Errorf("measure %s: %w", folder.Name(), err)
 	}
@@ -52,6 +60,7 @@ type measure struct {
 	ctx    context.Context
 	usage  Usage
 	linked map[inode]bool // files of several names that were counted
+	before map[inode]bool // files that were counted when they had no name
 	device uint64         // of the tree; other file systems are not the folder's
 }
 
@@ -72,7 +81,7 @@ func (m *measure) tree(fd int) (err error) {
 		return err
 	}
 	m.device = inodeOf(&top).device
-	m.usage.Bytes = blocks(&top)
+	m.usage.Bytes += blocks(&top)
 	here, err := m.folder(fd, inodeOf(&top))
 	if err != nil {
 		return err
@@ -181,7 +190,7 @@ func eachName(fd int, do func(name string)) error {
 // count adds an entry of a folder, unless it is a further name of a file or what is mounted there.
 func (m *measure) count(stat *unix.Stat_t) {
 	id := inodeOf(stat)
-	if id.device != m.device {
+	if id.device != m.device || m.before[id] {
 		return
 	}
 	if stat.Nlink > 1 && stat.Mode&unix.S_IFMT != unix.S_IFDIR {

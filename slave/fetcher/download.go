@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"os"
 	"time"
 )
 
@@ -46,8 +45,8 @@ func newClient(roots *x509.CertPool, stall time.Duration) *http.Client {
 	}
 }
 
-// download writes what a server has for a URI into a file.
-func (f *Fetcher) download(ctx context.Context, uri string, to *os.File) error {
+// download writes what a server has for a URI.
+func (f *Fetcher) download(ctx context.Context, uri string, to *content) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silence := time.AfterFunc(f.options.StallTimeout, func() {
@@ -69,7 +68,7 @@ func (f *Fetcher) download(ctx context.Context, uri string, to *os.File) error {
 	return err
 }
 
-func (f *Fetcher) copyBody(ctx context.Context, uri string, to *os.File, alive func()) error {
+func (f *Fetcher) copyBody(ctx context.Context, uri string, to *content, alive func()) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
 	if err != nil {
 		return err
@@ -85,6 +84,7 @@ func (f *Fetcher) copyBody(ctx context.Context, uri string, to *os.File, alive f
 	if answer.ContentLength > f.options.MaxBytes {
 		return tooLarge(f.options.MaxBytes)
 	}
+	to.expect(oversize{answer.ContentLength, true}) // or -1, which it does not say
 	body := &watchedReader{r: io.LimitReader(answer.Body, f.options.MaxBytes+1), alive: alive}
 	written, err := io.Copy(to, body)
 	switch {

@@ -32,6 +32,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"net/url"
@@ -106,11 +107,11 @@ type Request struct {
 	// Principal is that of the framework: downloads are shared with those who have the same, and the same User.
 	Principal string
 	URIs      []*mesos.CommandInfo_URI
-	// DiskBytes bounds all that is put into the sandbox together; 0 does not.
+	// DiskBytes bounds what the sandbox takes with all that is put into it, and what is downloaded for that; 0 does not.
 	DiskBytes int64
 	// Files gets what the framework's scheduler offers: the content with a checksum, of at most so many bytes. nil: it
-	// offers nothing.
-	Files func(ctx context.Context, sha256 string, most int64, to *os.File) error
+	// offers nothing. It calls expect with the size as soon as that is known.
+	Files func(ctx context.Context, sha256 string, most int64, to io.WriterAt, expect func(size int64)) error
 }
 
 // Error says which URI could not be fetched, and why.
@@ -156,7 +157,14 @@ func (f *Fetcher) Fetch(ctx context.Context, r Request) error {
 		return fmt.Errorf("fetch into %s: %w", r.Sandbox, err)
 	}
 	defer root.Close()
+	own, err := root.Stat(".")
+	if err != nil {
+		return fmt.Errorf("fetch into %s: %w", r.Sandbox, err)
+	}
 	into := target{root: root, owner: owner, options: &f.options, disk: &disk{limit: cmp.Or(r.DiskBytes, math.MaxInt64)}}
+	if err := into.disk.take(own); err != nil {
+		return &Error{URI: presentable(r.URIs[0].GetValue()), Err: err}
+	}
 	for _, uri := range r.URIs {
 		wanted, err := understand(uri)
 		if err == nil {
@@ -251,13 +259,24 @@ func presentable(text string) string {
 
 // fetch gets one file and puts it where it belongs.
 func (f *Fetcher) fetch(ctx context.Context, r Request, to target, w wanted) error {
-	source, done, err := f.source(ctx, r, to.owner, w)
+	source, done, err := f.source(ctx, r, to, w)
+	var over oversize
+	if errors.As(err, &over) {
+		return to.disk.refuse(over)
+	}
 	if err != nil {
 		return err
 	}
 	defer done()
 	defer source.Close()
 	if w.format == plain {
+		info, err := source.Stat()
+		if err == nil && info.Size() > to.disk.room() {
+			err = to.disk.refuse(oversize{info.Size(), true})
+		}
+		if err != nil {
+			return err
+		}
 		return to.place(ctx, source, w)
 	}
 	return to.unpack(ctx, source, w)
@@ -269,18 +288,18 @@ func (r Request) key(uri string) string {
 }
 
 // source opens what a URI means. The caller closes it and calls done.
-func (f *Fetcher) source(ctx context.Context, r Request, owner identity, w wanted) (source *os.File, done func(), err error) {
+func (f *Fetcher) source(ctx context.Context, r Request, to target, w wanted) (source *os.File, done func(), err error) {
 	switch w.url.Scheme {
 	case "http", "https":
 		uri := w.url.String()
-		return f.store.get(ctx, r.key(uri), w.cache, w.sha256, func(ctx context.Context, to *os.File) error { return f.download(ctx, uri, to) })
+		return f.store.get(ctx, r.key(uri), w.cache, w.sha256, to.disk.room(), func(ctx context.Context, to *content) error { return f.download(ctx, uri, to) })
 	case mesos.FrameworkFileScheme:
 		if r.Files == nil {
 			return nil, nil, errors.New("there is no scheduler that offers files")
 		}
-		return f.offered(ctx, r, w.sha256)
+		return f.offered(ctx, r, w.sha256, to.disk.room())
 	}
-	source, err = f.openLocal(owner, w.url.Path)
+	source, err = f.openLocal(to.owner, w.url.Path)
 	if err == nil && w.sha256 != "" {
 		if err = verify(source, w.sha256); err != nil {
 			source.Close()
@@ -291,14 +310,14 @@ func (f *Fetcher) source(ctx context.Context, r Request, owner identity, w wante
 
 // offered opens what a framework's scheduler offers. Its content is its name, whichever framework of a principal offers it: but
 // what another one fails to send, this one may.
-func (f *Fetcher) offered(ctx context.Context, r Request, sum string) (*os.File, func(), error) {
+func (f *Fetcher) offered(ctx context.Context, r Request, sum string, room int64) (*os.File, func(), error) {
 	for {
 		var own atomic.Bool
-		source, done, err := f.store.get(ctx, r.key(mesos.FrameworkFileScheme+":"+sum), true, sum, func(ctx context.Context, to *os.File) error {
+		source, done, err := f.store.get(ctx, r.key(mesos.FrameworkFileScheme+":"+sum), true, sum, room, func(ctx context.Context, to *content) error {
 			own.Store(true)
-			return r.Files(ctx, sum, f.options.MaxBytes, to)
+			return r.Files(ctx, sum, f.options.MaxBytes, to.file, func(size int64) { to.expect(oversize{size, true}) })
 		})
-		if err == nil || own.Load() || ctx.Err() != nil {
+		if err == nil || own.Load() || ctx.Err() != nil || errors.As(err, new(oversize)) {
 			return source, done, err
 		}
 	}

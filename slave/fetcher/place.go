@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // Modes of what is fetched, before the umask of nobody: they are set as they are.
@@ -18,6 +19,9 @@ const (
 	folderMode     = 0o755
 )
 
+// blockBytes is the unit of st_blocks, whatever the file system's own blocks are.
+const blockBytes = 512
+
 // target is a sandbox that is being filled.
 type target struct {
 	root    *os.Root
@@ -26,8 +30,28 @@ type target struct {
 	disk    *disk
 }
 
-// disk is how much of it a sandbox may take, in bytes, and does.
+// disk is how much of it a sandbox may take, in bytes, and does: as the host counts when the task runs, in blocks.
 type disk struct{ limit, used int64 }
+
+func (d *disk) room() int64 { return max(0, d.limit-d.used) }
+
+// take counts something that is in the sandbox.
+func (d *disk) take(info fs.FileInfo) error {
+	before := d.room()
+	bytes := info.Size()
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		bytes = stat.Blocks * blockBytes
+	}
+	if d.used += bytes; d.used > d.limit {
+		return fmt.Errorf("it takes %d bytes: the task's disk of %d bytes has room for %d", bytes, d.limit, before)
+	}
+	return nil
+}
+
+// refuse says that there is no room for something.
+func (d *disk) refuse(size oversize) error {
+	return fmt.Errorf("%w: the task's disk of %d bytes has room for %d", size, d.limit, d.room())
+}
 
 // place copies a file under its name.
 func (t target) place(ctx context.Context, source io.Reader, w wanted) error {
@@ -52,16 +76,22 @@ func (t target) write(ctx context.Context, name string, mode fs.FileMode, source
 		return 0, err
 	}
 	defer file.Close()
-	room := t.disk.limit - t.disk.used
+	room := t.disk.room()
 	n, err := io.Copy(file, io.LimitReader(&endingReader{ctx, source}, min(most, room)+1))
-	t.disk.used += min(n, room)
 	switch {
 	case err != nil:
 		return n, err
 	case n > most:
 		return n, tooLarge(t.options.MaxBytes)
 	case n > room:
-		return n, fmt.Errorf("with it the sandbox takes more than the %d bytes of disk that it may", t.disk.limit)
+		return n, t.disk.refuse(oversize{bytes: n})
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = t.disk.take(info)
+	}
+	if err != nil {
+		return n, err
 	}
 	if t.owner.other {
 		if err := file.Chown(t.owner.uid, t.owner.gid); err != nil {
@@ -127,8 +157,15 @@ func (t target) makeFolder(name string) error {
 	return t.own(name)
 }
 
-// own gives a folder or link to the task's user.
+// own counts a folder or link, and gives it to the task's user.
 func (t target) own(name string) error {
+	info, err := t.root.Lstat(name)
+	if err == nil {
+		err = t.disk.take(info)
+	}
+	if err != nil {
+		return err
+	}
 	if !t.owner.other {
 		return nil
 	}

@@ -9,8 +9,9 @@ import (
 	"github.com/stoa-project/stoa/slave/disk"
 )
 
-// The disk of a container is its sandbox, and its limit the resource disk that it was given without a volume or a disk of
-// its own: as Mesos's isolator disk/du does, the host measures from time to time and ends the container that has more.
+// The disk of a container is its sandbox, with the files that were removed from it and are still open, and its limit the
+// resource disk that it was given without a volume or a disk of its own: as Mesos's isolator disk/du does, the host measures
+// from time to time and ends the container that has more.
 
 const (
 	// DiskLookFirst and DiskLookMost bound the time between two looks at a sandbox (Mesos: 15 s): the sooner, the faster
@@ -59,7 +60,6 @@ func (l *life) unwatchDisk() {
 
 // watchDisk looks at the container's sandbox as long as it lives, and ends the container that has more than its limit.
 func (l *life) watchDisk() {
-	sandbox := l.directory
 	before, wait := diskLook{at: time.Now()}, DiskLookFirst
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -75,14 +75,14 @@ func (l *life) watchDisk() {
 			continue
 		}
 		begun := time.Now()
-		used, err := measureSandbox(l.watch, sandbox)
+		used, unlinked, err := l.measureSandbox(l.watch)
 		if err != nil {
 			timer.Reset(wait) // it changes too fast: the next look may succeed
 			continue
 		}
 		now := diskLook{used: used, at: begun, took: time.Since(begun)}
 		if used > limit {
-			l.outgrown(used, limit)
+			l.outgrown(used, unlinked, limit)
 			return
 		}
 		wait = nextLook(before, now, wait, limit)
@@ -91,24 +91,46 @@ func (l *life) watchDisk() {
 	}
 }
 
-// measureSandbox is how many bytes a sandbox takes.
-func measureSandbox(ctx context.Context, path string) (int64, error) {
-	folder, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+// measureSandbox is how many bytes the container's sandbox takes, and how many of them files that have no name any more.
+func (l *life) measureSandbox(ctx context.Context) (used, unlinked int64, err error) {
+	folder, found, err := l.unlinked(ctx)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer folder.Close()
-	usage, err := disk.Measure(ctx, folder)
-	return int64(usage.Bytes), err
+	usage, err := found.Measure(ctx)
+	return int64(usage.Bytes), int64(found.Usage.Bytes), err
+}
+
+// unlinked counts the files of the sandbox that have no name any more: those that the container's processes have, and its output, which
+// the host writes on. The caller closes the sandbox's folder.
+func (l *life) unlinked(ctx context.Context) (folder *os.File, found *disk.Unlinked, err error) {
+	folder, err = os.OpenFile(l.directory, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.mu.Lock()
+	container := l.container
+	l.mu.Unlock()
+	if found, err = disk.NewUnlinked(folder); err == nil && container != nil {
+		l.stdio.unlinked(found)
+		_ = container.Unlinked(ctx, found) // what can't be seen counts nothing, and hinders no look at the rest
+		err = ctx.Err()
+	}
+	if err != nil {
+		folder.Close()
+		return nil, nil, err
+	}
+	return folder, found, nil
 }
 
 // outgrown ends the container because its sandbox has more than its limit.
-func (l *life) outgrown(used, limit int64) {
+func (l *life) outgrown(used, unlinked, limit int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.killed || l.container == nil {
 		return
 	}
-	l.diskUsed, l.diskAllowed = used, limit
+	l.diskUsed, l.diskUnlinked, l.diskAllowed = used, unlinked, limit
 	_ = l.container.Kill() // Wait says what is left
 }

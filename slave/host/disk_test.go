@@ -51,9 +51,21 @@ func TestTheDiskOfAContainerIsThatWithoutAVolume(t *testing.T) {
 }
 
 // TestACommandThatFillsTheDiskIsEnded has the limit come with the container, and while it runs as that of an executor's
-// tasks does.
+// tasks does; and has files that no walk of the sandbox finds.
 func TestACommandThatFillsTheDiskIsEnded(t *testing.T) {
-	for name, late := range map[string]bool{"from the start": false, "with a task that comes later": true} {
+	const fill = "head -c 8388608 /dev/zero"
+	for name, test := range map[string]struct {
+		line     string
+		late     bool
+		unlinked uint64 // at least
+	}{
+		"from the start":                {fill + " >large; sleep 20", false, 0},
+		"with a task that comes later":  {fill + " >large; sleep 20", true, 0},
+		"in a file without a name":      {"exec 3>large; rm large; " + fill + " >&3; sleep 20", false, 8 << 20},
+		"in one that a child has":       {"(exec 3>large; rm large; " + fill + " >&3; sleep 20) & wait", false, 8 << 20},
+		"in output that it has removed": {"rm stdout; " + fill + "; sleep 20", false, 8 << 20},
+		"half in a name, half in none":  {"exec 3>large; rm large; head -c 3145728 /dev/zero | tee other >&3; sleep 20", false, 3 << 20},
+	} {
 		t.Run(name, func(t *testing.T) {
 			work := t.TempDir()
 			sandbox := filepath.Join(work, "s", "c1")
@@ -67,25 +79,27 @@ func TestACommandThatFillsTheDiskIsEnded(t *testing.T) {
 			defer containers.Close()
 			m := &means{containerizer: containers, workDir: work, starts: make(chan struct{}, 1), buffers: &buffers{}}
 			limited := resource.MustParse("mem:32;disk:4").ToProto()
-			line := "head -c 8388608 /dev/zero >large; sleep 1000"
 			l := newLife(m, request(func(s *wire.StartContainer) {
 				s.Directory, s.Container, s.Environment, s.User = sandbox, nil, nil, ""
-				s.Command = &mesos.CommandInfo{Value: &line}
-				if s.Resources = resource.MustParse("mem:32").ToProto(); !late {
+				s.Command = &mesos.CommandInfo{Value: &test.line}
+				if s.Resources = resource.MustParse("mem:32").ToProto(); !test.late {
 					s.Resources = limited
 				}
 			}))
 			if _, err := l.begin(); err != nil {
 				t.Fatal(err)
 			}
-			if late {
+			if test.late {
 				if err := l.resize(&wire.ResizeExecutor{Resources: limited}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			exit, err := l.end()
-			if err != nil || exit.GetCause() != wire.ContainerExit_DISK || exit.GetDiskLimitBytes() != 4<<20 || exit.GetDiskUsedBytes() < 8<<20 {
+			if err != nil || exit.GetCause() != wire.ContainerExit_DISK || exit.GetDiskLimitBytes() != 4<<20 || exit.GetDiskUsedBytes() < 6<<20 {
 				t.Errorf("got %v, %v", exit, err)
+			}
+			if got := exit.GetDiskUnlinkedBytes(); got < test.unlinked || got > test.unlinked+1<<20 {
+				t.Errorf("%d bytes of it had no name, want %d", got, test.unlinked)
 			}
 		})
 	}

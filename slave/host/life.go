@@ -62,6 +62,7 @@ type life struct {
 	input                 *os.File                // of a command whose stdin stays open; nil: there is none, or not any more
 	attached              bool                    // somebody writes into it
 	diskUsed, diskAllowed int64                   // bytes, when its sandbox had outgrown its limit; 0: it had not
+	diskUnlinked          int64                   // of diskUsed: of files without a name
 
 	watch     context.Context    // of the looks at its sandbox
 	unwatch   context.CancelFunc // ends them
@@ -233,7 +234,7 @@ func (l *life) conclude() error {
 		}
 	}
 	l.mu.Lock()
-	e.killed, e.diskUsed, e.diskLimit = l.killed, l.diskUsed, l.diskAllowed
+	e.killed, e.diskUsed, e.diskUnlinked, e.diskLimit = l.killed, l.diskUsed, l.diskUnlinked, l.diskAllowed
 	l.mu.Unlock()
 	l.exit = exitOf(e)
 	if l.record != "" {

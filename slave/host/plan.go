@@ -270,6 +270,7 @@ type ending struct {
 	killed              bool   // the host was asked to kill it
 	startErr            error  // it never ran
 	diskUsed, diskLimit int64  // bytes, if its sandbox had outgrown its limit
+	diskUnlinked        int64  // of diskUsed: of files without a name
 	lost                string // what of its output could not be written, and why; empty: nothing
 	lostBytes           int64  // how much that is
 	exit                containerizer.Exit
@@ -295,6 +296,7 @@ func exitOf(e ending) *wire.ContainerExit {
 		exit.Cause = wire.ContainerExit_KILLED
 	case e.diskUsed > 0 && bySIGKILL:
 		exit.Cause, exit.DiskUsedBytes, exit.DiskLimitBytes = wire.ContainerExit_DISK, uint64(e.diskUsed), uint64(e.diskLimit)
+		exit.DiskUnlinkedBytes = uint64(e.diskUnlinked)
 	case e.exit.OutOfMemory:
 		exit.Cause = wire.ContainerExit_MEMORY
 	case e.exit.Killed && bySIGKILL:

@@ -24,9 +24,13 @@ func (h *host) statistics(ctx actor.Context, m *wire.GetStatistics) {
 			lives[id.GetValue()] = e.life
 		}
 	}
-	asked := ctx.Asked()
-	ctx.Async(func(context.Context) any {
+	asked, unlinked := ctx.Asked(), m.GetUnlinked()
+	ctx.Async(func(alive context.Context) any {
 		answer := &wire.ContainerStatistics{}
+		if unlinked {
+			answer.Containers = unlinkedOf(alive, lives)
+			return measured{asked, answer}
+		}
 		for id, life := range lives {
 			if s, ok := life.statistics(); ok {
 				answer.Containers = append(answer.Containers, &wire.ContainerStatistics_Container{ContainerId: containerID(id), Statistics: s})
@@ -34,6 +38,26 @@ func (h *host) statistics(ctx actor.Context, m *wire.GetStatistics) {
 		}
 		return measured{asked, answer}
 	})
+}
+
+// UnlinkedTimeout bounds the looks at what the processes of all containers have open, for one question.
+const UnlinkedTimeout = 20 * time.Second
+
+// unlinkedOf says what files without a name take that containers have, where it is anything.
+func unlinkedOf(ctx context.Context, lives map[string]*life) (all []*wire.ContainerStatistics_Container) {
+	ctx, cancel := context.WithTimeout(ctx, UnlinkedTimeout)
+	defer cancel()
+	for id, life := range lives {
+		folder, found, err := life.unlinked(ctx)
+		if err != nil {
+			continue // it is gone, or there is no time left
+		}
+		folder.Close()
+		if bytes := found.Usage.Bytes; bytes > 0 {
+			all = append(all, &wire.ContainerStatistics_Container{ContainerId: containerID(id), UnlinkedBytes: bytes})
+		}
+	}
+	return all
 }
 
 // measured is the answer to a question for statistics.

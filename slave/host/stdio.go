@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // The names of a command's output in its sandbox.
@@ -139,6 +140,17 @@ func (s *stdio) lostBytes() (all int64) {
 		all += d.lost
 	}
 	return all
+}
+
+// unlinked counts the files of the output that the command has removed: it goes on into them.
+func (s *stdio) unlinked(found *disk.Unlinked) {
+	for _, d := range s.drains {
+		d.mu.Lock()
+		if !d.over {
+			found.File(d.file.file)
+		}
+		d.mu.Unlock()
+	}
 }
 
 // inputFile is a file that holds input and has no name any more, open for reading. Its mode lets a command that runs

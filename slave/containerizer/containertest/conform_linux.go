@@ -52,6 +52,7 @@ func Conform(t *testing.T, make func(t testing.TB, w *Watch) containerizer.Conta
 		{"Close ends what runs", closeEnds},
 		{"many run at the same time", many},
 		{"statistics count processor time and memory", statistics},
+		{"files that were removed count while a process has them", unlinked},
 		{"a further command shares the container and tells its own end", furtherCommand},
 		{"further commands end when they are killed and with their container", furtherCommandsEnd},
 		{"a further command can have a terminal", terminals},

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // Name is what Containerizer.Name gives.
@@ -351,6 +352,14 @@ func (c *Container) Resize(limits containerizer.Limits) error {
 
 // Limits are those of the last Resize, nil if there was none.
 func (c *Container) Limits() *containerizer.Limits { return c.limits.Load() }
+
+// Unlinked counts nothing: there is no process.
+func (c *Container) Unlinked(context.Context, *disk.Unlinked) error {
+	if _, err := c.life.Take(containerizer.Measure); err != nil {
+		return os.ErrProcessDone
+	}
+	return nil
+}
 
 // Stats is what Behaviour.Stats says.
 func (c *Container) Stats() (containerizer.Stats, error) {

@@ -119,6 +119,17 @@ func (g cgroup) Set(resources *cgroups.Resources) error {
 	return err
 }
 
+// processes lists those in the cgroup, and below it.
+func (g cgroup) processes() ([]int, error) {
+	const empty = 2 // links of a directory without others in it
+	dir := g.Path("devices")
+	var stat syscall.Stat_t
+	if syscall.Stat(dir, &stat) != nil || stat.Nlink != empty {
+		return g.GetAllPids() // which lists all that is in it
+	}
+	return cgroups.GetPids(dir)
+}
+
 // open opens what a reaper needs to enter; the caller closes it.
 func (g cgroup) open() (taskFiles, error) {
 	var opened taskFiles

@@ -21,6 +21,7 @@ import (
 
 	"github.com/stoa-project/stoa/slave/containerizer"
 	"github.com/stoa-project/stoa/slave/containerizer/reaper"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // container is one isolated command. Its parts appear as start makes them, and
@@ -37,6 +38,7 @@ type container struct {
 	init    *os.Process // the reaper
 	control *reaper.Control
 	account account
+	kills   kills
 	pid     int
 	begun   time.Time
 
@@ -253,9 +255,10 @@ func (c *container) takeStock(status syscall.WaitStatus, finished time.Time) con
 		exit.CPUSeconds, exit.MemoryPeakBytes = stats.CPUSeconds, stats.MemoryPeakBytes
 	}
 	failed := status.Signaled() || status.ExitStatus() != 0
-	if kills, err := c.account.oomKills(); err == nil && kills > 0 {
-		exit.OutOfMemory = failed
+	if count, err := c.account.oomKills(); err == nil {
+		c.kills.seen(count, finished)
 	}
+	exit.OutOfMemory = c.kills.ended(status, finished, exit.MemoryLimitBytes)
 	if refused, err := c.account.refusedPIDs(); err == nil && refused > 0 {
 		exit.OutOfPIDs = failed
 	}
@@ -372,6 +375,25 @@ func (c *container) Stats() (containerizer.Stats, error) {
 		return containerizer.Stats{}, os.ErrProcessDone
 	}
 	return stats, err
+}
+
+func (c *container) Unlinked(ctx context.Context, found *disk.Unlinked) error {
+	if _, err := c.life.Take(containerizer.Measure); err != nil {
+		return os.ErrProcessDone
+	}
+	pids, err := c.cgroup.processes()
+	if c.life.State() != containerizer.Running {
+		return os.ErrProcessDone
+	}
+	if err != nil {
+		return err
+	}
+	pids = slices.DeleteFunc(pids, func(pid int) bool { return pid == c.init.Pid }) // the reaper has nothing of the sandbox's
+	view := disk.View{Own: temporaryPaths()}
+	for _, volume := range c.spec.Volumes {
+		view.Others = append(view.Others, c.spec.At(volume))
+	}
+	return found.Processes(ctx, pids, view)
 }
 
 // gather finds out everything that the isolators have to know, and makes the

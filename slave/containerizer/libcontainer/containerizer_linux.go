@@ -42,6 +42,7 @@ type Containerizer struct {
 	mu      sync.Mutex
 	closed  bool
 	running map[string]*container
+	watch   killWatch
 }
 
 var (
@@ -303,6 +304,7 @@ func (c *Containerizer) admit(one *container) error {
 		return &containerizer.StartError{ID: one.spec.ID, Step: "before it began", Err: os.ErrExist}
 	}
 	c.running[one.spec.ID] = one
+	c.watchKills()
 	return nil
 }
 

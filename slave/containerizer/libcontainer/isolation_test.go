@@ -20,6 +20,7 @@ import (
 
 	"github.com/stoa-project/stoa/slave/containerizer"
 	"github.com/stoa-project/stoa/slave/containerizer/containertest"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // inside opens a containerizer for one test of isolation.
@@ -612,18 +613,72 @@ func TestOutOfMemoryIsAnOutcomeOfItsOwn(t *testing.T) {
 		{"the command itself", "exec tail /dev/zero", true, syscall.WaitStatus(syscall.SIGKILL)},
 		{"a child of it", "tail /dev/zero; exit 3", true, 3 << 8},
 		{"a child that it can do without", "tail /dev/zero; exit 0", false, 0},
+		{"a child whose end ends it", "tail /dev/zero || exit 1", true, 1 << 8},
+		{"a child whose status is its own", "set -e; tail /dev/zero; sleep 1000", true, (128 + 9) << 8},
+		{"a child long before another failure", "tail /dev/zero; sleep 3; exit 1", false, 1 << 8},
+		{"a child whose status is passed on after some time", "tail /dev/zero; status=$?; sleep 3; exit $status", true, (128 + 9) << 8},
+		{"a child long before a signal", "tail /dev/zero; sleep 3; kill -KILL $$", false, syscall.WaitStatus(syscall.SIGKILL)},
+		{"a child long ago, and another at the end", "tail /dev/zero; sleep 3; tail /dev/zero; exit 1", true, 1 << 8},
 		{"nobody", "exit 3", false, 3 << 8},
 	} {
-		spec := w.Spec(fmt.Sprint("memory-", i), one.script)
-		spec.MemoryBytes = 40 << 20
-		got := containertest.Run(t, c, spec).Exit
-		if got.OutOfMemory != one.want || got.Status != one.status || got.Killed || got.MemoryLimitBytes != 40<<20 {
-			t.Errorf("%s: got %+v", one.name, got)
-		}
-		if one.want && (got.MemoryPeakBytes < 32<<20 || got.MemoryPeakBytes > 40<<20) {
-			t.Errorf("%s: peak %d", one.name, got.MemoryPeakBytes)
-		}
+		t.Run(one.name, func(t *testing.T) {
+			if strings.Contains(one.script, "sleep 3") {
+				t.Parallel()
+			}
+			spec := w.Spec(fmt.Sprint("memory-", i), one.script)
+			spec.MemoryBytes = 40 << 20
+			got := containertest.Run(t, c, spec).Exit
+			if got.OutOfMemory != one.want || got.Status != one.status || got.Killed || got.MemoryLimitBytes != 40<<20 {
+				t.Errorf("got %+v", got)
+			}
+			if one.want && (got.MemoryPeakBytes < 32<<20 || got.MemoryPeakBytes > 40<<20) {
+				t.Errorf("peak %d", got.MemoryPeakBytes)
+			}
+		})
 	}
+}
+
+// What a volume or the machine has lost the name of is not the sandbox's, also on the same file system: the libraries of a
+// machine that was upgraded are such files.
+func TestUnlinkedFilesAreTheSandboxsInItAndInTmp(t *testing.T) {
+	w, c := inside(t)
+	volume := filepath.Join(filepath.Dir(w.Work), "volume")
+	machines := outside(t, "/var")
+	if err := os.Mkdir(volume, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(machines, "library"), "of the machine")
+	spec := w.Spec("places", `for f in f /tmp/f data/f /data/f /data/inner/f; do echo x >$f; done; `+
+		`exec 3<f 4</tmp/f 5<data/f 6</data/f 7</data/inner/f 8<`+machines+`/library; `+
+		`rm f /tmp/f data/f /data/f /data/inner/f; touch ready; exec sleep 1000`)
+	spec.Volumes = []containerizer.Volume{{HostPath: volume, ContainerPath: "data"}, {HostPath: volume, ContainerPath: "/data"}}
+	if err := os.Mkdir(filepath.Join(volume, "inner"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	container := containertest.Start(t, c, spec)
+	containertest.Poll(t, "the files are removed", containertest.Deadline, func() bool {
+		_, err := os.Stat(filepath.Join(spec.Sandbox, "ready"))
+		return err == nil
+	})
+	if err := os.Remove(filepath.Join(machines, "library")); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := os.Open(spec.Sandbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	found, err := disk.NewUnlinked(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := container.Unlinked(t.Context(), found); err != nil || found.Usage.Files != 2 {
+		t.Errorf("got %d files, %v, want that of the sandbox and that of its /tmp", found.Usage.Files, err)
+	}
+	if err := container.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	containertest.Await(t, container)
 }
 
 func TestASmallMemoryLimitIsRaisedToTheLeast(t *testing.T) {

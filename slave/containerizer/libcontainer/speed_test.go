@@ -4,6 +4,7 @@ package libcontainer
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/stoa-project/stoa/slave/containerizer"
 	"github.com/stoa-project/stoa/slave/containerizer/containertest"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 func TestAHundredStarts(t *testing.T) {
@@ -121,4 +123,42 @@ func timed(b *testing.B, do func() error) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Since(begun)
+}
+
+// BenchmarkUnlinked is one look at what the processes of a container that sleeps have of its sandbox without a name; its floor a look
+// at the sandbox itself.
+func BenchmarkUnlinked(b *testing.B) {
+	containertest.Root(b)
+	w := containertest.New(b)
+	c := open(b, w, "host")
+	defer c.Close()
+	spec := w.Spec("sleeper", "")
+	spec.Args = []string{"/bin/sleep", "86400"}
+	container := containertest.Start(b, c, spec)
+	folder, err := os.Open(spec.Sandbox)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer folder.Close()
+	begun, turns := time.Now(), 0
+	for ; time.Since(begun) < 200*time.Millisecond; turns++ {
+		if _, err := disk.Measure(b.Context(), folder); err != nil {
+			b.Fatal(err)
+		}
+	}
+	floor := time.Since(begun) / time.Duration(turns)
+	for b.Loop() {
+		found, err := disk.NewUnlinked(folder)
+		if err == nil {
+			err = container.Unlinked(b.Context(), found)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed()/time.Duration(b.N))/float64(floor), "x-floor")
+	if err := container.Kill(); err != nil {
+		b.Fatal(err)
+	}
+	containertest.Await(b, container)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // container is one command. What differs between a command under a reaper and
@@ -42,6 +43,8 @@ type keeper interface {
 	wait() (status syscall.WaitStatus, cpu time.Duration, peakBytes int64, err error)
 	signal(syscall.Signal) error
 	kill() error
+	// processes lists the ids of those that are found, the reaper left out.
+	processes() []int
 }
 
 func (c *container) start(ctx context.Context, stdio containerizer.Stdio) error {
@@ -125,6 +128,24 @@ func (c *container) Stats() (containerizer.Stats, error) {
 		return containerizer.Stats{}, os.ErrProcessDone
 	}
 	return stats(c.pid)
+}
+
+// Unlinked looks at the command, those beside it, and what came from them.
+func (c *container) Unlinked(ctx context.Context, found *disk.Unlinked) error {
+	if _, err := c.life.Take(containerizer.Measure); err != nil {
+		return os.ErrProcessDone
+	}
+	keepers := []keeper{c.keeper}
+	c.further.Lock()
+	for f := range c.others {
+		keepers = append(keepers, f.keeper)
+	}
+	c.further.Unlock()
+	var pids []int
+	for _, k := range keepers {
+		pids = append(pids, k.processes()...)
+	}
+	return found.Processes(ctx, pids, disk.View{})
 }
 
 // executeError gives the error of a failed execve its type.

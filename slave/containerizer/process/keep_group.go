@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stoa-project/stoa/slave/containerizer"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // missingLife is what this system lacks to hold processes together.
@@ -59,6 +60,10 @@ func (g *group) wait() (syscall.WaitStatus, time.Duration, int64, error) {
 }
 
 func (g *group) signal(signal syscall.Signal) error { return g.process.Process.Signal(signal) }
+
+func (g *group) processes() []int {
+	return append([]int{g.process.Process.Pid}, disk.Descendants(g.process.Process.Pid)...)
+}
 
 func (g *group) kill() error {
 	err := syscall.Kill(-g.process.Process.Pid, syscall.SIGKILL)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stoa-project/stoa/slave/containerizer"
 	"github.com/stoa-project/stoa/slave/containerizer/reaper"
+	"github.com/stoa-project/stoa/slave/disk"
 )
 
 // missingLife is what this system lacks to hold processes together: nothing.
@@ -135,6 +136,8 @@ func (r *reaped) wait() (syscall.WaitStatus, time.Duration, int64, error) {
 }
 
 func (r *reaped) signal(signal syscall.Signal) error { return r.control.Signal(signal) }
+
+func (r *reaped) processes() []int { return disk.Descendants(r.process.Process.Pid) }
 
 func (r *reaped) kill() error {
 	err := r.control.Kill()
