@@ -58,6 +58,10 @@ const (
 	// must be below the 64 MiB that nodes take. One above would cost the slave its connection, and others their tasks.
 	MaxTaskBytes = 60 << 20
 
+	// MaxSlaveMessageBytes is how long a message of a framework to a slave may be, for the same reason; MaxTaskBytes leaves room for
+	// what a task is sent with.
+	MaxSlaveMessageBytes = 61 << 20
+
 	// MaxOffersPerEvent is how many offers one OFFERS event holds at most, so that it stays well below what readers of
 	// records take (4 MB).
 	MaxOffersPerEvent = 500

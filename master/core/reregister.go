@@ -258,7 +258,7 @@ func (c *Core) takeOver(sl *slave, m *wire.ReregisterSlave) {
 		if id := info.GetId().GetValue(); c.frameworks[id] == nil {
 			if c.hasEnded(id) {
 				ended[id] = true
-				c.send(sl.session, &wire.RemoveFramework{FrameworkId: info.GetId()})
+				c.toSlave(sl, &wire.RemoveFramework{FrameworkId: info.GetId()})
 			} else {
 				c.recoverFramework(info)
 			}
@@ -285,7 +285,7 @@ func (c *Core) takeOver(sl *slave, m *wire.ReregisterSlave) {
 		if elsewhere || sl.forsaken[key] {
 			// Its scheduler was told that it is lost, or has launched it again elsewhere: it must not run on.
 			c.note("task %s of framework %s came back with slave %s and is killed: it was declared lost", key.task, key.framework, sl.id)
-			c.send(sl.session, &wire.KillTask{FrameworkId: t.GetFrameworkId(), TaskId: t.GetTaskId(), KilledBy: mesos.KilledByMaster})
+			c.toSlave(sl, &wire.KillTask{FrameworkId: t.GetFrameworkId(), TaskId: t.GetTaskId(), KilledBy: mesos.KilledByMaster})
 		}
 	}
 	sl.forsaken = nil
@@ -302,7 +302,7 @@ func (c *Core) mustCharge(client allocatorClient, sl *slave, r resource.Resource
 func (c *Core) deliverKills(sl *slave) {
 	for _, t := range sl.sortedTasks() {
 		if t.kill != nil && !mesos.IsTerminal(t.state()) {
-			c.send(sl.session, t.kill)
+			c.maybeToSlave(sl, t.framework, t.kill)
 		}
 		t.kill = nil
 	}

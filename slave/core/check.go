@@ -110,7 +110,8 @@ func (c *Core) checkTask(f *framework, t *task, fail func(string, ...any)) {
 	}
 	// An update that may go out is on its way and will be repeated: this is what "never lost" rests on.
 	if len(t.updates) > 0 && c.master.registered {
-		waits := t.updates[0].stored && !t.updates[0].acknowledged
+		u := t.updates[0]
+		waits := u.stored && !u.acknowledged && u.waits != c.master.session
 		if armed := t.retry != nil && t.retry.index >= 0; waits != armed {
 			fail("task %s: its oldest update waits for acknowledgement: %t; it will be repeated: %t", t.id, waits, armed)
 		}

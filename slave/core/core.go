@@ -184,6 +184,12 @@ func (c *Core) fromMaster(m proto.Message) {
 	case *wire.Refused:
 		c.finish("the master refused this slave: " + m.GetReason())
 		return
+	case *wire.Mark:
+		c.send(c.master.session, &wire.Marked{Number: m.GetNumber()})
+		return
+	case *wire.Marked:
+		c.marked(m)
+		return
 	}
 	if !c.master.registered {
 		c.note(Warn, "ignored %s from a master that has not accepted this slave yet", m.ProtoReflect().Descriptor().Name())

@@ -18,6 +18,9 @@ type framework struct {
 	executors map[string]*executor // by executor id: those that are not gone
 	tasks     map[string]*task     // by task id: those that are not forgotten
 	removed   bool                 // by the master: nobody waits for updates any more, only executors are left to end
+
+	dropped    uint64    // messages of its executors
+	complained time.Time // when the log last said so
 }
 
 // executorState is where an executor is in its life. From registering on, its host knows it.
@@ -256,11 +259,7 @@ func (c *Core) fromExecutor(s Session, p *peer, call *executorpb.Call) {
 	case executorpb.Call_UPDATE:
 		c.updateFromExecutor(ex, call.GetUpdate().GetStatus())
 	case executorpb.Call_MESSAGE:
-		if !c.toMaster(&wire.FrameworkMessage{
-			FrameworkId: ex.framework.info.GetId(), ExecutorId: ex.info.GetExecutorId(), Data: call.GetMessage().GetData(),
-		}) {
-			c.note(Debug, "dropped a message of executor %s: no master", ex.id)
-		}
+		c.messageFromExecutor(ex, call.GetMessage().GetData())
 	case executorpb.Call_HEARTBEAT:
 	default:
 		c.refuse(s, "executors may call SUBSCRIBE, UPDATE, MESSAGE and HEARTBEAT, not %s", call.GetType())

@@ -3,6 +3,7 @@ package core
 import (
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stoa-project/stoa/proto/flow"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/wire"
 )
@@ -13,6 +14,7 @@ type masterSession struct {
 	asked      bool    // to register
 	registered bool
 	exited     []*wire.ExecutorExited // since it was asked, of executors that it was told of
+	out        flow.Outbox[outgoing]  // what goes to it; a lane for each framework
 }
 
 func (c *Core) masterFound(s Session) {
@@ -105,14 +107,6 @@ func (c *Core) masterLost(reason string) {
 	c.note(Warn, "the master is gone: %s", reason)
 	c.master = masterSession{}
 	c.stopForwarding()
-}
-
-// toMaster sends if the master has accepted this slave, and says whether it did.
-func (c *Core) toMaster(m proto.Message) bool {
-	if c.master.registered {
-		c.send(c.master.session, m)
-	}
-	return c.master.registered
 }
 
 // isPartitionAware says whether a framework knows the states that replaced TASK_LOST.
