@@ -41,6 +41,13 @@ func (c *Core) Check() error {
 			fail("operation %s of framework %s is on the disk: %t; it will be repeated: %t", op.OperationID, op.FrameworkID, op.stored, armed)
 		}
 	}
+	flying := 0
+	for _, ex := range c.containers {
+		flying += ex.flying
+	}
+	if flying != c.host.flying || len(c.host.waits) > 0 && flying == 0 {
+		fail("%d bytes are on their way to the host, %d are counted, and %d executors wait", flying, c.host.flying, len(c.host.waits))
+	}
 	c.checkSessions(fail)
 	c.checkBounds(fail)
 	return errors.Join(errs...)
@@ -59,7 +66,7 @@ func (c *Core) checkExecutor(f *framework, ex *executor, fail func(string, ...an
 	if ex.state >= registering && c.host.id == "" {
 		fail("executor %s is %s without a host", ex.id, ex.state)
 	}
-	if ex.state == launching && c.host.session != 0 {
+	if ex.state == launching && c.host.session != 0 && (!ex.waits || c.host.flying == 0) {
 		fail("executor %s waits for a host, which is there", ex.id)
 	}
 	if ex.session != 0 && (ex.state < running || c.sessions[ex.session] == nil || c.sessions[ex.session].executor != ex) {

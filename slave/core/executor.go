@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/executorpb"
 	"github.com/stoa-project/stoa/proto/resource"
@@ -54,6 +56,8 @@ type executor struct {
 	verdict     *verdict
 	volumes     []Volume // that its container was started with
 	tasks       []*task  // that are not forgotten, in the order of their arrival
+	flying      int      // bytes for it that are on their way over the connection with the host
+	waits       bool     // in hostState.waits
 }
 
 // verdict is what becomes of an executor's tasks, decided before the executor is gone.
@@ -166,11 +170,9 @@ func (c *Core) sandboxReady(e SandboxReady) {
 	}
 }
 
-// launch gives an executor to the host.
+// launch gives an executor to the host, as soon as there is room on the way.
 func (c *Core) launch(ex *executor) {
-	ex.state = registering
-	ex.volumes = volumesIn(ex.demand())
-	c.emit(Launch{c.host.session, &wire.LaunchExecutor{
+	m := &wire.LaunchExecutor{
 		Framework:       ex.framework.info,
 		Executor:        ex.info,
 		ContainerId:     containerID(ex.containerID),
@@ -181,7 +183,13 @@ func (c *Core) launch(ex *executor) {
 		CommandExecutor: ex.command,
 		Resources:       ex.demand(),
 		Limits:          ex.limits(),
-	}})
+	}
+	if !c.mayFly(ex, proto.Size(m)) {
+		return
+	}
+	ex.state = registering
+	ex.volumes = volumesIn(ex.demand())
+	c.emit(Launch{c.host.session, m})
 }
 
 // demand is what an executor's container is given: its own resources and those of its tasks that have not ended. That
@@ -257,6 +265,7 @@ func (c *Core) fromExecutor(s Session, p *peer, call *executorpb.Call) {
 	}
 	switch call.GetType() {
 	case executorpb.Call_UPDATE:
+		c.landed(ex)
 		c.updateFromExecutor(ex, call.GetUpdate().GetStatus())
 	case executorpb.Call_MESSAGE:
 		c.messageFromExecutor(ex, call.GetMessage().GetData())
@@ -298,14 +307,25 @@ func (c *Core) subscribe(s Session, p *peer, call *executorpb.Call) {
 	}
 	ex.state = running
 	c.timers.stop(ex.deadline)
-	c.send(s, &executorpb.Event{Type: executorpb.Event_SUBSCRIBED.Enum(), Subscribed: &executorpb.Event_Subscribed{
-		ExecutorInfo: ex.info, FrameworkInfo: f.info, AgentInfo: c.slaveInfo(), ContainerId: containerID(ex.containerID),
-	}})
+	c.landed(ex)
+	c.send(s, &executorpb.Event{Type: executorpb.Event_SUBSCRIBED.Enum(), Subscribed: c.subscribed(ex)})
 	c.reconcile(ex, call.GetSubscribe())
 	for _, t := range slices.Clone(ex.tasks) {
 		c.maybeDeliver(t)
 		c.maybeDeliverKill(t)
 	}
+}
+
+// subscribed is what an executor hears of itself. A command executor was launched with all of it.
+func (c *Core) subscribed(ex *executor) *executorpb.Event_Subscribed {
+	m := &executorpb.Event_Subscribed{
+		ExecutorInfo: ex.info, FrameworkInfo: ex.framework.info, AgentInfo: c.slaveInfo(), ContainerId: containerID(ex.containerID),
+	}
+	if ex.command {
+		m.ExecutorInfo = &mesos.ExecutorInfo{ExecutorId: ex.info.ExecutorId, FrameworkId: ex.info.FrameworkId}
+		m.FrameworkInfo = &mesos.FrameworkInfo{Id: ex.framework.info.Id, Name: ex.framework.info.Name, User: ex.framework.info.User}
+	}
+	return m
 }
 
 // proved says whether a peer may speak for an executor: with the executor's own secret, or, for the actors of the
@@ -461,6 +481,7 @@ func (c *Core) endExecutor(ex *executor, exit *wire.ContainerExit) {
 	c.timers.stop(ex.deadline)
 	delete(f.executors, ex.id)
 	delete(c.containers, ex.containerID)
+	c.landed(ex)
 	if ex.state >= registering && !ex.command {
 		c.emit(ForgetSecret{ex.containerID})
 	}

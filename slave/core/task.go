@@ -226,6 +226,9 @@ func (c *Core) maybeDeliver(t *task) {
 	if t.phase != queued || !t.stored || t.executor.state != running || t.executor.session == 0 {
 		return
 	}
+	if t.executor.command && !c.mayFly(t.executor, proto.Size(t.info)) {
+		return
+	}
 	t.phase = delivered
 	c.counters.TasksLaunched++
 	c.send(t.executor.session, &executorpb.Event{
