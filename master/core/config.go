@@ -62,6 +62,9 @@ const (
 	// what a task is sent with.
 	MaxSlaveMessageBytes = 61 << 20
 
+	// MaxRegistrationBytes is how much a slave may bring of frameworks, executors and tasks: twice as much as it lets them have.
+	MaxRegistrationBytes = 1 << 30
+
 	// MaxOffersPerEvent is how many offers one OFFERS event holds at most, so that it stays well below what readers of
 	// records take (4 MB).
 	MaxOffersPerEvent = 500

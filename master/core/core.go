@@ -86,6 +86,8 @@ type session struct {
 	framework *framework
 	admitting bool                       // a slave that has asked to register and waits for it
 	out       flow.Outbox[proto.Message] // what goes to a slave; a lane for each framework
+	parts     *wire.ReregisterSlave      // of a slave that has not said all yet; nil: it has, or nothing
+	partBytes int                        // of these
 }
 
 // pending is a change that the shell has been asked to persist.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/stoa-project/stoa/proto/mesos"
 )
 
@@ -13,7 +15,7 @@ import (
 func (c *Core) Check() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	executors := 0
+	executors, known := 0, 0
 	for _, id := range sortedKeys(c.frameworks) {
 		f := c.frameworks[id]
 		if f.id != id || f.info.GetId().GetValue() != id {
@@ -26,12 +28,26 @@ func (c *Core) Check() error {
 			fail("framework %s was removed and has %d tasks", id, len(f.tasks))
 		}
 		executors += len(f.executors)
+		known += f.known
+		of := proto.Size(f.info)
+		for _, ex := range f.executors {
+			of += ex.knownBytes()
+		}
+		for _, t := range f.tasks {
+			of += knownBytes(t.info)
+		}
+		if of != f.known {
+			fail("framework %s counts %d bytes, what it has here is %d", id, f.known, of)
+		}
 		for _, id := range sortedKeys(f.executors) {
 			c.checkExecutor(f, f.executors[id], fail)
 		}
 		for _, id := range sortedKeys(f.tasks) {
 			c.checkTask(f, f.tasks[id], fail)
 		}
+	}
+	if known != c.known {
+		fail("frameworks count %d bytes, the slave %d", known, c.known)
 	}
 	if executors != len(c.containers) {
 		fail("%d executors in frameworks, %d containers", executors, len(c.containers))

@@ -19,6 +19,7 @@ type framework struct {
 	info      *mesos.FrameworkInfo
 	executors map[string]*executor // by executor id: those that are not gone
 	tasks     map[string]*task     // by task id: those that are not forgotten
+	known     int                  // bytes of what the slave says of it and of these when it registers again
 	removed   bool                 // by the master: nobody waits for updates any more, only executors are left to end
 
 	dropped    uint64    // messages of its executors
@@ -77,9 +78,32 @@ func (c *Core) addFramework(info *mesos.FrameworkInfo) *framework {
 		f = &framework{id: id, executors: map[string]*executor{}, tasks: map[string]*task{}}
 		c.frameworks[id] = f
 	}
+	c.know(f, proto.Size(info)-proto.Size(f.info))
 	f.info = info
 	return f
 }
+
+// know counts what the slave says of a framework, its executors and tasks when it registers again.
+func (c *Core) know(f *framework, bytes int) {
+	f.known += bytes
+	c.known += bytes
+}
+
+// knownBytes is what the executor counts.
+func (ex *executor) knownBytes() int {
+	if ex.command {
+		return 0
+	}
+	return proto.Size(ex.info)
+}
+
+// knownBytes is what the task counts, at least as much as what toProto makes of it.
+func knownBytes(t *mesos.TaskInfo) int {
+	return taskOverhead + proto.Size(t) - proto.Size(t.GetExecutor()) - len(t.GetData())
+}
+
+// taskOverhead is what the slave says of a task beside its info: ids, states.
+const taskOverhead = 1 << 10
 
 func (c *Core) addExecutor(f *framework, info *mesos.ExecutorInfo, command bool) *executor {
 	ex := &executor{
@@ -87,6 +111,7 @@ func (c *Core) addExecutor(f *framework, info *mesos.ExecutorInfo, command bool)
 		containerID: c.nextContainerID(), order: c.counter,
 	}
 	f.executors[ex.id] = ex
+	c.know(f, ex.knownBytes())
 	c.containers[ex.containerID] = ex
 	if ex.fetches() {
 		c.mustWithin(ex, MaxFetchTime, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, mesos.CauseFetchFailed, "what the executor's command asks for was not fetched within ")
@@ -480,6 +505,7 @@ func (c *Core) endExecutor(ex *executor, exit *wire.ContainerExit) {
 	f := ex.framework
 	c.timers.stop(ex.deadline)
 	delete(f.executors, ex.id)
+	c.know(f, -ex.knownBytes())
 	delete(c.containers, ex.containerID)
 	c.landed(ex)
 	if ex.state >= registering && !ex.command {
@@ -596,6 +622,7 @@ func (c *Core) maybeForgetFramework(f *framework) {
 		return
 	}
 	delete(c.frameworks, f.id)
+	c.know(f, -proto.Size(f.info))
 	c.completed.addFramework(f, c.now)
 	c.persist(nil, FrameworkForgotten{f.id})
 }

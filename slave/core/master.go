@@ -38,29 +38,49 @@ func (c *Core) maybeRegister() {
 		})
 		return
 	}
-	c.send(c.master.session, c.everythingKnown())
+	c.introduce()
 }
 
-// everythingKnown is what a master with an empty memory needs.
-func (c *Core) everythingKnown() *wire.ReregisterSlave {
-	m := &wire.ReregisterSlave{Slave: c.slaveInfo(), Version: c.config.Version, ClusterId: c.clusterID}
+// introduce tells a master with an empty memory what it needs, in parts that the connection can take.
+func (c *Core) introduce() {
+	begin := func() *wire.ReregisterSlave {
+		return &wire.ReregisterSlave{Slave: c.slaveInfo(), Version: c.config.Version, ClusterId: c.clusterID}
+	}
+	m, size := begin(), 0
+	room := func(more proto.Message) *wire.ReregisterSlave {
+		n := proto.Size(more)
+		if size > 0 && size+n > RegistrationPartBytes {
+			m.More = true
+			c.letOut("", outgoing{message: m}, m)
+			m, size = begin(), 0
+		}
+		size += n
+		return m
+	}
 	for _, id := range sortedKeys(c.frameworks) {
 		f := c.frameworks[id]
-		m.Frameworks = append(m.Frameworks, f.info)
+		part := room(f.info)
+		part.Frameworks = append(part.Frameworks, f.info)
 		for _, id := range sortedKeys(f.executors) {
 			if ex := f.executors[id]; !ex.command {
-				m.Executors = append(m.Executors, &wire.SlaveExecutor{FrameworkId: f.info.GetId(), Executor: ex.info})
+				e := &wire.SlaveExecutor{FrameworkId: f.info.GetId(), Executor: ex.info}
+				part := room(e)
+				part.Executors = append(part.Executors, e)
 			}
 		}
 		for _, id := range sortedKeys(f.tasks) {
-			m.Tasks = append(m.Tasks, f.tasks[id].toProto(c.slaveID))
+			t := f.tasks[id].toProto(c.slaveID)
+			part := room(t)
+			part.Tasks = append(part.Tasks, t)
 		}
 	}
-	m.Resources = c.total.ToProto()
 	for _, op := range c.sortedOperations() {
-		m.Operations = append(m.Operations, op.toProto())
+		o := op.toProto()
+		part := room(o)
+		part.Operations = append(part.Operations, o)
 	}
-	return m
+	m.Resources = c.total.ToProto()
+	c.letOut("", outgoing{message: m}, m)
 }
 
 // slaveInfo is the slave as others see it: with its id, if it has one.
