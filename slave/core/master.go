@@ -13,8 +13,9 @@ type masterSession struct {
 	session    Session // 0: none
 	asked      bool    // to register
 	registered bool
-	exited     []*wire.ExecutorExited // since it was asked, of executors that it was told of
-	out        flow.Outbox[outgoing]  // what goes to it; a lane for each framework
+	exited     []*wire.ExecutorExited  // since it was asked, of executors that it was told of
+	parts      []*wire.ReregisterSlave // that it is still to hear before it can accept this slave
+	out        flow.Outbox[outgoing]   // what goes to it; a lane for each framework
 }
 
 func (c *Core) masterFound(s Session) {
@@ -41,8 +42,29 @@ func (c *Core) maybeRegister() {
 	c.introduce()
 }
 
-// introduce tells a master with an empty memory what it needs, in parts that the connection can take.
+// introduce tells a master with an empty memory what it needs, in parts that the connection can take. The first one goes to
+// whoever is master, which has a session of its own for this slave: the others are for that, once it has answered.
 func (c *Core) introduce() {
+	parts := c.everythingKnown()
+	c.send(c.master.session, parts[0])
+	if c.master.parts = parts[1:]; len(c.master.parts) > 0 {
+		c.send(c.master.session, &wire.Mark{Number: introduction})
+	}
+}
+
+// introduction is the number of the mark behind the first part. The outbox has no such mark.
+const introduction = 0
+
+func (c *Core) introduceFurther() {
+	for _, m := range c.master.parts {
+		c.letOut("", outgoing{message: m}, m)
+	}
+	c.master.parts = nil
+}
+
+// everythingKnown is what a master with an empty memory needs.
+func (c *Core) everythingKnown() []*wire.ReregisterSlave {
+	var parts []*wire.ReregisterSlave
 	begin := func() *wire.ReregisterSlave {
 		return &wire.ReregisterSlave{Slave: c.slaveInfo(), Version: c.config.Version, ClusterId: c.clusterID}
 	}
@@ -51,7 +73,7 @@ func (c *Core) introduce() {
 		n := proto.Size(more)
 		if size > 0 && size+n > RegistrationPartBytes {
 			m.More = true
-			c.letOut("", outgoing{message: m}, m)
+			parts = append(parts, m)
 			m, size = begin(), 0
 		}
 		size += n
@@ -80,7 +102,7 @@ func (c *Core) introduce() {
 		part.Operations = append(part.Operations, o)
 	}
 	m.Resources = c.total.ToProto()
-	c.letOut("", outgoing{message: m}, m)
+	return append(parts, m)
 }
 
 // slaveInfo is the slave as others see it: with its id, if it has one.

@@ -61,6 +61,10 @@ func (c *Core) maybeMark() {
 
 // marked lets out what has waited for the master to hear what was said before.
 func (c *Core) marked(m *wire.Marked) {
+	if m.GetNumber() == introduction {
+		c.introduceFurther()
+		return
+	}
 	out := &c.master.out
 	out.Echoed(m.GetNumber())
 	for o, ok := out.Next(); ok; o, ok = out.Next() {
