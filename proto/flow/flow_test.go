@@ -143,7 +143,7 @@ func TestNothingIsLostOrOvertakesInItsLane(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var o Outbox[message]
-		var put, heard = map[string]int{}, map[string]int{}
+		put, heard := map[string]int{}, map[string]int{}
 		var sent []any // messages and marks, in order
 		hear := func(n int) {
 			for ; n > 0 && len(sent) > 0; n-- {
