@@ -62,6 +62,10 @@ const (
 	// what a task is sent with.
 	MaxSlaveMessageBytes = 61 << 20
 
+	// MaxResourcesBytes is how long the resources of a slave may become by operations of frameworks: it says them in one message
+	// when it comes back.
+	MaxResourcesBytes = 4 << 20
+
 	// MaxRegistrationBytes is how much a slave may bring of frameworks, executors and tasks: twice as much as it lets them have.
 	MaxRegistrationBytes = 1 << 30
 

@@ -69,7 +69,21 @@ func (c *Core) checkConversion(a *acceptance, operation *mesos.Offer_Operation) 
 	if c.isUsed(a.slave, conversion.From) {
 		return conversion, fmt.Errorf("%v is in use", conversion.From)
 	}
+	if grows := written(conversion.To) - written(conversion.From); grows > 0 {
+		if size := written(c.allocator.Total(a.slave.id)) + grows; size > MaxResourcesBytes {
+			return conversion, fmt.Errorf("all resources of slave %s, with what they are labelled with, would have %d bytes: at most %d are allowed", a.slave.id, size, MaxResourcesBytes)
+		}
+	}
 	return conversion, nil
+}
+
+// written is how many bytes resources take in messages.
+func written(r resource.Resources) int {
+	size := 0
+	for _, x := range r.ToProto() {
+		size += proto.Size(x)
+	}
+	return size
 }
 
 // checkOperationID reports why an operation cannot have this id.

@@ -193,3 +193,42 @@ func TestASlaveThatBringsTooMuchIsToldSo(t *testing.T) {
 	}
 	t.Error("it was not refused")
 }
+
+// A slave says its resources in one message when it comes back, so labels must not make them as long as they like.
+func TestLabelsOfReservationsAreBounded(t *testing.T) {
+	s := newScript(t)
+	for _, line := range []string{"register s1 cpus:8;mem:4096", "subscribe f1 roles=web can=multi,refined"} {
+		s.line = line
+		s.run(strings.Fields(line))
+	}
+	f := s.peer("f1")
+	reserve := func(labels int) string {
+		s.line = "tick 10s"
+		s.run(strings.Fields(s.line))
+		call := s.callOf(f, schedulerpb.Call_ACCEPT)
+		call.Accept = &schedulerpb.Call_Accept{Filters: &mesos.Filters{RefuseSeconds: proto.Float64(0)}}
+		for _, o := range sortedOffers(s.core.offers) {
+			call.Accept.OfferIds = append(call.Accept.OfferIds, o.message.Id)
+		}
+		cpu := resource.MustParse("cpus:1").ToProto()
+		cpu[0].Reservations = []*mesos.Resource_ReservationInfo{{
+			Type: mesos.Resource_ReservationInfo_DYNAMIC.Enum(), Role: proto.String("web"), Labels: mesos.MakeLabels("l", strings.Repeat("x", labels)),
+		}}
+		call.Accept.Operations = []*mesos.Offer_Operation{{
+			Type: mesos.Offer_Operation_RESERVE.Enum(), Id: &mesos.OperationID{Value: proto.String(fmt.Sprint("o", labels))}, Reserve: &mesos.Offer_Operation_Reserve{Resources: cpu},
+		}}
+		failure := ""
+		for _, o := range s.does(f, call) {
+			if send, ok := o.(Send); ok && send.Session == f.session {
+				failure += send.Message.(*schedulerpb.Event).GetUpdateOperationStatus().GetStatus().GetMessage()
+			}
+		}
+		return failure
+	}
+	if why := reserve(MaxResourcesBytes - 1000); why != "" {
+		t.Errorf("what fits is refused: %s", why)
+	}
+	if why := reserve(1000); !strings.Contains(why, fmt.Sprintf("at most %d are allowed", MaxResourcesBytes)) {
+		t.Errorf("what does not fit is answered by %q", why)
+	}
+}

@@ -490,6 +490,9 @@ func (c *Core) messageToExecutor(m *wire.FrameworkMessage) {
 	if f := c.frameworks[m.GetFrameworkId().GetValue()]; f != nil {
 		ex = f.executors[m.GetExecutorId().GetValue()]
 	}
+	if ex != nil && ex.command {
+		return // It has no ear for messages, and the connection that it shares with all others is not for them.
+	}
 	if ex == nil || ex.session == 0 || ex.state != running {
 		c.note(Info, "dropped a message for executor %s of framework %s: it is not subscribed",
 			m.GetExecutorId().GetValue(), m.GetFrameworkId().GetValue())

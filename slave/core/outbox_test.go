@@ -276,3 +276,29 @@ func TestACommandWithMuchDataWaitsForOthersToArrive(t *testing.T) {
 		t.Errorf("with the first one's update comes %v", got)
 	}
 }
+
+// What a command executor can't use does not go over the connection that it shares with all others.
+func TestACommandHearsNoMessagesAndOfAKillOnlyItsGrace(t *testing.T) {
+	b := ready(t)
+	for _, line := range []string{"run f3/c1", "sandbox f3/c1", "host started f3/c1", "executor subscribes f3/c1 secret=host"} {
+		b.command(line)
+	}
+	master := b.sessions["master"]
+	if got := b.steps(Received{master, &wire.FrameworkMessage{
+		FrameworkId: mesos.NewFrameworkID("f3"), ExecutorId: mesos.NewExecutorID("c1"), Data: make([]byte, mib),
+	}}); len(got) > 0 {
+		t.Errorf("a message leads to %d outputs", len(got))
+	}
+	policy := &mesos.KillPolicy{GracePeriod: &mesos.DurationInfo{Nanoseconds: proto.Int64(5)}}
+	policy.ProtoReflect().SetUnknown(append([]byte{0xa2, 0x06, 0x80, 0x80, 0x40}, make([]byte, mib)...)) // field 100
+	for _, o := range b.steps(Received{master, &wire.KillTask{FrameworkId: mesos.NewFrameworkID("f3"), TaskId: mesos.NewTaskID("c1"), KillPolicy: policy}}) {
+		if send, ok := o.(Send); ok {
+			kill := send.Message.(*executorpb.Event).GetKill()
+			if kill.GetKillPolicy().GetGracePeriod().GetNanoseconds() != 5 || proto.Size(kill) > 100 {
+				t.Errorf("it hears a kill of %d bytes with grace %v", proto.Size(kill), kill.GetKillPolicy().GetGracePeriod())
+			}
+			return
+		}
+	}
+	t.Error("it hears of no kill")
+}

@@ -318,9 +318,12 @@ func (c *Core) maybeDeliverKill(t *task) {
 	if t.kill == nil || t.phase != delivered || t.executor.state != running || t.executor.session == 0 {
 		return
 	}
+	policy := t.kill.GetKillPolicy()
+	if policy != nil && t.executor.command { // which knows nothing else, and shares its connection with all others
+		policy = &mesos.KillPolicy{GracePeriod: policy.GetGracePeriod()}
+	}
 	c.send(t.executor.session, &executorpb.Event{
-		Type: executorpb.Event_KILL.Enum(),
-		Kill: &executorpb.Event_Kill{TaskId: t.info.GetTaskId(), KillPolicy: t.kill.GetKillPolicy()},
+		Type: executorpb.Event_KILL.Enum(), Kill: &executorpb.Event_Kill{TaskId: t.info.GetTaskId(), KillPolicy: policy},
 	})
 	t.kill = nil
 }
