@@ -66,7 +66,7 @@ func (c *Core) noRoom(sl *slave, f *framework, size int) string {
 	}
 	messages, bytes := sl.session.out.Waiting(f.id)
 	return fmt.Sprintf("it has %d bytes, and %d messages of its framework, with %d bytes of all frameworks together, wait for the connection with slave %s: a framework may have as much waiting as is left of %d bytes",
-		size, messages, bytes, sl.id, flow.MaxWaitingBytes)
+		size, messages, bytes, sl.id, flow.Limit(size))
 }
 
 func (c *Core) maybeMark(s *session) {

@@ -14,8 +14,10 @@ const (
 	Window = 16 << 20
 	// MaxWaitingBytes is how much may wait in all lanes of an Outbox.
 	MaxWaitingBytes = 128 << 20
-	// SmallBytes is the length up to which a message is let in even where no room is left: an order, an acknowledgement.
+	// SmallBytes is the length up to which a message has room of its own, whatever large ones wait: an order, an acknowledgement.
 	SmallBytes = 1 << 10
+	// MaxSmallWaitingBytes is that room.
+	MaxSmallWaitingBytes = 32 << 20
 	// markBytes is how much is let out between two marks: what is little costs none.
 	markBytes = 1 << 20
 	// messageBytes is what each message counts beside its bytes. It bounds the number of those that are under way, or wait.
@@ -27,13 +29,21 @@ func Fits(more, own, all, limit int) bool {
 	return all+more <= limit && (own == 0 || own+more <= limit-all)
 }
 
+// Limit is how many bytes may wait of messages like one of so many.
+func Limit(bytes int) int {
+	if bytes <= SmallBytes {
+		return MaxSmallWaitingBytes
+	}
+	return MaxWaitingBytes
+}
+
 // Outbox lets messages out in turns. The zero value is empty.
 type Outbox[M any] struct {
 	flying   int    // counted bytes that were let out, until the echo of a mark behind them
 	unmarked int    // those of them behind which there is no mark yet
 	marks    []int  // bytes before each mark that has not been echoed, since the one before it
 	number   uint64 // of the last mark
-	waiting  int    // counted bytes in all lanes
+	waiting  room   // counted bytes in all lanes
 	lanes    map[string]*lane[M]
 	turns    []*lane[M] // those in which something waits, the next one first
 }
@@ -41,8 +51,19 @@ type Outbox[M any] struct {
 // lane is what waits for one.
 type lane[M any] struct {
 	name    string
-	waiting int
+	waiting room
 	items   []item[M]
+}
+
+// room is what waiting messages take, in counted bytes.
+type room struct{ small, large int }
+
+// of is where a message of so many bytes counts.
+func (r *room) of(counted int) *int {
+	if counted <= SmallBytes+messageBytes {
+		return &r.small
+	}
+	return &r.large
 }
 
 // item is a message that waits.
@@ -70,14 +91,14 @@ func (o *Outbox[M]) fly(counted int) {
 
 // HasRoom says whether a message of so many bytes may be put into a lane, unless it passes.
 func (o *Outbox[M]) HasRoom(name string, bytes int) bool {
-	if bytes <= SmallBytes || len(o.turns) == 0 && o.mayFly(bytes+messageBytes) {
+	counted, own := bytes+messageBytes, 0
+	if len(o.turns) == 0 && o.mayFly(counted) {
 		return true
 	}
-	own := 0
 	if l := o.lanes[name]; l != nil {
-		own = l.waiting
+		own = *l.waiting.of(counted)
 	}
-	return Fits(bytes+messageBytes, own, o.waiting, MaxWaitingBytes)
+	return Fits(counted, own, *o.waiting.of(counted), Limit(bytes))
 }
 
 // Put has a message wait in a lane, whether or not there is room. One that is kept elsewhere as well takes none.
@@ -96,8 +117,8 @@ func (o *Outbox[M]) Put(name string, message M, bytes int, kept bool) {
 		i.held = 0
 	}
 	l.items = append(l.items, i)
-	l.waiting += i.held
-	o.waiting += i.held
+	*l.waiting.of(i.counted) += i.held
+	*o.waiting.of(i.counted) += i.held
 }
 
 // Next lets out the message whose turn it is, if one waits and may go.
@@ -109,8 +130,8 @@ func (o *Outbox[M]) Next() (message M, ok bool) {
 	i := l.items[0]
 	l.items[0] = item[M]{} // What follows may keep its place in memory for long.
 	l.items = l.items[1:]
-	l.waiting -= i.held
-	o.waiting -= i.held
+	*l.waiting.of(i.counted) -= i.held
+	*o.waiting.of(i.counted) -= i.held
 	o.turns[0] = nil
 	if o.turns = o.turns[1:]; len(l.items) > 0 {
 		o.turns = append(o.turns, l)
@@ -150,7 +171,7 @@ func (o *Outbox[M]) Waiting(name string) (messages, bytes int) {
 	if l := o.lanes[name]; l != nil {
 		messages = len(l.items)
 	}
-	return messages, o.waiting
+	return messages, o.waiting.small + o.waiting.large
 }
 
 // Under returns how many bytes are under way.

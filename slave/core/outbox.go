@@ -98,7 +98,7 @@ func (c *Core) messageFromExecutor(ex *executor, data []byte) {
 		c.note(Debug, "dropped a message of executor %s: no master", ex.id)
 	case !c.master.out.HasRoom(ex.framework.id, size):
 		c.dropMessage(ex, fmt.Sprintf("it has %d bytes, and %d messages of its framework, with %d bytes of all frameworks together, wait for the connection with the master: a framework may have as much waiting as is left of %d bytes",
-			size, messages, bytes, flow.MaxWaitingBytes))
+			size, messages, bytes, flow.Limit(size)))
 	default:
 		c.toMaster(m)
 	}
