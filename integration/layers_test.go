@@ -27,7 +27,7 @@ var allowedAcross = map[[2]string]bool{{"frameworks", "executor"}: true}
 
 // pure are the packages that decide: no clock, no IO, no goroutine, no randomness, no log.
 var pure = []string{
-	"proto/mesos", "proto/resource", "proto/codec", "proto/wire",
+	"proto/mesos", "proto/resource", "proto/codec", "proto/wire", "proto/flow",
 	"master/core", "master/allocator", "master/registry",
 	"slave/core", "executor/core", "frameworks/scheduler/core",
 }

@@ -79,6 +79,8 @@ func (m metrics) counts(s core.Snapshot) {
 		{"offers_accepted_total", "Accepting calls.", s.Accepts},
 		{"tasks_launched_total", "Tasks that were launched.", s.Launches},
 		{"tasks_invalid_total", "Tasks that could not be launched as they were.", s.InvalidTasks},
+		{"launches_dropped_total", "Tasks for which there was no room on the way to their slave.", s.LaunchesDropped},
+		{"messages_dropped_total", "Messages of schedulers for which there was no room on the way to their slave.", s.MessagesDropped},
 		{"tasks_lost_total", "Tasks that were lost with their slave, or are unreachable.", s.Lost},
 		{"kills_total", "Tasks that were told to end.", s.Kills},
 		{"updates_total", "Updates that slaves forwarded.", s.Updates},

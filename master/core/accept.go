@@ -3,6 +3,8 @@ package core
 import (
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
 	"github.com/stoa-project/stoa/proto/resource"
@@ -152,6 +154,11 @@ func (c *Core) launch(a *acceptance, info *mesos.TaskInfo) {
 		c.rejectTask(a, info, mesos.TaskStatus_REASON_TASK_INVALID, err.Error())
 		return
 	}
+	run := &wire.RunTask{Framework: a.framework.info, Task: l.info, ExecutorRuns: l.info.GetExecutor() != nil && !l.starts}
+	if why := c.noRoom(a.slave, a.framework, proto.Size(run)); why != "" {
+		c.dropLaunch(a, info, why)
+		return
+	}
 	client := a.framework.client(a.role)
 	a.used = true
 	a.left = l.left
@@ -162,7 +169,17 @@ func (c *Core) launch(a *acceptance, info *mesos.TaskInfo) {
 	}
 	c.addTask(a, l)
 	c.counters.Launches++
-	c.send(a.slave.session, &wire.RunTask{Framework: a.framework.info, Task: l.info, ExecutorRuns: l.info.GetExecutor() != nil && !l.starts})
+	c.toSlave(a.slave, run)
+}
+
+// dropLaunch does not launch a task for which there is no room on the way to its slave. It may be launched again.
+func (c *Core) dropLaunch(a *acceptance, info *mesos.TaskInfo, why string) {
+	c.counters.LaunchesDropped++
+	c.warn("framework %s: task %s was not launched: %s", a.framework.id, info.GetTaskId().GetValue(), why)
+	c.tellMaster(a.framework, verdict{
+		task: info.GetTaskId(), slave: a.slave.info.Id, executor: info.GetExecutor().GetExecutorId(),
+		state: mesos.TaskState_TASK_DROPPED, reason: mesos.TaskStatus_REASON_INVALID_OFFERS, message: "the task was not launched: " + why,
+	})
 }
 
 func (c *Core) rejectTask(a *acceptance, info *mesos.TaskInfo, reason mesos.TaskStatus_Reason, why string) {

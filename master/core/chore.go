@@ -137,7 +137,7 @@ func (w *ending) end(c *Core, t *task) {
 func (w *ending) tell(c *Core, sl *slave) {
 	if !w.told[sl] {
 		w.told[sl] = true
-		c.send(sl.session, &wire.RemoveFramework{FrameworkId: w.framework.info.Id})
+		c.toSlave(sl, &wire.RemoveFramework{FrameworkId: w.framework.info.Id})
 	}
 }
 

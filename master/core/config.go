@@ -58,6 +58,17 @@ const (
 	// must be below the 64 MiB that nodes take. One above would cost the slave its connection, and others their tasks.
 	MaxTaskBytes = 60 << 20
 
+	// MaxSlaveMessageBytes is how long a message of a framework to a slave may be, for the same reason; MaxTaskBytes leaves room for
+	// what a task is sent with.
+	MaxSlaveMessageBytes = 61 << 20
+
+	// MaxResourcesBytes is how long the resources of a slave may become by operations of frameworks: it says them in one message
+	// when it comes back.
+	MaxResourcesBytes = 4 << 20
+
+	// MaxRegistrationBytes is how much a slave may bring of frameworks, executors and tasks: twice as much as it lets them have.
+	MaxRegistrationBytes = 1 << 30
+
 	// MaxOffersPerEvent is how many offers one OFFERS event holds at most, so that it stays well below what readers of
 	// records take (4 MB).
 	MaxOffersPerEvent = 500

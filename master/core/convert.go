@@ -18,6 +18,10 @@ func (c *Core) convert(a *acceptance, operation *mesos.Offer_Operation) {
 		c.operationFailed(a.framework, a.slave, operation, fmt.Sprintf("%v is not valid: %v", operation.GetType(), err))
 		return
 	}
+	if why := c.noRoom(a.slave, a.framework, 2*proto.Size(operation)); why != "" { // what the slave gets is a little longer
+		c.operationFailed(a.framework, a.slave, operation, fmt.Sprintf("%v was not carried out: %s", operation.GetType(), why))
+		return
+	}
 	if !conversion.From.SharedOnly().IsEmpty() {
 		c.rescindShared(a.slave, conversion.From)
 		// Each of the offers has a copy of it.
@@ -37,7 +41,7 @@ func (c *Core) order(sl *slave, framework *mesos.FrameworkID, operation *mesos.O
 			OperationId: operation.Id, State: mesos.OperationState_OPERATION_PENDING.Enum(), AgentId: sl.info.Id,
 		})
 	}
-	c.send(sl.session, &wire.ApplyOperation{FrameworkId: framework, Operation: refined(operation)})
+	c.toSlave(sl, &wire.ApplyOperation{FrameworkId: framework, Operation: refined(operation)})
 }
 
 // checkConversion reports why an operation on resources cannot be carried out with what is left of the offers, or what it
@@ -65,7 +69,21 @@ func (c *Core) checkConversion(a *acceptance, operation *mesos.Offer_Operation) 
 	if c.isUsed(a.slave, conversion.From) {
 		return conversion, fmt.Errorf("%v is in use", conversion.From)
 	}
+	if grows := written(conversion.To) - written(conversion.From); grows > 0 {
+		if size := written(c.allocator.Total(a.slave.id)) + grows; size > MaxResourcesBytes {
+			return conversion, fmt.Errorf("all resources of slave %s, with what they are labelled with, would have %d bytes: at most %d are allowed", a.slave.id, size, MaxResourcesBytes)
+		}
+	}
 	return conversion, nil
+}
+
+// written is how many bytes resources take in messages.
+func written(r resource.Resources) int {
+	size := 0
+	for _, x := range r.ToProto() {
+		size += proto.Size(x)
+	}
+	return size
 }
 
 // checkOperationID reports why an operation cannot have this id.

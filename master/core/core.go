@@ -30,6 +30,7 @@ import (
 
 	"github.com/stoa-project/stoa/master/allocator"
 	"github.com/stoa-project/stoa/master/registry"
+	"github.com/stoa-project/stoa/proto/flow"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/schedulerpb"
 	"github.com/stoa-project/stoa/proto/wire"
@@ -83,7 +84,10 @@ type session struct {
 	address   string // of the peer: "ip:port", or empty
 	slave     *slave
 	framework *framework
-	admitting bool // a slave that has asked to register and waits for it
+	admitting bool                       // a slave that has asked to register and waits for it
+	out       flow.Outbox[proto.Message] // what goes to a slave; a lane for each framework
+	parts     *wire.ReregisterSlave      // of a slave that has not said all yet; nil: it has, or nothing
+	partBytes int                        // of these
 }
 
 // pending is a change that the shell has been asked to persist.
@@ -202,6 +206,10 @@ func (c *Core) received(e Received) {
 		c.registerSlave(s, m)
 	case *wire.ReregisterSlave:
 		c.reregisterSlave(s, m)
+	case *wire.Mark:
+		c.send(s, &wire.Marked{Number: m.GetNumber()})
+	case *wire.Marked:
+		c.marked(s, m)
 	default:
 		if s.slave == nil {
 			c.refuse(s, fmt.Sprintf("%s: this session has not registered as a slave", e.Message.ProtoReflect().Descriptor().Name()))

@@ -72,7 +72,7 @@ func (c *Core) shutdownExecutor(f *framework, m *schedulerpb.Call_Shutdown) {
 		c.warn("framework %s: SHUTDOWN of executor %s was ignored: slave %s is not connected", f.id, m.GetExecutorId().GetValue(), m.GetAgentId().GetValue())
 		return
 	}
-	c.send(sl.session, &wire.ShutdownExecutor{FrameworkId: f.info.Id, ExecutorId: m.GetExecutorId()})
+	c.maybeToSlave(sl, f, &wire.ShutdownExecutor{FrameworkId: f.info.Id, ExecutorId: m.GetExecutorId()})
 }
 
 // messageToExecutor passes a scheduler's bytes on, if the slave is there.
@@ -82,7 +82,7 @@ func (c *Core) messageToExecutor(f *framework, m *schedulerpb.Call_Message) {
 		c.warn("framework %s: MESSAGE to executor %s was dropped: slave %s is not connected", f.id, m.GetExecutorId().GetValue(), m.GetAgentId().GetValue())
 		return
 	}
-	c.send(sl.session, &wire.FrameworkMessage{FrameworkId: f.info.Id, ExecutorId: m.GetExecutorId(), Data: m.GetData()})
+	c.maybeToSlave(sl, f, &wire.FrameworkMessage{FrameworkId: f.info.Id, ExecutorId: m.GetExecutorId(), Data: m.GetData()})
 }
 
 // messageFromExecutor passes an executor's bytes on, if the scheduler is there.

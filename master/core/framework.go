@@ -35,6 +35,9 @@ type framework struct {
 	constraints *schedulerpb.OfferConstraints // which slaves it wants offers of; valid
 	// kills are the tasks that its scheduler wants to end and that may yet come back with a slave.
 	kills map[string]*mesos.KillPolicy
+
+	dropped    uint64    // of what it wanted told to slaves
+	complained time.Time // when the log last said so
 }
 
 // frameworkRemoved is what a framework hears that has ended and wants to subscribe; Mesos's clients know it.

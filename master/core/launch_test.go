@@ -197,11 +197,16 @@ func launchGround(t *testing.T) (*script, *scriptPeer) {
 
 // launches feeds a call and returns whether a task was sent to its slave, and the status that its scheduler heard of it.
 func (s *script) launches(f *scriptPeer, call *schedulerpb.Call) (ran bool, status *mesos.TaskStatus) {
-	for _, o := range s.core.Step(s.now.Add(time.Millisecond), Received{f.session, call}) {
+	outputs := s.core.Step(s.now.Add(time.Millisecond), Received{f.session, call})
+	for len(outputs) > 0 {
+		o := outputs[0]
+		outputs = outputs[1:]
 		if send, ok := o.(Send); ok {
 			switch m := send.Message.(type) {
 			case *wire.RunTask:
 				ran = true
+			case *wire.Mark:
+				outputs = append(outputs, s.core.Step(s.now.Add(time.Millisecond), Received{send.Session, &wire.Marked{Number: m.GetNumber()}})...)
 			case *schedulerpb.Event:
 				if m.GetType() == schedulerpb.Event_UPDATE {
 					status = m.GetUpdate().GetStatus()

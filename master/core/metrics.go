@@ -25,6 +25,7 @@ type Counters struct {
 	Updates, Acknowledgements, Reconciliations, InvalidTasks, Lost uint64
 	SlaveRegistrations, SlaveReregistrations                       uint64
 	SlavesUnreachable, SlavesRemoved, FrameworksRemoved            uint64
+	LaunchesDropped, MessagesDropped                               uint64 // for which there was no room on the way to their slave
 
 	// TaskStates counts the tasks that are in each state now, by its number; those that have ended only until that is
 	// acknowledged.

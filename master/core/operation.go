@@ -66,7 +66,7 @@ func (c *Core) operationsOf(framework string) *btree.Map[string, *operation] {
 func (c *Core) operationUpdate(sl *slave, m *wire.OperationUpdate) {
 	framework, status := m.GetFrameworkId().GetValue(), m.GetStatus()
 	if c.hasEnded(framework) {
-		c.send(sl.session, &wire.RemoveFramework{FrameworkId: m.GetFrameworkId()})
+		c.toSlave(sl, &wire.RemoveFramework{FrameworkId: m.GetFrameworkId()})
 		return
 	}
 	c.tellOperation(c.putOperation(sl, framework, status))
@@ -99,7 +99,7 @@ func (c *Core) acknowledgeOperation(f *framework, m *schedulerpb.Call_Acknowledg
 	case !o.slave.connected():
 		c.note("framework %s: ACKNOWLEDGE_OPERATION_STATUS of operation %s was ignored: slave %s is not connected, and will repeat the update", f.id, id, o.slave.id)
 	default:
-		c.send(o.slave.session, &wire.AcknowledgeOperation{FrameworkId: f.info.Id, OperationId: m.GetOperationId(), Uuid: m.GetUuid()})
+		c.maybeToSlave(o.slave, f, &wire.AcknowledgeOperation{FrameworkId: f.info.Id, OperationId: m.GetOperationId(), Uuid: m.GetUuid()})
 		c.dropOperation(o)
 	}
 }

@@ -15,11 +15,18 @@ import (
 // reregisterSlave handles a slave that has an id: known here and connected again, known to the registry, or new to a
 // master that remembers nothing. Both sides compare what they know.
 func (c *Core) reregisterSlave(s *session, m *wire.ReregisterSlave) {
-	id := m.GetSlave().GetId().GetValue()
-	if err := c.checkReregister(s, m); err != nil {
+	m, err := c.gather(s, m)
+	if err == nil && m == nil {
+		return // There is more to come.
+	}
+	if err == nil {
+		err = c.checkReregister(s, m)
+	}
+	if err != nil {
 		c.refuse(s, err.Error())
 		return
 	}
+	id := m.GetSlave().GetId().GetValue()
 	if c.isChanging(id) {
 		c.changing[id] = append(c.changing[id], waiting{s, m})
 		return
@@ -32,8 +39,44 @@ func (c *Core) reregisterSlave(s *session, m *wire.ReregisterSlave) {
 	c.readmitSlave(s, m)
 }
 
-// checkReregister reports why a slave may not come back.
+// gather puts together what a slave says in several messages; nil: there is more to come.
+func (c *Core) gather(s *session, m *wire.ReregisterSlave) (*wire.ReregisterSlave, error) {
+	if s.parts == nil && !m.GetMore() {
+		return m, nil
+	}
+	if s.parts == nil {
+		if err := c.checkReturn(s, m); err != nil { // before it is remembered
+			return nil, err
+		}
+		s.parts = &wire.ReregisterSlave{}
+	}
+	all := s.parts
+	if s.partBytes += proto.Size(m); s.partBytes > MaxRegistrationBytes {
+		return nil, fmt.Errorf("slave %s at %s brings frameworks, executors and tasks of more than %d bytes: at most %d are allowed; it can come back with an empty work_dir",
+			m.GetSlave().GetId().GetValue(), place(m.GetSlave()), s.partBytes, MaxRegistrationBytes)
+	}
+	all.Slave, all.Version, all.ClusterId, all.Secret, all.Resources = m.Slave, m.Version, m.ClusterId, m.Secret, m.Resources
+	all.Frameworks = append(all.Frameworks, m.GetFrameworks()...)
+	all.Executors = append(all.Executors, m.GetExecutors()...)
+	all.Tasks = append(all.Tasks, m.GetTasks()...)
+	all.Operations = append(all.Operations, m.GetOperations()...)
+	if m.GetMore() {
+		return nil, nil
+	}
+	s.parts, s.partBytes = nil, 0
+	return all, nil
+}
+
+// checkReregister reports why a slave may not come back with what it brings.
 func (c *Core) checkReregister(s *session, m *wire.ReregisterSlave) error {
+	if err := c.checkReturn(s, m); err != nil {
+		return err
+	}
+	return c.checkBelongings(m)
+}
+
+// checkReturn reports why a slave may not come back, whatever it brings.
+func (c *Core) checkReturn(s *session, m *wire.ReregisterSlave) error {
 	info := m.GetSlave()
 	id := info.GetId().GetValue()
 	if err := mesos.ValidateAgentID(info.GetId()); err != nil {
@@ -52,10 +95,7 @@ func (c *Core) checkReregister(s *session, m *wire.ReregisterSlave) error {
 	case c.removed.has(id):
 		return fmt.Errorf("slave %s at %s was removed and cannot come back: start it with an empty work_dir", id, place(info))
 	}
-	if err := c.checkSecret(info, m.GetSecret()); err != nil {
-		return err
-	}
-	return c.checkBelongings(m)
+	return c.checkSecret(info, m.GetSecret())
 }
 
 // checkBelongings reports what does not fit in what a slave brings: each task and executor has a framework that is
@@ -258,7 +298,7 @@ func (c *Core) takeOver(sl *slave, m *wire.ReregisterSlave) {
 		if id := info.GetId().GetValue(); c.frameworks[id] == nil {
 			if c.hasEnded(id) {
 				ended[id] = true
-				c.send(sl.session, &wire.RemoveFramework{FrameworkId: info.GetId()})
+				c.toSlave(sl, &wire.RemoveFramework{FrameworkId: info.GetId()})
 			} else {
 				c.recoverFramework(info)
 			}
@@ -285,7 +325,7 @@ func (c *Core) takeOver(sl *slave, m *wire.ReregisterSlave) {
 		if elsewhere || sl.forsaken[key] {
 			// Its scheduler was told that it is lost, or has launched it again elsewhere: it must not run on.
 			c.note("task %s of framework %s came back with slave %s and is killed: it was declared lost", key.task, key.framework, sl.id)
-			c.send(sl.session, &wire.KillTask{FrameworkId: t.GetFrameworkId(), TaskId: t.GetTaskId(), KilledBy: mesos.KilledByMaster})
+			c.toSlave(sl, &wire.KillTask{FrameworkId: t.GetFrameworkId(), TaskId: t.GetTaskId(), KilledBy: mesos.KilledByMaster})
 		}
 	}
 	sl.forsaken = nil
@@ -302,7 +342,7 @@ func (c *Core) mustCharge(client allocatorClient, sl *slave, r resource.Resource
 func (c *Core) deliverKills(sl *slave) {
 	for _, t := range sl.sortedTasks() {
 		if t.kill != nil && !mesos.IsTerminal(t.state()) {
-			c.send(sl.session, t.kill)
+			c.maybeToSlave(sl, t.framework, t.kill)
 		}
 		t.kill = nil
 	}

@@ -159,7 +159,7 @@ func (c *Core) taskUpdate(sl *slave, m *wire.TaskUpdate) {
 	if f == nil {
 		// Nobody will ever acknowledge it.
 		c.note("slave %s: update %v of task %s of framework %s, which is not known", sl.id, status.GetState(), id, fid)
-		c.send(sl.session, &wire.RemoveFramework{FrameworkId: m.GetFrameworkId()})
+		c.toSlave(sl, &wire.RemoveFramework{FrameworkId: m.GetFrameworkId()})
 		return
 	}
 	t := sl.tasks[taskKey{fid, id}]
@@ -210,7 +210,7 @@ func (c *Core) acknowledge(f *framework, m *schedulerpb.Call_Acknowledge) {
 			c.completeTask(t)
 		}
 	}
-	c.send(sl.session, &wire.AcknowledgeUpdate{FrameworkId: f.info.Id, TaskId: m.GetTaskId(), Uuid: m.GetUuid()})
+	c.maybeToSlave(sl, f, &wire.AcknowledgeUpdate{FrameworkId: f.info.Id, TaskId: m.GetTaskId(), Uuid: m.GetUuid()})
 }
 
 // endsWith reports whether the acknowledgement of this uuid is that of the task's terminal update. The update may have
@@ -392,7 +392,7 @@ func (c *Core) kill(t *task, policy *mesos.KillPolicy, by string) {
 	c.counters.Kills++
 	m := &wire.KillTask{FrameworkId: t.framework.info.Id, TaskId: t.seen.TaskId, KillPolicy: policy, KilledBy: by}
 	if t.slave.connected() {
-		c.send(t.slave.session, m)
+		c.maybeToSlave(t.slave, t.framework, m)
 		return
 	}
 	c.note("framework %s: task %s is killed when slave %s comes back", t.framework.id, t.id, t.slave.id)

@@ -5,6 +5,7 @@
 //	slave → master   RegisterSlave, ReregisterSlave, UnregisterSlave, TaskUpdate, ExecutorExited, FrameworkMessage
 //	master → slave   SlaveRegistered, SlaveReregistered, RunTask, KillTask, ShutdownExecutor, RemoveFramework,
 //	                 AcknowledgeUpdate, FrameworkMessage
+//	both             Mark, Marked: what was said before has been heard, so that more may follow
 //	host → slave     RegisterHost, ExecutorStarted, ExecutorEnded
 //	slave → host     HostRegistered, LaunchExecutor, KillExecutor
 //	inside a host    StartContainer, SignalContainer, KillContainer; ContainerStarted, ContainerExited

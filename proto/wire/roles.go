@@ -41,6 +41,8 @@ var senders = map[protoreflect.FullName][]string{
 	"stoa.wire.v1.OperationUpdate":      {RoleSlave},
 	"stoa.wire.v1.AcknowledgeOperation": {RoleMaster},
 	"stoa.wire.v1.FrameworkMessage":     {RoleMaster, RoleSlave},
+	"stoa.wire.v1.Mark":                 {RoleMaster, RoleSlave},
+	"stoa.wire.v1.Marked":               {RoleMaster, RoleSlave},
 	"stoa.wire.v1.OperatorKillTask":     {RoleOperator},
 	"stoa.wire.v1.Explain":              {RoleOperator, RoleFramework}, // as masterpb.Call
 	"stoa.wire.v1.Explanation":          {RoleMaster},

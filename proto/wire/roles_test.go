@@ -55,10 +55,10 @@ func TestEveryMessageHasARowInTheTableOfSendersAndEveryRowAMessage(t *testing.T)
 // The whole table once more, as who may send what: a change of a row is a change of this list.
 func TestWhoMaySendWhat(t *testing.T) {
 	want := map[string]string{
-		wire.RoleMaster: `AcknowledgeOperation AcknowledgeUpdate ApplyOperation Explanation FileChunk FrameworkMessage KillTask OperatorDone Peers ReadFile Refused RemoveFramework RunTask
+		wire.RoleMaster: `AcknowledgeOperation AcknowledgeUpdate ApplyOperation Explanation FileChunk FrameworkMessage KillTask Mark Marked OperatorDone Peers ReadFile Refused RemoveFramework RunTask
 			ShutdownExecutor SlaveRegistered SlaveReregistered mesos.v1.master.Response mesos.v1.scheduler.Event`,
 		wire.RoleSlave: `ContainerStatistics DiskUsage ExecEnded ExecInput ExecOutput ExecResize ExecSignal ExecStarted ExecTaken
-			ExecutorExited FrameworkMessage GetStatistics HostRegistered KillExecutor LaunchExecutor OperationUpdate Peers ReadFile Refused RegisterSlave
+			ExecutorExited FrameworkMessage GetStatistics HostRegistered KillExecutor LaunchExecutor Mark Marked OperationUpdate Peers ReadFile Refused RegisterSlave
 			ReregisterSlave ResizeExecutor StartExec TaskUpdate UnregisterSlave mesos.v1.executor.Event`,
 		wire.RoleHost:      `ContainerStatistics ExecEnded ExecOutput ExecStarted ExecTaken ExecutorEnded ExecutorStarted Refused RegisterHost mesos.v1.executor.Call`,
 		wire.RoleExecutor:  `mesos.v1.executor.Call`,

@@ -89,7 +89,7 @@ func (x ContainerExit_Cause) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ContainerExit_Cause.Descriptor instead.
 func (ContainerExit_Cause) EnumDescriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{54, 0}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{56, 0}
 }
 
 // RegisterSlave is what a slave without an id says first. SlaveRegistered or Refused answers it.
@@ -162,7 +162,8 @@ func (x *RegisterSlave) GetSecret() []byte {
 }
 
 // ReregisterSlave is what a slave that has an id says to each new master session: all it knows, so that a master
-// with an empty memory gets everything back. SlaveReregistered or Refused answers it.
+// with an empty memory gets everything back. What is too long for one message comes in several, of which the first four
+// fields are the same. SlaveReregistered or Refused answers the last one.
 type ReregisterSlave struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Slave         *mesos.AgentInfo       `protobuf:"bytes,1,opt,name=slave,proto3" json:"slave,omitempty"` // with id
@@ -174,6 +175,7 @@ type ReregisterSlave struct {
 	Resources     []*mesos.Resource      `protobuf:"bytes,7,rep,name=resources,proto3" json:"resources,omitempty"`   // what operations have made of the slave's; empty: nothing else
 	Operations    []*SlaveOperation      `protobuf:"bytes,8,rep,name=operations,proto3" json:"operations,omitempty"` // whose end is not yet acknowledged
 	Secret        []byte                 `protobuf:"bytes,9,opt,name=secret,proto3" json:"secret,omitempty"`         // of its work_dir
+	More          bool                   `protobuf:"varint,10,opt,name=more,proto3" json:"more,omitempty"`           // frameworks, executors, tasks and operations go on in the next one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -269,6 +271,13 @@ func (x *ReregisterSlave) GetSecret() []byte {
 		return x.Secret
 	}
 	return nil
+}
+
+func (x *ReregisterSlave) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // SlaveOperation is an operation on resources that a slave has carried out.
@@ -1321,6 +1330,96 @@ func (x *AcknowledgeUpdate) GetUuid() []byte {
 	return nil
 }
 
+// Mark asks to be told when all that its sender has said before has been heard: Marked, with its number, answers it.
+type Mark struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mark) Reset() {
+	*x = Mark{}
+	mi := &file_proto_wire_wire_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mark) ProtoMessage() {}
+
+func (x *Mark) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mark.ProtoReflect.Descriptor instead.
+func (*Mark) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Mark) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// Marked answers a Mark.
+type Marked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Marked) Reset() {
+	*x = Marked{}
+	mi := &file_proto_wire_wire_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Marked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Marked) ProtoMessage() {}
+
+func (x *Marked) ProtoReflect() protoreflect.Message {
+	mi := &file_proto_wire_wire_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Marked.ProtoReflect.Descriptor instead.
+func (*Marked) Descriptor() ([]byte, []int) {
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Marked) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 // ExecutorExited tells that a framework's own executor has ended.
 type ExecutorExited struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1333,7 +1432,7 @@ type ExecutorExited struct {
 
 func (x *ExecutorExited) Reset() {
 	*x = ExecutorExited{}
-	mi := &file_proto_wire_wire_proto_msgTypes[21]
+	mi := &file_proto_wire_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1444,7 @@ func (x *ExecutorExited) String() string {
 func (*ExecutorExited) ProtoMessage() {}
 
 func (x *ExecutorExited) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[21]
+	mi := &file_proto_wire_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +1457,7 @@ func (x *ExecutorExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExited.ProtoReflect.Descriptor instead.
 func (*ExecutorExited) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{21}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExecutorExited) GetFrameworkId() *mesos.FrameworkID {
@@ -1391,7 +1490,7 @@ type ListPeers struct {
 
 func (x *ListPeers) Reset() {
 	*x = ListPeers{}
-	mi := &file_proto_wire_wire_proto_msgTypes[22]
+	mi := &file_proto_wire_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1502,7 @@ func (x *ListPeers) String() string {
 func (*ListPeers) ProtoMessage() {}
 
 func (x *ListPeers) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[22]
+	mi := &file_proto_wire_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1515,7 @@ func (x *ListPeers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPeers.ProtoReflect.Descriptor instead.
 func (*ListPeers) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{22}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{24}
 }
 
 // Peers are the connections of a daemon.
@@ -1433,7 +1532,7 @@ type Peers struct {
 
 func (x *Peers) Reset() {
 	*x = Peers{}
-	mi := &file_proto_wire_wire_proto_msgTypes[23]
+	mi := &file_proto_wire_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1445,7 +1544,7 @@ func (x *Peers) String() string {
 func (*Peers) ProtoMessage() {}
 
 func (x *Peers) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[23]
+	mi := &file_proto_wire_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1458,7 +1557,7 @@ func (x *Peers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peers.ProtoReflect.Descriptor instead.
 func (*Peers) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{23}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Peers) GetNode() string {
@@ -1520,7 +1619,7 @@ type Peer struct {
 
 func (x *Peer) Reset() {
 	*x = Peer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[24]
+	mi := &file_proto_wire_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1532,7 +1631,7 @@ func (x *Peer) String() string {
 func (*Peer) ProtoMessage() {}
 
 func (x *Peer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[24]
+	mi := &file_proto_wire_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1545,7 +1644,7 @@ func (x *Peer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Peer.ProtoReflect.Descriptor instead.
 func (*Peer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{24}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Peer) GetNode() string {
@@ -1663,7 +1762,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_proto_wire_wire_proto_msgTypes[25]
+	mi := &file_proto_wire_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +1774,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[25]
+	mi := &file_proto_wire_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +1787,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{25}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Refused) GetReason() string {
@@ -1714,7 +1813,7 @@ type ReadFile struct {
 
 func (x *ReadFile) Reset() {
 	*x = ReadFile{}
-	mi := &file_proto_wire_wire_proto_msgTypes[26]
+	mi := &file_proto_wire_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1726,7 +1825,7 @@ func (x *ReadFile) String() string {
 func (*ReadFile) ProtoMessage() {}
 
 func (x *ReadFile) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[26]
+	mi := &file_proto_wire_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1739,7 +1838,7 @@ func (x *ReadFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadFile.ProtoReflect.Descriptor instead.
 func (*ReadFile) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{26}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ReadFile) GetFrameworkId() *mesos.FrameworkID {
@@ -1798,7 +1897,7 @@ type FileChunk struct {
 
 func (x *FileChunk) Reset() {
 	*x = FileChunk{}
-	mi := &file_proto_wire_wire_proto_msgTypes[27]
+	mi := &file_proto_wire_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +1909,7 @@ func (x *FileChunk) String() string {
 func (*FileChunk) ProtoMessage() {}
 
 func (x *FileChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[27]
+	mi := &file_proto_wire_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +1922,7 @@ func (x *FileChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileChunk.ProtoReflect.Descriptor instead.
 func (*FileChunk) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{27}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *FileChunk) GetId() uint64 {
@@ -1879,7 +1978,7 @@ type ExecTask struct {
 
 func (x *ExecTask) Reset() {
 	*x = ExecTask{}
-	mi := &file_proto_wire_wire_proto_msgTypes[28]
+	mi := &file_proto_wire_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +1990,7 @@ func (x *ExecTask) String() string {
 func (*ExecTask) ProtoMessage() {}
 
 func (x *ExecTask) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[28]
+	mi := &file_proto_wire_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +2003,7 @@ func (x *ExecTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecTask.ProtoReflect.Descriptor instead.
 func (*ExecTask) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{28}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExecTask) GetFrameworkId() *mesos.FrameworkID {
@@ -1975,7 +2074,7 @@ type StartExec struct {
 
 func (x *StartExec) Reset() {
 	*x = StartExec{}
-	mi := &file_proto_wire_wire_proto_msgTypes[29]
+	mi := &file_proto_wire_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2086,7 @@ func (x *StartExec) String() string {
 func (*StartExec) ProtoMessage() {}
 
 func (x *StartExec) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[29]
+	mi := &file_proto_wire_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2099,7 @@ func (x *StartExec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartExec.ProtoReflect.Descriptor instead.
 func (*StartExec) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{29}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StartExec) GetContainerId() *mesos.ContainerID {
@@ -2027,7 +2126,7 @@ type ExecStarted struct {
 
 func (x *ExecStarted) Reset() {
 	*x = ExecStarted{}
-	mi := &file_proto_wire_wire_proto_msgTypes[30]
+	mi := &file_proto_wire_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2039,7 +2138,7 @@ func (x *ExecStarted) String() string {
 func (*ExecStarted) ProtoMessage() {}
 
 func (x *ExecStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[30]
+	mi := &file_proto_wire_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2052,7 +2151,7 @@ func (x *ExecStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecStarted.ProtoReflect.Descriptor instead.
 func (*ExecStarted) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{30}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExecStarted) GetPid() uint32 {
@@ -2074,7 +2173,7 @@ type ExecInput struct {
 
 func (x *ExecInput) Reset() {
 	*x = ExecInput{}
-	mi := &file_proto_wire_wire_proto_msgTypes[31]
+	mi := &file_proto_wire_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2086,7 +2185,7 @@ func (x *ExecInput) String() string {
 func (*ExecInput) ProtoMessage() {}
 
 func (x *ExecInput) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[31]
+	mi := &file_proto_wire_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2099,7 +2198,7 @@ func (x *ExecInput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecInput.ProtoReflect.Descriptor instead.
 func (*ExecInput) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{31}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExecInput) GetData() []byte {
@@ -2127,7 +2226,7 @@ type ExecOutput struct {
 
 func (x *ExecOutput) Reset() {
 	*x = ExecOutput{}
-	mi := &file_proto_wire_wire_proto_msgTypes[32]
+	mi := &file_proto_wire_wire_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2139,7 +2238,7 @@ func (x *ExecOutput) String() string {
 func (*ExecOutput) ProtoMessage() {}
 
 func (x *ExecOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[32]
+	mi := &file_proto_wire_wire_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2152,7 +2251,7 @@ func (x *ExecOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecOutput.ProtoReflect.Descriptor instead.
 func (*ExecOutput) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{32}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ExecOutput) GetData() []byte {
@@ -2179,7 +2278,7 @@ type ExecTaken struct {
 
 func (x *ExecTaken) Reset() {
 	*x = ExecTaken{}
-	mi := &file_proto_wire_wire_proto_msgTypes[33]
+	mi := &file_proto_wire_wire_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2290,7 @@ func (x *ExecTaken) String() string {
 func (*ExecTaken) ProtoMessage() {}
 
 func (x *ExecTaken) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[33]
+	mi := &file_proto_wire_wire_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2303,7 @@ func (x *ExecTaken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecTaken.ProtoReflect.Descriptor instead.
 func (*ExecTaken) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{33}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExecTaken) GetBytes() int64 {
@@ -2225,7 +2324,7 @@ type ExecResize struct {
 
 func (x *ExecResize) Reset() {
 	*x = ExecResize{}
-	mi := &file_proto_wire_wire_proto_msgTypes[34]
+	mi := &file_proto_wire_wire_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +2336,7 @@ func (x *ExecResize) String() string {
 func (*ExecResize) ProtoMessage() {}
 
 func (x *ExecResize) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[34]
+	mi := &file_proto_wire_wire_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +2349,7 @@ func (x *ExecResize) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecResize.ProtoReflect.Descriptor instead.
 func (*ExecResize) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{34}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExecResize) GetRows() uint32 {
@@ -2277,7 +2376,7 @@ type ExecSignal struct {
 
 func (x *ExecSignal) Reset() {
 	*x = ExecSignal{}
-	mi := &file_proto_wire_wire_proto_msgTypes[35]
+	mi := &file_proto_wire_wire_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2388,7 @@ func (x *ExecSignal) String() string {
 func (*ExecSignal) ProtoMessage() {}
 
 func (x *ExecSignal) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[35]
+	mi := &file_proto_wire_wire_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2401,7 @@ func (x *ExecSignal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecSignal.ProtoReflect.Descriptor instead.
 func (*ExecSignal) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{35}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ExecSignal) GetSignal() int32 {
@@ -2324,7 +2423,7 @@ type ExecEnded struct {
 
 func (x *ExecEnded) Reset() {
 	*x = ExecEnded{}
-	mi := &file_proto_wire_wire_proto_msgTypes[36]
+	mi := &file_proto_wire_wire_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2336,7 +2435,7 @@ func (x *ExecEnded) String() string {
 func (*ExecEnded) ProtoMessage() {}
 
 func (x *ExecEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[36]
+	mi := &file_proto_wire_wire_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2349,7 +2448,7 @@ func (x *ExecEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecEnded.ProtoReflect.Descriptor instead.
 func (*ExecEnded) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{36}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ExecEnded) GetWaitStatus() int32 {
@@ -2384,7 +2483,7 @@ type GetStatistics struct {
 
 func (x *GetStatistics) Reset() {
 	*x = GetStatistics{}
-	mi := &file_proto_wire_wire_proto_msgTypes[37]
+	mi := &file_proto_wire_wire_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2396,7 +2495,7 @@ func (x *GetStatistics) String() string {
 func (*GetStatistics) ProtoMessage() {}
 
 func (x *GetStatistics) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[37]
+	mi := &file_proto_wire_wire_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2409,7 +2508,7 @@ func (x *GetStatistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatistics.ProtoReflect.Descriptor instead.
 func (*GetStatistics) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{37}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetStatistics) GetContainerIds() []*mesos.ContainerID {
@@ -2437,7 +2536,7 @@ type ContainerStatistics struct {
 
 func (x *ContainerStatistics) Reset() {
 	*x = ContainerStatistics{}
-	mi := &file_proto_wire_wire_proto_msgTypes[38]
+	mi := &file_proto_wire_wire_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2449,7 +2548,7 @@ func (x *ContainerStatistics) String() string {
 func (*ContainerStatistics) ProtoMessage() {}
 
 func (x *ContainerStatistics) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[38]
+	mi := &file_proto_wire_wire_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2462,7 +2561,7 @@ func (x *ContainerStatistics) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStatistics.ProtoReflect.Descriptor instead.
 func (*ContainerStatistics) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{38}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ContainerStatistics) GetContainers() []*ContainerStatistics_Container {
@@ -2496,7 +2595,7 @@ type Machine struct {
 
 func (x *Machine) Reset() {
 	*x = Machine{}
-	mi := &file_proto_wire_wire_proto_msgTypes[39]
+	mi := &file_proto_wire_wire_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2508,7 +2607,7 @@ func (x *Machine) String() string {
 func (*Machine) ProtoMessage() {}
 
 func (x *Machine) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[39]
+	mi := &file_proto_wire_wire_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2521,7 +2620,7 @@ func (x *Machine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Machine.ProtoReflect.Descriptor instead.
 func (*Machine) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{39}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Machine) GetCpus() float64 {
@@ -2589,7 +2688,7 @@ type GetDiskUsage struct {
 
 func (x *GetDiskUsage) Reset() {
 	*x = GetDiskUsage{}
-	mi := &file_proto_wire_wire_proto_msgTypes[40]
+	mi := &file_proto_wire_wire_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2601,7 +2700,7 @@ func (x *GetDiskUsage) String() string {
 func (*GetDiskUsage) ProtoMessage() {}
 
 func (x *GetDiskUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[40]
+	mi := &file_proto_wire_wire_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2614,7 +2713,7 @@ func (x *GetDiskUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDiskUsage.ProtoReflect.Descriptor instead.
 func (*GetDiskUsage) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{40}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{42}
 }
 
 // DiskUsage is what lies in a slave's work_dir.
@@ -2630,7 +2729,7 @@ type DiskUsage struct {
 
 func (x *DiskUsage) Reset() {
 	*x = DiskUsage{}
-	mi := &file_proto_wire_wire_proto_msgTypes[41]
+	mi := &file_proto_wire_wire_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +2741,7 @@ func (x *DiskUsage) String() string {
 func (*DiskUsage) ProtoMessage() {}
 
 func (x *DiskUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[41]
+	mi := &file_proto_wire_wire_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2655,7 +2754,7 @@ func (x *DiskUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiskUsage.ProtoReflect.Descriptor instead.
 func (*DiskUsage) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{41}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DiskUsage) GetSandboxes() []*DiskUsage_Sandbox {
@@ -2698,7 +2797,7 @@ type RegisterHost struct {
 
 func (x *RegisterHost) Reset() {
 	*x = RegisterHost{}
-	mi := &file_proto_wire_wire_proto_msgTypes[42]
+	mi := &file_proto_wire_wire_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2710,7 +2809,7 @@ func (x *RegisterHost) String() string {
 func (*RegisterHost) ProtoMessage() {}
 
 func (x *RegisterHost) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[42]
+	mi := &file_proto_wire_wire_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2723,7 +2822,7 @@ func (x *RegisterHost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterHost.ProtoReflect.Descriptor instead.
 func (*RegisterHost) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{42}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RegisterHost) GetHostId() string {
@@ -2757,7 +2856,7 @@ type HostRegistered struct {
 
 func (x *HostRegistered) Reset() {
 	*x = HostRegistered{}
-	mi := &file_proto_wire_wire_proto_msgTypes[43]
+	mi := &file_proto_wire_wire_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2769,7 +2868,7 @@ func (x *HostRegistered) String() string {
 func (*HostRegistered) ProtoMessage() {}
 
 func (x *HostRegistered) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[43]
+	mi := &file_proto_wire_wire_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2782,7 +2881,7 @@ func (x *HostRegistered) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostRegistered.ProtoReflect.Descriptor instead.
 func (*HostRegistered) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{43}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *HostRegistered) GetSlaveId() *mesos.AgentID {
@@ -2814,7 +2913,7 @@ type LaunchExecutor struct {
 
 func (x *LaunchExecutor) Reset() {
 	*x = LaunchExecutor{}
-	mi := &file_proto_wire_wire_proto_msgTypes[44]
+	mi := &file_proto_wire_wire_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2826,7 +2925,7 @@ func (x *LaunchExecutor) String() string {
 func (*LaunchExecutor) ProtoMessage() {}
 
 func (x *LaunchExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[44]
+	mi := &file_proto_wire_wire_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2839,7 +2938,7 @@ func (x *LaunchExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LaunchExecutor.ProtoReflect.Descriptor instead.
 func (*LaunchExecutor) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{44}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LaunchExecutor) GetFramework() *mesos.FrameworkInfo {
@@ -2931,7 +3030,7 @@ type ResizeExecutor struct {
 
 func (x *ResizeExecutor) Reset() {
 	*x = ResizeExecutor{}
-	mi := &file_proto_wire_wire_proto_msgTypes[45]
+	mi := &file_proto_wire_wire_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +3042,7 @@ func (x *ResizeExecutor) String() string {
 func (*ResizeExecutor) ProtoMessage() {}
 
 func (x *ResizeExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[45]
+	mi := &file_proto_wire_wire_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3055,7 @@ func (x *ResizeExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResizeExecutor.ProtoReflect.Descriptor instead.
 func (*ResizeExecutor) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{45}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ResizeExecutor) GetContainerId() *mesos.ContainerID {
@@ -2991,7 +3090,7 @@ type ExecutorStarted struct {
 
 func (x *ExecutorStarted) Reset() {
 	*x = ExecutorStarted{}
-	mi := &file_proto_wire_wire_proto_msgTypes[46]
+	mi := &file_proto_wire_wire_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3102,7 @@ func (x *ExecutorStarted) String() string {
 func (*ExecutorStarted) ProtoMessage() {}
 
 func (x *ExecutorStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[46]
+	mi := &file_proto_wire_wire_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3016,7 +3115,7 @@ func (x *ExecutorStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorStarted.ProtoReflect.Descriptor instead.
 func (*ExecutorStarted) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{46}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ExecutorStarted) GetContainerId() *mesos.ContainerID {
@@ -3044,7 +3143,7 @@ type ExecutorEnded struct {
 
 func (x *ExecutorEnded) Reset() {
 	*x = ExecutorEnded{}
-	mi := &file_proto_wire_wire_proto_msgTypes[47]
+	mi := &file_proto_wire_wire_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3155,7 @@ func (x *ExecutorEnded) String() string {
 func (*ExecutorEnded) ProtoMessage() {}
 
 func (x *ExecutorEnded) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[47]
+	mi := &file_proto_wire_wire_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3168,7 @@ func (x *ExecutorEnded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorEnded.ProtoReflect.Descriptor instead.
 func (*ExecutorEnded) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{47}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ExecutorEnded) GetContainerId() *mesos.ContainerID {
@@ -3096,7 +3195,7 @@ type KillExecutor struct {
 
 func (x *KillExecutor) Reset() {
 	*x = KillExecutor{}
-	mi := &file_proto_wire_wire_proto_msgTypes[48]
+	mi := &file_proto_wire_wire_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3108,7 +3207,7 @@ func (x *KillExecutor) String() string {
 func (*KillExecutor) ProtoMessage() {}
 
 func (x *KillExecutor) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[48]
+	mi := &file_proto_wire_wire_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3121,7 +3220,7 @@ func (x *KillExecutor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillExecutor.ProtoReflect.Descriptor instead.
 func (*KillExecutor) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{48}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *KillExecutor) GetContainerId() *mesos.ContainerID {
@@ -3152,7 +3251,7 @@ type StartContainer struct {
 
 func (x *StartContainer) Reset() {
 	*x = StartContainer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[49]
+	mi := &file_proto_wire_wire_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3164,7 +3263,7 @@ func (x *StartContainer) String() string {
 func (*StartContainer) ProtoMessage() {}
 
 func (x *StartContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[49]
+	mi := &file_proto_wire_wire_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3177,7 +3276,7 @@ func (x *StartContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartContainer.ProtoReflect.Descriptor instead.
 func (*StartContainer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{49}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *StartContainer) GetContainerId() *mesos.ContainerID {
@@ -3268,7 +3367,7 @@ type ContainerStarted struct {
 
 func (x *ContainerStarted) Reset() {
 	*x = ContainerStarted{}
-	mi := &file_proto_wire_wire_proto_msgTypes[50]
+	mi := &file_proto_wire_wire_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3280,7 +3379,7 @@ func (x *ContainerStarted) String() string {
 func (*ContainerStarted) ProtoMessage() {}
 
 func (x *ContainerStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[50]
+	mi := &file_proto_wire_wire_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3293,7 +3392,7 @@ func (x *ContainerStarted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStarted.ProtoReflect.Descriptor instead.
 func (*ContainerStarted) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{50}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ContainerStarted) GetContainerId() *mesos.ContainerID {
@@ -3322,7 +3421,7 @@ type ContainerExited struct {
 
 func (x *ContainerExited) Reset() {
 	*x = ContainerExited{}
-	mi := &file_proto_wire_wire_proto_msgTypes[51]
+	mi := &file_proto_wire_wire_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3334,7 +3433,7 @@ func (x *ContainerExited) String() string {
 func (*ContainerExited) ProtoMessage() {}
 
 func (x *ContainerExited) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[51]
+	mi := &file_proto_wire_wire_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3347,7 +3446,7 @@ func (x *ContainerExited) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerExited.ProtoReflect.Descriptor instead.
 func (*ContainerExited) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{51}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ContainerExited) GetContainerId() *mesos.ContainerID {
@@ -3375,7 +3474,7 @@ type SignalContainer struct {
 
 func (x *SignalContainer) Reset() {
 	*x = SignalContainer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[52]
+	mi := &file_proto_wire_wire_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3387,7 +3486,7 @@ func (x *SignalContainer) String() string {
 func (*SignalContainer) ProtoMessage() {}
 
 func (x *SignalContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[52]
+	mi := &file_proto_wire_wire_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3400,7 +3499,7 @@ func (x *SignalContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalContainer.ProtoReflect.Descriptor instead.
 func (*SignalContainer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{52}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SignalContainer) GetContainerId() *mesos.ContainerID {
@@ -3427,7 +3526,7 @@ type KillContainer struct {
 
 func (x *KillContainer) Reset() {
 	*x = KillContainer{}
-	mi := &file_proto_wire_wire_proto_msgTypes[53]
+	mi := &file_proto_wire_wire_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3439,7 +3538,7 @@ func (x *KillContainer) String() string {
 func (*KillContainer) ProtoMessage() {}
 
 func (x *KillContainer) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[53]
+	mi := &file_proto_wire_wire_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3452,7 +3551,7 @@ func (x *KillContainer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KillContainer.ProtoReflect.Descriptor instead.
 func (*KillContainer) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{53}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *KillContainer) GetContainerId() *mesos.ContainerID {
@@ -3484,7 +3583,7 @@ type ContainerExit struct {
 
 func (x *ContainerExit) Reset() {
 	*x = ContainerExit{}
-	mi := &file_proto_wire_wire_proto_msgTypes[54]
+	mi := &file_proto_wire_wire_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3496,7 +3595,7 @@ func (x *ContainerExit) String() string {
 func (*ContainerExit) ProtoMessage() {}
 
 func (x *ContainerExit) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[54]
+	mi := &file_proto_wire_wire_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3509,7 +3608,7 @@ func (x *ContainerExit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerExit.ProtoReflect.Descriptor instead.
 func (*ContainerExit) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{54}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ContainerExit) GetCause() ContainerExit_Cause {
@@ -3619,7 +3718,7 @@ type Explanation_Waiting struct {
 
 func (x *Explanation_Waiting) Reset() {
 	*x = Explanation_Waiting{}
-	mi := &file_proto_wire_wire_proto_msgTypes[56]
+	mi := &file_proto_wire_wire_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3631,7 +3730,7 @@ func (x *Explanation_Waiting) String() string {
 func (*Explanation_Waiting) ProtoMessage() {}
 
 func (x *Explanation_Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[56]
+	mi := &file_proto_wire_wire_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3715,7 +3814,7 @@ type Explanation_Slave struct {
 
 func (x *Explanation_Slave) Reset() {
 	*x = Explanation_Slave{}
-	mi := &file_proto_wire_wire_proto_msgTypes[57]
+	mi := &file_proto_wire_wire_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3727,7 +3826,7 @@ func (x *Explanation_Slave) String() string {
 func (*Explanation_Slave) ProtoMessage() {}
 
 func (x *Explanation_Slave) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[57]
+	mi := &file_proto_wire_wire_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3786,7 +3885,7 @@ type ContainerStatistics_Container struct {
 
 func (x *ContainerStatistics_Container) Reset() {
 	*x = ContainerStatistics_Container{}
-	mi := &file_proto_wire_wire_proto_msgTypes[58]
+	mi := &file_proto_wire_wire_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3798,7 +3897,7 @@ func (x *ContainerStatistics_Container) String() string {
 func (*ContainerStatistics_Container) ProtoMessage() {}
 
 func (x *ContainerStatistics_Container) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[58]
+	mi := &file_proto_wire_wire_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3811,7 +3910,7 @@ func (x *ContainerStatistics_Container) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStatistics_Container.ProtoReflect.Descriptor instead.
 func (*ContainerStatistics_Container) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{38, 0}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{40, 0}
 }
 
 func (x *ContainerStatistics_Container) GetContainerId() *mesos.ContainerID {
@@ -3878,7 +3977,7 @@ type DiskUsage_Sandbox struct {
 
 func (x *DiskUsage_Sandbox) Reset() {
 	*x = DiskUsage_Sandbox{}
-	mi := &file_proto_wire_wire_proto_msgTypes[59]
+	mi := &file_proto_wire_wire_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3890,7 +3989,7 @@ func (x *DiskUsage_Sandbox) String() string {
 func (*DiskUsage_Sandbox) ProtoMessage() {}
 
 func (x *DiskUsage_Sandbox) ProtoReflect() protoreflect.Message {
-	mi := &file_proto_wire_wire_proto_msgTypes[59]
+	mi := &file_proto_wire_wire_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3903,7 +4002,7 @@ func (x *DiskUsage_Sandbox) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiskUsage_Sandbox.ProtoReflect.Descriptor instead.
 func (*DiskUsage_Sandbox) Descriptor() ([]byte, []int) {
-	return file_proto_wire_wire_proto_rawDescGZIP(), []int{41, 0}
+	return file_proto_wire_wire_proto_rawDescGZIP(), []int{43, 0}
 }
 
 func (x *DiskUsage_Sandbox) GetFrameworkId() *mesos.FrameworkID {
@@ -3965,7 +4064,7 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x03 \x01(\tR\tclusterId\x12\x16\n" +
-	"\x06secret\x18\x04 \x01(\fR\x06secret\"\x97\x03\n" +
+	"\x06secret\x18\x04 \x01(\fR\x06secret\"\xab\x03\n" +
 	"\x0fReregisterSlave\x12)\n" +
 	"\x05slave\x18\x01 \x01(\v2\x13.mesos.v1.AgentInfoR\x05slave\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1d\n" +
@@ -3980,7 +4079,9 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\n" +
 	"operations\x18\b \x03(\v2\x1c.stoa.wire.v1.SlaveOperationR\n" +
 	"operations\x12\x16\n" +
-	"\x06secret\x18\t \x01(\fR\x06secret\"}\n" +
+	"\x06secret\x18\t \x01(\fR\x06secret\x12\x12\n" +
+	"\x04more\x18\n" +
+	" \x01(\bR\x04more\"}\n" +
 	"\x0eSlaveOperation\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x121\n" +
 	"\x06status\x18\x02 \x01(\v2\x19.mesos.v1.OperationStatusR\x06status\"}\n" +
@@ -4066,7 +4167,11 @@ const file_proto_wire_wire_proto_rawDesc = "" +
 	"\x11AcknowledgeUpdate\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x12)\n" +
 	"\atask_id\x18\x02 \x01(\v2\x10.mesos.v1.TaskIDR\x06taskId\x12\x12\n" +
-	"\x04uuid\x18\x03 \x01(\fR\x04uuid\"\xa2\x01\n" +
+	"\x04uuid\x18\x03 \x01(\fR\x04uuid\"\x1e\n" +
+	"\x04Mark\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\" \n" +
+	"\x06Marked\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\"\xa2\x01\n" +
 	"\x0eExecutorExited\x128\n" +
 	"\fframework_id\x18\x01 \x01(\v2\x15.mesos.v1.FrameworkIDR\vframeworkId\x125\n" +
 	"\vexecutor_id\x18\x02 \x01(\v2\x14.mesos.v1.ExecutorIDR\n" +
@@ -4313,7 +4418,7 @@ func file_proto_wire_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_proto_wire_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_proto_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_proto_wire_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_proto_wire_wire_proto_goTypes = []any{
 	(ContainerExit_Cause)(0),              // 0: stoa.wire.v1.ContainerExit.Cause
 	(*RegisterSlave)(nil),                 // 1: stoa.wire.v1.RegisterSlave
@@ -4337,170 +4442,172 @@ var file_proto_wire_wire_proto_goTypes = []any{
 	(*FrameworkMessage)(nil),              // 19: stoa.wire.v1.FrameworkMessage
 	(*TaskUpdate)(nil),                    // 20: stoa.wire.v1.TaskUpdate
 	(*AcknowledgeUpdate)(nil),             // 21: stoa.wire.v1.AcknowledgeUpdate
-	(*ExecutorExited)(nil),                // 22: stoa.wire.v1.ExecutorExited
-	(*ListPeers)(nil),                     // 23: stoa.wire.v1.ListPeers
-	(*Peers)(nil),                         // 24: stoa.wire.v1.Peers
-	(*Peer)(nil),                          // 25: stoa.wire.v1.Peer
-	(*Refused)(nil),                       // 26: stoa.wire.v1.Refused
-	(*ReadFile)(nil),                      // 27: stoa.wire.v1.ReadFile
-	(*FileChunk)(nil),                     // 28: stoa.wire.v1.FileChunk
-	(*ExecTask)(nil),                      // 29: stoa.wire.v1.ExecTask
-	(*StartExec)(nil),                     // 30: stoa.wire.v1.StartExec
-	(*ExecStarted)(nil),                   // 31: stoa.wire.v1.ExecStarted
-	(*ExecInput)(nil),                     // 32: stoa.wire.v1.ExecInput
-	(*ExecOutput)(nil),                    // 33: stoa.wire.v1.ExecOutput
-	(*ExecTaken)(nil),                     // 34: stoa.wire.v1.ExecTaken
-	(*ExecResize)(nil),                    // 35: stoa.wire.v1.ExecResize
-	(*ExecSignal)(nil),                    // 36: stoa.wire.v1.ExecSignal
-	(*ExecEnded)(nil),                     // 37: stoa.wire.v1.ExecEnded
-	(*GetStatistics)(nil),                 // 38: stoa.wire.v1.GetStatistics
-	(*ContainerStatistics)(nil),           // 39: stoa.wire.v1.ContainerStatistics
-	(*Machine)(nil),                       // 40: stoa.wire.v1.Machine
-	(*GetDiskUsage)(nil),                  // 41: stoa.wire.v1.GetDiskUsage
-	(*DiskUsage)(nil),                     // 42: stoa.wire.v1.DiskUsage
-	(*RegisterHost)(nil),                  // 43: stoa.wire.v1.RegisterHost
-	(*HostRegistered)(nil),                // 44: stoa.wire.v1.HostRegistered
-	(*LaunchExecutor)(nil),                // 45: stoa.wire.v1.LaunchExecutor
-	(*ResizeExecutor)(nil),                // 46: stoa.wire.v1.ResizeExecutor
-	(*ExecutorStarted)(nil),               // 47: stoa.wire.v1.ExecutorStarted
-	(*ExecutorEnded)(nil),                 // 48: stoa.wire.v1.ExecutorEnded
-	(*KillExecutor)(nil),                  // 49: stoa.wire.v1.KillExecutor
-	(*StartContainer)(nil),                // 50: stoa.wire.v1.StartContainer
-	(*ContainerStarted)(nil),              // 51: stoa.wire.v1.ContainerStarted
-	(*ContainerExited)(nil),               // 52: stoa.wire.v1.ContainerExited
-	(*SignalContainer)(nil),               // 53: stoa.wire.v1.SignalContainer
-	(*KillContainer)(nil),                 // 54: stoa.wire.v1.KillContainer
-	(*ContainerExit)(nil),                 // 55: stoa.wire.v1.ContainerExit
-	nil,                                   // 56: stoa.wire.v1.Explain.NeedEntry
-	(*Explanation_Waiting)(nil),           // 57: stoa.wire.v1.Explanation.Waiting
-	(*Explanation_Slave)(nil),             // 58: stoa.wire.v1.Explanation.Slave
-	(*ContainerStatistics_Container)(nil), // 59: stoa.wire.v1.ContainerStatistics.Container
-	(*DiskUsage_Sandbox)(nil),             // 60: stoa.wire.v1.DiskUsage.Sandbox
-	nil,                                   // 61: stoa.wire.v1.LaunchExecutor.EnvironmentEntry
-	nil,                                   // 62: stoa.wire.v1.LaunchExecutor.LimitsEntry
-	nil,                                   // 63: stoa.wire.v1.ResizeExecutor.LimitsEntry
-	nil,                                   // 64: stoa.wire.v1.StartContainer.EnvironmentEntry
-	nil,                                   // 65: stoa.wire.v1.StartContainer.LimitsEntry
-	(*mesos.AgentInfo)(nil),               // 66: mesos.v1.AgentInfo
-	(*mesos.FrameworkInfo)(nil),           // 67: mesos.v1.FrameworkInfo
-	(*mesos.Task)(nil),                    // 68: mesos.v1.Task
-	(*mesos.Resource)(nil),                // 69: mesos.v1.Resource
-	(*mesos.FrameworkID)(nil),             // 70: mesos.v1.FrameworkID
-	(*mesos.OperationStatus)(nil),         // 71: mesos.v1.OperationStatus
-	(*mesos.ExecutorInfo)(nil),            // 72: mesos.v1.ExecutorInfo
-	(*mesos.AgentID)(nil),                 // 73: mesos.v1.AgentID
-	(*mesos.MasterInfo)(nil),              // 74: mesos.v1.MasterInfo
-	(*mesos.TaskInfo)(nil),                // 75: mesos.v1.TaskInfo
-	(*mesos.Offer_Operation)(nil),         // 76: mesos.v1.Offer.Operation
-	(*mesos.OperationID)(nil),             // 77: mesos.v1.OperationID
-	(*mesos.TaskID)(nil),                  // 78: mesos.v1.TaskID
-	(*mesos.KillPolicy)(nil),              // 79: mesos.v1.KillPolicy
-	(*mesos.ExecutorID)(nil),              // 80: mesos.v1.ExecutorID
-	(*mesos.TaskStatus)(nil),              // 81: mesos.v1.TaskStatus
-	(*mesos.ContainerID)(nil),             // 82: mesos.v1.ContainerID
-	(*mesos.CommandInfo)(nil),             // 83: mesos.v1.CommandInfo
-	(*mesos.ContainerInfo)(nil),           // 84: mesos.v1.ContainerInfo
-	(*mesos.ResourceStatistics)(nil),      // 85: mesos.v1.ResourceStatistics
-	(*mesos.Value_Scalar)(nil),            // 86: mesos.v1.Value.Scalar
+	(*Mark)(nil),                          // 22: stoa.wire.v1.Mark
+	(*Marked)(nil),                        // 23: stoa.wire.v1.Marked
+	(*ExecutorExited)(nil),                // 24: stoa.wire.v1.ExecutorExited
+	(*ListPeers)(nil),                     // 25: stoa.wire.v1.ListPeers
+	(*Peers)(nil),                         // 26: stoa.wire.v1.Peers
+	(*Peer)(nil),                          // 27: stoa.wire.v1.Peer
+	(*Refused)(nil),                       // 28: stoa.wire.v1.Refused
+	(*ReadFile)(nil),                      // 29: stoa.wire.v1.ReadFile
+	(*FileChunk)(nil),                     // 30: stoa.wire.v1.FileChunk
+	(*ExecTask)(nil),                      // 31: stoa.wire.v1.ExecTask
+	(*StartExec)(nil),                     // 32: stoa.wire.v1.StartExec
+	(*ExecStarted)(nil),                   // 33: stoa.wire.v1.ExecStarted
+	(*ExecInput)(nil),                     // 34: stoa.wire.v1.ExecInput
+	(*ExecOutput)(nil),                    // 35: stoa.wire.v1.ExecOutput
+	(*ExecTaken)(nil),                     // 36: stoa.wire.v1.ExecTaken
+	(*ExecResize)(nil),                    // 37: stoa.wire.v1.ExecResize
+	(*ExecSignal)(nil),                    // 38: stoa.wire.v1.ExecSignal
+	(*ExecEnded)(nil),                     // 39: stoa.wire.v1.ExecEnded
+	(*GetStatistics)(nil),                 // 40: stoa.wire.v1.GetStatistics
+	(*ContainerStatistics)(nil),           // 41: stoa.wire.v1.ContainerStatistics
+	(*Machine)(nil),                       // 42: stoa.wire.v1.Machine
+	(*GetDiskUsage)(nil),                  // 43: stoa.wire.v1.GetDiskUsage
+	(*DiskUsage)(nil),                     // 44: stoa.wire.v1.DiskUsage
+	(*RegisterHost)(nil),                  // 45: stoa.wire.v1.RegisterHost
+	(*HostRegistered)(nil),                // 46: stoa.wire.v1.HostRegistered
+	(*LaunchExecutor)(nil),                // 47: stoa.wire.v1.LaunchExecutor
+	(*ResizeExecutor)(nil),                // 48: stoa.wire.v1.ResizeExecutor
+	(*ExecutorStarted)(nil),               // 49: stoa.wire.v1.ExecutorStarted
+	(*ExecutorEnded)(nil),                 // 50: stoa.wire.v1.ExecutorEnded
+	(*KillExecutor)(nil),                  // 51: stoa.wire.v1.KillExecutor
+	(*StartContainer)(nil),                // 52: stoa.wire.v1.StartContainer
+	(*ContainerStarted)(nil),              // 53: stoa.wire.v1.ContainerStarted
+	(*ContainerExited)(nil),               // 54: stoa.wire.v1.ContainerExited
+	(*SignalContainer)(nil),               // 55: stoa.wire.v1.SignalContainer
+	(*KillContainer)(nil),                 // 56: stoa.wire.v1.KillContainer
+	(*ContainerExit)(nil),                 // 57: stoa.wire.v1.ContainerExit
+	nil,                                   // 58: stoa.wire.v1.Explain.NeedEntry
+	(*Explanation_Waiting)(nil),           // 59: stoa.wire.v1.Explanation.Waiting
+	(*Explanation_Slave)(nil),             // 60: stoa.wire.v1.Explanation.Slave
+	(*ContainerStatistics_Container)(nil), // 61: stoa.wire.v1.ContainerStatistics.Container
+	(*DiskUsage_Sandbox)(nil),             // 62: stoa.wire.v1.DiskUsage.Sandbox
+	nil,                                   // 63: stoa.wire.v1.LaunchExecutor.EnvironmentEntry
+	nil,                                   // 64: stoa.wire.v1.LaunchExecutor.LimitsEntry
+	nil,                                   // 65: stoa.wire.v1.ResizeExecutor.LimitsEntry
+	nil,                                   // 66: stoa.wire.v1.StartContainer.EnvironmentEntry
+	nil,                                   // 67: stoa.wire.v1.StartContainer.LimitsEntry
+	(*mesos.AgentInfo)(nil),               // 68: mesos.v1.AgentInfo
+	(*mesos.FrameworkInfo)(nil),           // 69: mesos.v1.FrameworkInfo
+	(*mesos.Task)(nil),                    // 70: mesos.v1.Task
+	(*mesos.Resource)(nil),                // 71: mesos.v1.Resource
+	(*mesos.FrameworkID)(nil),             // 72: mesos.v1.FrameworkID
+	(*mesos.OperationStatus)(nil),         // 73: mesos.v1.OperationStatus
+	(*mesos.ExecutorInfo)(nil),            // 74: mesos.v1.ExecutorInfo
+	(*mesos.AgentID)(nil),                 // 75: mesos.v1.AgentID
+	(*mesos.MasterInfo)(nil),              // 76: mesos.v1.MasterInfo
+	(*mesos.TaskInfo)(nil),                // 77: mesos.v1.TaskInfo
+	(*mesos.Offer_Operation)(nil),         // 78: mesos.v1.Offer.Operation
+	(*mesos.OperationID)(nil),             // 79: mesos.v1.OperationID
+	(*mesos.TaskID)(nil),                  // 80: mesos.v1.TaskID
+	(*mesos.KillPolicy)(nil),              // 81: mesos.v1.KillPolicy
+	(*mesos.ExecutorID)(nil),              // 82: mesos.v1.ExecutorID
+	(*mesos.TaskStatus)(nil),              // 83: mesos.v1.TaskStatus
+	(*mesos.ContainerID)(nil),             // 84: mesos.v1.ContainerID
+	(*mesos.CommandInfo)(nil),             // 85: mesos.v1.CommandInfo
+	(*mesos.ContainerInfo)(nil),           // 86: mesos.v1.ContainerInfo
+	(*mesos.ResourceStatistics)(nil),      // 87: mesos.v1.ResourceStatistics
+	(*mesos.Value_Scalar)(nil),            // 88: mesos.v1.Value.Scalar
 }
 var file_proto_wire_wire_proto_depIdxs = []int32{
-	66, // 0: stoa.wire.v1.RegisterSlave.slave:type_name -> mesos.v1.AgentInfo
-	66, // 1: stoa.wire.v1.ReregisterSlave.slave:type_name -> mesos.v1.AgentInfo
-	67, // 2: stoa.wire.v1.ReregisterSlave.frameworks:type_name -> mesos.v1.FrameworkInfo
+	68, // 0: stoa.wire.v1.RegisterSlave.slave:type_name -> mesos.v1.AgentInfo
+	68, // 1: stoa.wire.v1.ReregisterSlave.slave:type_name -> mesos.v1.AgentInfo
+	69, // 2: stoa.wire.v1.ReregisterSlave.frameworks:type_name -> mesos.v1.FrameworkInfo
 	4,  // 3: stoa.wire.v1.ReregisterSlave.executors:type_name -> stoa.wire.v1.SlaveExecutor
-	68, // 4: stoa.wire.v1.ReregisterSlave.tasks:type_name -> mesos.v1.Task
-	69, // 5: stoa.wire.v1.ReregisterSlave.resources:type_name -> mesos.v1.Resource
+	70, // 4: stoa.wire.v1.ReregisterSlave.tasks:type_name -> mesos.v1.Task
+	71, // 5: stoa.wire.v1.ReregisterSlave.resources:type_name -> mesos.v1.Resource
 	3,  // 6: stoa.wire.v1.ReregisterSlave.operations:type_name -> stoa.wire.v1.SlaveOperation
-	70, // 7: stoa.wire.v1.SlaveOperation.framework_id:type_name -> mesos.v1.FrameworkID
-	71, // 8: stoa.wire.v1.SlaveOperation.status:type_name -> mesos.v1.OperationStatus
-	70, // 9: stoa.wire.v1.SlaveExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	72, // 10: stoa.wire.v1.SlaveExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	73, // 11: stoa.wire.v1.SlaveRegistered.slave_id:type_name -> mesos.v1.AgentID
-	74, // 12: stoa.wire.v1.SlaveRegistered.master:type_name -> mesos.v1.MasterInfo
-	73, // 13: stoa.wire.v1.SlaveReregistered.slave_id:type_name -> mesos.v1.AgentID
-	74, // 14: stoa.wire.v1.SlaveReregistered.master:type_name -> mesos.v1.MasterInfo
-	73, // 15: stoa.wire.v1.UnregisterSlave.slave_id:type_name -> mesos.v1.AgentID
-	67, // 16: stoa.wire.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
-	75, // 17: stoa.wire.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
-	70, // 18: stoa.wire.v1.ApplyOperation.framework_id:type_name -> mesos.v1.FrameworkID
-	76, // 19: stoa.wire.v1.ApplyOperation.operation:type_name -> mesos.v1.Offer.Operation
-	70, // 20: stoa.wire.v1.OperationUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	71, // 21: stoa.wire.v1.OperationUpdate.status:type_name -> mesos.v1.OperationStatus
-	70, // 22: stoa.wire.v1.AcknowledgeOperation.framework_id:type_name -> mesos.v1.FrameworkID
-	77, // 23: stoa.wire.v1.AcknowledgeOperation.operation_id:type_name -> mesos.v1.OperationID
-	70, // 24: stoa.wire.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	78, // 25: stoa.wire.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
-	79, // 26: stoa.wire.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
-	70, // 27: stoa.wire.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
-	80, // 28: stoa.wire.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
-	70, // 29: stoa.wire.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
-	70, // 30: stoa.wire.v1.OperatorKillTask.framework_id:type_name -> mesos.v1.FrameworkID
-	78, // 31: stoa.wire.v1.OperatorKillTask.task_id:type_name -> mesos.v1.TaskID
-	70, // 32: stoa.wire.v1.Explain.framework_id:type_name -> mesos.v1.FrameworkID
-	56, // 33: stoa.wire.v1.Explain.need:type_name -> stoa.wire.v1.Explain.NeedEntry
-	57, // 34: stoa.wire.v1.Explanation.waiting:type_name -> stoa.wire.v1.Explanation.Waiting
-	70, // 35: stoa.wire.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
-	80, // 36: stoa.wire.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
-	70, // 37: stoa.wire.v1.TaskUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	81, // 38: stoa.wire.v1.TaskUpdate.status:type_name -> mesos.v1.TaskStatus
-	81, // 39: stoa.wire.v1.TaskUpdate.latest:type_name -> mesos.v1.TaskStatus
-	70, // 40: stoa.wire.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
-	78, // 41: stoa.wire.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
-	70, // 42: stoa.wire.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
-	80, // 43: stoa.wire.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
-	25, // 44: stoa.wire.v1.Peers.peers:type_name -> stoa.wire.v1.Peer
-	70, // 45: stoa.wire.v1.ReadFile.framework_id:type_name -> mesos.v1.FrameworkID
-	70, // 46: stoa.wire.v1.ExecTask.framework_id:type_name -> mesos.v1.FrameworkID
-	78, // 47: stoa.wire.v1.ExecTask.task_id:type_name -> mesos.v1.TaskID
-	35, // 48: stoa.wire.v1.ExecTask.size:type_name -> stoa.wire.v1.ExecResize
-	82, // 49: stoa.wire.v1.StartExec.container_id:type_name -> mesos.v1.ContainerID
-	29, // 50: stoa.wire.v1.StartExec.exec:type_name -> stoa.wire.v1.ExecTask
-	82, // 51: stoa.wire.v1.GetStatistics.container_ids:type_name -> mesos.v1.ContainerID
-	59, // 52: stoa.wire.v1.ContainerStatistics.containers:type_name -> stoa.wire.v1.ContainerStatistics.Container
-	40, // 53: stoa.wire.v1.ContainerStatistics.machine:type_name -> stoa.wire.v1.Machine
-	60, // 54: stoa.wire.v1.DiskUsage.sandboxes:type_name -> stoa.wire.v1.DiskUsage.Sandbox
-	73, // 55: stoa.wire.v1.HostRegistered.slave_id:type_name -> mesos.v1.AgentID
-	67, // 56: stoa.wire.v1.LaunchExecutor.framework:type_name -> mesos.v1.FrameworkInfo
-	72, // 57: stoa.wire.v1.LaunchExecutor.executor:type_name -> mesos.v1.ExecutorInfo
-	82, // 58: stoa.wire.v1.LaunchExecutor.container_id:type_name -> mesos.v1.ContainerID
-	66, // 59: stoa.wire.v1.LaunchExecutor.slave:type_name -> mesos.v1.AgentInfo
-	61, // 60: stoa.wire.v1.LaunchExecutor.environment:type_name -> stoa.wire.v1.LaunchExecutor.EnvironmentEntry
-	69, // 61: stoa.wire.v1.LaunchExecutor.resources:type_name -> mesos.v1.Resource
-	62, // 62: stoa.wire.v1.LaunchExecutor.limits:type_name -> stoa.wire.v1.LaunchExecutor.LimitsEntry
-	82, // 63: stoa.wire.v1.ResizeExecutor.container_id:type_name -> mesos.v1.ContainerID
-	69, // 64: stoa.wire.v1.ResizeExecutor.resources:type_name -> mesos.v1.Resource
-	63, // 65: stoa.wire.v1.ResizeExecutor.limits:type_name -> stoa.wire.v1.ResizeExecutor.LimitsEntry
-	82, // 66: stoa.wire.v1.ExecutorStarted.container_id:type_name -> mesos.v1.ContainerID
-	82, // 67: stoa.wire.v1.ExecutorEnded.container_id:type_name -> mesos.v1.ContainerID
-	55, // 68: stoa.wire.v1.ExecutorEnded.exit:type_name -> stoa.wire.v1.ContainerExit
-	82, // 69: stoa.wire.v1.KillExecutor.container_id:type_name -> mesos.v1.ContainerID
-	82, // 70: stoa.wire.v1.StartContainer.container_id:type_name -> mesos.v1.ContainerID
-	83, // 71: stoa.wire.v1.StartContainer.command:type_name -> mesos.v1.CommandInfo
-	84, // 72: stoa.wire.v1.StartContainer.container:type_name -> mesos.v1.ContainerInfo
-	69, // 73: stoa.wire.v1.StartContainer.resources:type_name -> mesos.v1.Resource
-	64, // 74: stoa.wire.v1.StartContainer.environment:type_name -> stoa.wire.v1.StartContainer.EnvironmentEntry
-	65, // 75: stoa.wire.v1.StartContainer.limits:type_name -> stoa.wire.v1.StartContainer.LimitsEntry
-	82, // 76: stoa.wire.v1.ContainerStarted.container_id:type_name -> mesos.v1.ContainerID
-	82, // 77: stoa.wire.v1.ContainerExited.container_id:type_name -> mesos.v1.ContainerID
-	55, // 78: stoa.wire.v1.ContainerExited.exit:type_name -> stoa.wire.v1.ContainerExit
-	82, // 79: stoa.wire.v1.SignalContainer.container_id:type_name -> mesos.v1.ContainerID
-	82, // 80: stoa.wire.v1.KillContainer.container_id:type_name -> mesos.v1.ContainerID
+	72, // 7: stoa.wire.v1.SlaveOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	73, // 8: stoa.wire.v1.SlaveOperation.status:type_name -> mesos.v1.OperationStatus
+	72, // 9: stoa.wire.v1.SlaveExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	74, // 10: stoa.wire.v1.SlaveExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	75, // 11: stoa.wire.v1.SlaveRegistered.slave_id:type_name -> mesos.v1.AgentID
+	76, // 12: stoa.wire.v1.SlaveRegistered.master:type_name -> mesos.v1.MasterInfo
+	75, // 13: stoa.wire.v1.SlaveReregistered.slave_id:type_name -> mesos.v1.AgentID
+	76, // 14: stoa.wire.v1.SlaveReregistered.master:type_name -> mesos.v1.MasterInfo
+	75, // 15: stoa.wire.v1.UnregisterSlave.slave_id:type_name -> mesos.v1.AgentID
+	69, // 16: stoa.wire.v1.RunTask.framework:type_name -> mesos.v1.FrameworkInfo
+	77, // 17: stoa.wire.v1.RunTask.task:type_name -> mesos.v1.TaskInfo
+	72, // 18: stoa.wire.v1.ApplyOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	78, // 19: stoa.wire.v1.ApplyOperation.operation:type_name -> mesos.v1.Offer.Operation
+	72, // 20: stoa.wire.v1.OperationUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	73, // 21: stoa.wire.v1.OperationUpdate.status:type_name -> mesos.v1.OperationStatus
+	72, // 22: stoa.wire.v1.AcknowledgeOperation.framework_id:type_name -> mesos.v1.FrameworkID
+	79, // 23: stoa.wire.v1.AcknowledgeOperation.operation_id:type_name -> mesos.v1.OperationID
+	72, // 24: stoa.wire.v1.KillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	80, // 25: stoa.wire.v1.KillTask.task_id:type_name -> mesos.v1.TaskID
+	81, // 26: stoa.wire.v1.KillTask.kill_policy:type_name -> mesos.v1.KillPolicy
+	72, // 27: stoa.wire.v1.ShutdownExecutor.framework_id:type_name -> mesos.v1.FrameworkID
+	82, // 28: stoa.wire.v1.ShutdownExecutor.executor_id:type_name -> mesos.v1.ExecutorID
+	72, // 29: stoa.wire.v1.RemoveFramework.framework_id:type_name -> mesos.v1.FrameworkID
+	72, // 30: stoa.wire.v1.OperatorKillTask.framework_id:type_name -> mesos.v1.FrameworkID
+	80, // 31: stoa.wire.v1.OperatorKillTask.task_id:type_name -> mesos.v1.TaskID
+	72, // 32: stoa.wire.v1.Explain.framework_id:type_name -> mesos.v1.FrameworkID
+	58, // 33: stoa.wire.v1.Explain.need:type_name -> stoa.wire.v1.Explain.NeedEntry
+	59, // 34: stoa.wire.v1.Explanation.waiting:type_name -> stoa.wire.v1.Explanation.Waiting
+	72, // 35: stoa.wire.v1.FrameworkMessage.framework_id:type_name -> mesos.v1.FrameworkID
+	82, // 36: stoa.wire.v1.FrameworkMessage.executor_id:type_name -> mesos.v1.ExecutorID
+	72, // 37: stoa.wire.v1.TaskUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	83, // 38: stoa.wire.v1.TaskUpdate.status:type_name -> mesos.v1.TaskStatus
+	83, // 39: stoa.wire.v1.TaskUpdate.latest:type_name -> mesos.v1.TaskStatus
+	72, // 40: stoa.wire.v1.AcknowledgeUpdate.framework_id:type_name -> mesos.v1.FrameworkID
+	80, // 41: stoa.wire.v1.AcknowledgeUpdate.task_id:type_name -> mesos.v1.TaskID
+	72, // 42: stoa.wire.v1.ExecutorExited.framework_id:type_name -> mesos.v1.FrameworkID
+	82, // 43: stoa.wire.v1.ExecutorExited.executor_id:type_name -> mesos.v1.ExecutorID
+	27, // 44: stoa.wire.v1.Peers.peers:type_name -> stoa.wire.v1.Peer
+	72, // 45: stoa.wire.v1.ReadFile.framework_id:type_name -> mesos.v1.FrameworkID
+	72, // 46: stoa.wire.v1.ExecTask.framework_id:type_name -> mesos.v1.FrameworkID
+	80, // 47: stoa.wire.v1.ExecTask.task_id:type_name -> mesos.v1.TaskID
+	37, // 48: stoa.wire.v1.ExecTask.size:type_name -> stoa.wire.v1.ExecResize
+	84, // 49: stoa.wire.v1.StartExec.container_id:type_name -> mesos.v1.ContainerID
+	31, // 50: stoa.wire.v1.StartExec.exec:type_name -> stoa.wire.v1.ExecTask
+	84, // 51: stoa.wire.v1.GetStatistics.container_ids:type_name -> mesos.v1.ContainerID
+	61, // 52: stoa.wire.v1.ContainerStatistics.containers:type_name -> stoa.wire.v1.ContainerStatistics.Container
+	42, // 53: stoa.wire.v1.ContainerStatistics.machine:type_name -> stoa.wire.v1.Machine
+	62, // 54: stoa.wire.v1.DiskUsage.sandboxes:type_name -> stoa.wire.v1.DiskUsage.Sandbox
+	75, // 55: stoa.wire.v1.HostRegistered.slave_id:type_name -> mesos.v1.AgentID
+	69, // 56: stoa.wire.v1.LaunchExecutor.framework:type_name -> mesos.v1.FrameworkInfo
+	74, // 57: stoa.wire.v1.LaunchExecutor.executor:type_name -> mesos.v1.ExecutorInfo
+	84, // 58: stoa.wire.v1.LaunchExecutor.container_id:type_name -> mesos.v1.ContainerID
+	68, // 59: stoa.wire.v1.LaunchExecutor.slave:type_name -> mesos.v1.AgentInfo
+	63, // 60: stoa.wire.v1.LaunchExecutor.environment:type_name -> stoa.wire.v1.LaunchExecutor.EnvironmentEntry
+	71, // 61: stoa.wire.v1.LaunchExecutor.resources:type_name -> mesos.v1.Resource
+	64, // 62: stoa.wire.v1.LaunchExecutor.limits:type_name -> stoa.wire.v1.LaunchExecutor.LimitsEntry
+	84, // 63: stoa.wire.v1.ResizeExecutor.container_id:type_name -> mesos.v1.ContainerID
+	71, // 64: stoa.wire.v1.ResizeExecutor.resources:type_name -> mesos.v1.Resource
+	65, // 65: stoa.wire.v1.ResizeExecutor.limits:type_name -> stoa.wire.v1.ResizeExecutor.LimitsEntry
+	84, // 66: stoa.wire.v1.ExecutorStarted.container_id:type_name -> mesos.v1.ContainerID
+	84, // 67: stoa.wire.v1.ExecutorEnded.container_id:type_name -> mesos.v1.ContainerID
+	57, // 68: stoa.wire.v1.ExecutorEnded.exit:type_name -> stoa.wire.v1.ContainerExit
+	84, // 69: stoa.wire.v1.KillExecutor.container_id:type_name -> mesos.v1.ContainerID
+	84, // 70: stoa.wire.v1.StartContainer.container_id:type_name -> mesos.v1.ContainerID
+	85, // 71: stoa.wire.v1.StartContainer.command:type_name -> mesos.v1.CommandInfo
+	86, // 72: stoa.wire.v1.StartContainer.container:type_name -> mesos.v1.ContainerInfo
+	71, // 73: stoa.wire.v1.StartContainer.resources:type_name -> mesos.v1.Resource
+	66, // 74: stoa.wire.v1.StartContainer.environment:type_name -> stoa.wire.v1.StartContainer.EnvironmentEntry
+	67, // 75: stoa.wire.v1.StartContainer.limits:type_name -> stoa.wire.v1.StartContainer.LimitsEntry
+	84, // 76: stoa.wire.v1.ContainerStarted.container_id:type_name -> mesos.v1.ContainerID
+	84, // 77: stoa.wire.v1.ContainerExited.container_id:type_name -> mesos.v1.ContainerID
+	57, // 78: stoa.wire.v1.ContainerExited.exit:type_name -> stoa.wire.v1.ContainerExit
+	84, // 79: stoa.wire.v1.SignalContainer.container_id:type_name -> mesos.v1.ContainerID
+	84, // 80: stoa.wire.v1.KillContainer.container_id:type_name -> mesos.v1.ContainerID
 	0,  // 81: stoa.wire.v1.ContainerExit.cause:type_name -> stoa.wire.v1.ContainerExit.Cause
-	70, // 82: stoa.wire.v1.Explanation.Waiting.framework_id:type_name -> mesos.v1.FrameworkID
-	58, // 83: stoa.wire.v1.Explanation.Waiting.slaves:type_name -> stoa.wire.v1.Explanation.Slave
-	73, // 84: stoa.wire.v1.Explanation.Slave.slave_id:type_name -> mesos.v1.AgentID
-	82, // 85: stoa.wire.v1.ContainerStatistics.Container.container_id:type_name -> mesos.v1.ContainerID
-	70, // 86: stoa.wire.v1.ContainerStatistics.Container.framework_id:type_name -> mesos.v1.FrameworkID
-	80, // 87: stoa.wire.v1.ContainerStatistics.Container.executor_id:type_name -> mesos.v1.ExecutorID
-	78, // 88: stoa.wire.v1.ContainerStatistics.Container.task_ids:type_name -> mesos.v1.TaskID
-	69, // 89: stoa.wire.v1.ContainerStatistics.Container.resources:type_name -> mesos.v1.Resource
-	85, // 90: stoa.wire.v1.ContainerStatistics.Container.statistics:type_name -> mesos.v1.ResourceStatistics
-	70, // 91: stoa.wire.v1.DiskUsage.Sandbox.framework_id:type_name -> mesos.v1.FrameworkID
-	80, // 92: stoa.wire.v1.DiskUsage.Sandbox.executor_id:type_name -> mesos.v1.ExecutorID
-	82, // 93: stoa.wire.v1.DiskUsage.Sandbox.container_id:type_name -> mesos.v1.ContainerID
-	86, // 94: stoa.wire.v1.LaunchExecutor.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
-	86, // 95: stoa.wire.v1.ResizeExecutor.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
-	86, // 96: stoa.wire.v1.StartContainer.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
+	72, // 82: stoa.wire.v1.Explanation.Waiting.framework_id:type_name -> mesos.v1.FrameworkID
+	60, // 83: stoa.wire.v1.Explanation.Waiting.slaves:type_name -> stoa.wire.v1.Explanation.Slave
+	75, // 84: stoa.wire.v1.Explanation.Slave.slave_id:type_name -> mesos.v1.AgentID
+	84, // 85: stoa.wire.v1.ContainerStatistics.Container.container_id:type_name -> mesos.v1.ContainerID
+	72, // 86: stoa.wire.v1.ContainerStatistics.Container.framework_id:type_name -> mesos.v1.FrameworkID
+	82, // 87: stoa.wire.v1.ContainerStatistics.Container.executor_id:type_name -> mesos.v1.ExecutorID
+	80, // 88: stoa.wire.v1.ContainerStatistics.Container.task_ids:type_name -> mesos.v1.TaskID
+	71, // 89: stoa.wire.v1.ContainerStatistics.Container.resources:type_name -> mesos.v1.Resource
+	87, // 90: stoa.wire.v1.ContainerStatistics.Container.statistics:type_name -> mesos.v1.ResourceStatistics
+	72, // 91: stoa.wire.v1.DiskUsage.Sandbox.framework_id:type_name -> mesos.v1.FrameworkID
+	82, // 92: stoa.wire.v1.DiskUsage.Sandbox.executor_id:type_name -> mesos.v1.ExecutorID
+	84, // 93: stoa.wire.v1.DiskUsage.Sandbox.container_id:type_name -> mesos.v1.ContainerID
+	88, // 94: stoa.wire.v1.LaunchExecutor.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
+	88, // 95: stoa.wire.v1.ResizeExecutor.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
+	88, // 96: stoa.wire.v1.StartContainer.LimitsEntry.value:type_name -> mesos.v1.Value.Scalar
 	97, // [97:97] is the sub-list for method output_type
 	97, // [97:97] is the sub-list for method input_type
 	97, // [97:97] is the sub-list for extension type_name
@@ -4519,7 +4626,7 @@ func file_proto_wire_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_proto_wire_wire_proto_rawDesc), len(file_proto_wire_wire_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   65,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

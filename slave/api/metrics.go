@@ -49,6 +49,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	counter("updates_repeated_total", "Updates sent again because nobody acknowledged them.", v.Counters.UpdatesRepeated)
 	counter("updates_acknowledged_total", "Updates that schedulers acknowledged.", v.Counters.UpdatesAcknowledged)
 	counter("messages_refused_total", "Messages of hosts and executors that were refused.", v.Counters.Refused)
+	counter("messages_dropped_total", "Messages of executors for which there was no room on the way to the master.", v.Counters.MessagesDropped)
 	c.collectStates(v, out)
 	c.collectResources(v, out)
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/stoa-project/stoa/proto/mesos"
 )
 
@@ -13,7 +15,7 @@ import (
 func (c *Core) Check() error {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	executors := 0
+	executors, known := 0, 0
 	for _, id := range sortedKeys(c.frameworks) {
 		f := c.frameworks[id]
 		if f.id != id || f.info.GetId().GetValue() != id {
@@ -26,12 +28,26 @@ func (c *Core) Check() error {
 			fail("framework %s was removed and has %d tasks", id, len(f.tasks))
 		}
 		executors += len(f.executors)
+		known += f.known
+		of := proto.Size(f.info)
+		for _, ex := range f.executors {
+			of += ex.knownBytes()
+		}
+		for _, t := range f.tasks {
+			of += knownBytes(t.info)
+		}
+		if of != f.known {
+			fail("framework %s counts %d bytes, what it has here is %d", id, f.known, of)
+		}
 		for _, id := range sortedKeys(f.executors) {
 			c.checkExecutor(f, f.executors[id], fail)
 		}
 		for _, id := range sortedKeys(f.tasks) {
 			c.checkTask(f, f.tasks[id], fail)
 		}
+	}
+	if known != c.known {
+		fail("frameworks count %d bytes, the slave %d", known, c.known)
 	}
 	if executors != len(c.containers) {
 		fail("%d executors in frameworks, %d containers", executors, len(c.containers))
@@ -40,6 +56,13 @@ func (c *Core) Check() error {
 		if armed := op.retry != nil && op.retry.index >= 0; c.master.registered && armed != op.stored {
 			fail("operation %s of framework %s is on the disk: %t; it will be repeated: %t", op.OperationID, op.FrameworkID, op.stored, armed)
 		}
+	}
+	flying := 0
+	for _, ex := range c.containers {
+		flying += ex.flying
+	}
+	if flying != c.host.flying || len(c.host.waits) > 0 && flying == 0 {
+		fail("%d bytes are on their way to the host, %d are counted, and %d executors wait", flying, c.host.flying, len(c.host.waits))
 	}
 	c.checkSessions(fail)
 	c.checkBounds(fail)
@@ -59,7 +82,7 @@ func (c *Core) checkExecutor(f *framework, ex *executor, fail func(string, ...an
 	if ex.state >= registering && c.host.id == "" {
 		fail("executor %s is %s without a host", ex.id, ex.state)
 	}
-	if ex.state == launching && c.host.session != 0 {
+	if ex.state == launching && c.host.session != 0 && (!ex.waits || c.host.flying == 0) {
 		fail("executor %s waits for a host, which is there", ex.id)
 	}
 	if ex.session != 0 && (ex.state < running || c.sessions[ex.session] == nil || c.sessions[ex.session].executor != ex) {
@@ -110,7 +133,8 @@ func (c *Core) checkTask(f *framework, t *task, fail func(string, ...any)) {
 	}
 	// An update that may go out is on its way and will be repeated: this is what "never lost" rests on.
 	if len(t.updates) > 0 && c.master.registered {
-		waits := t.updates[0].stored && !t.updates[0].acknowledged
+		u := t.updates[0]
+		waits := u.stored && !u.acknowledged && u.waits != c.master.session
 		if armed := t.retry != nil && t.retry.index >= 0; waits != armed {
 			fail("task %s: its oldest update waits for acknowledgement: %t; it will be repeated: %t", t.id, waits, armed)
 		}

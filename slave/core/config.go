@@ -63,6 +63,9 @@ const (
 	MaxUpdateBytes           = 16 << 20  // of one update; likewise. With it go the latest one's bytes beside its data
 	MaxStatusBytes           = 64 << 10  // of one update beside its data; likewise
 	MaxMessageBytes          = 16 << 10  // of its message: the rest is cut off
+	MaxFrameworkMessageBytes = 60 << 20  // of a message to a scheduler, which must be below the 64 MiB that nodes take; others are dropped
+	MaxKnownBytes            = 512 << 20 // of the infos of frameworks, executors and tasks, which the slave says when it registers again; a task that is more is dropped
+	RegistrationPartBytes    = 4 << 20   // of these in one message, unless a single one is larger
 	RememberedUpdates        = 64        // uuids per task, by which an update that an executor repeats is recognised
 	MaxSandboxes             = 20_000    // of ended executors, waiting for their removal; the oldest go first
 )

@@ -64,6 +64,7 @@ type Core struct {
 	total      resource.Resources // of the slave, with what operations have made of them
 	operations map[OperationKey]*operation
 	frameworks map[string]*framework
+	known      int                  // the sum of framework.known
 	containers map[string]*executor // by container id: all executors that are not gone
 
 	unpersisted []unpersisted
@@ -184,6 +185,12 @@ func (c *Core) fromMaster(m proto.Message) {
 	case *wire.Refused:
 		c.finish("the master refused this slave: " + m.GetReason())
 		return
+	case *wire.Mark:
+		c.send(c.master.session, &wire.Marked{Number: m.GetNumber()})
+		return
+	case *wire.Marked:
+		c.marked(m)
+		return
 	}
 	if !c.master.registered {
 		c.note(Warn, "ignored %s from a master that has not accepted this slave yet", m.ProtoReflect().Descriptor().Name())
@@ -277,6 +284,7 @@ func (c *Core) recoverTask(f *framework, id string, record *TaskRecord) {
 		phase: ended, stored: true, latest: record.Latest,
 	}
 	f.tasks[id] = t
+	c.know(f, knownBytes(t.info))
 	for _, status := range record.Updates {
 		t.updates = append(t.updates, &update{status: status, stored: true})
 		t.remember(status.GetUuid())

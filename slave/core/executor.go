@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/executorpb"
 	"github.com/stoa-project/stoa/proto/resource"
@@ -17,7 +19,11 @@ type framework struct {
 	info      *mesos.FrameworkInfo
 	executors map[string]*executor // by executor id: those that are not gone
 	tasks     map[string]*task     // by task id: those that are not forgotten
+	known     int                  // bytes of what the slave says of it and of these when it registers again
 	removed   bool                 // by the master: nobody waits for updates any more, only executors are left to end
+
+	dropped    uint64    // messages of its executors
+	complained time.Time // when the log last said so
 }
 
 // executorState is where an executor is in its life. From registering on, its host knows it.
@@ -51,6 +57,8 @@ type executor struct {
 	verdict     *verdict
 	volumes     []Volume // that its container was started with
 	tasks       []*task  // that are not forgotten, in the order of their arrival
+	flying      int      // bytes for it that are on their way over the connection with the host
+	waits       bool     // in hostState.waits
 }
 
 // verdict is what becomes of an executor's tasks, decided before the executor is gone.
@@ -70,9 +78,32 @@ func (c *Core) addFramework(info *mesos.FrameworkInfo) *framework {
 		f = &framework{id: id, executors: map[string]*executor{}, tasks: map[string]*task{}}
 		c.frameworks[id] = f
 	}
+	c.know(f, proto.Size(info)-proto.Size(f.info))
 	f.info = info
 	return f
 }
+
+// know counts what the slave says of a framework, its executors and tasks when it registers again.
+func (c *Core) know(f *framework, bytes int) {
+	f.known += bytes
+	c.known += bytes
+}
+
+// knownBytes is what the executor counts.
+func (ex *executor) knownBytes() int {
+	if ex.command {
+		return 0
+	}
+	return proto.Size(ex.info)
+}
+
+// knownBytes is what the task counts, at least as much as what toProto makes of it.
+func knownBytes(t *mesos.TaskInfo) int {
+	return taskOverhead + proto.Size(t) - proto.Size(t.GetExecutor()) - len(t.GetData())
+}
+
+// taskOverhead is what the slave says of a task beside its info: ids, states.
+const taskOverhead = 1 << 10
 
 func (c *Core) addExecutor(f *framework, info *mesos.ExecutorInfo, command bool) *executor {
 	ex := &executor{
@@ -80,6 +111,7 @@ func (c *Core) addExecutor(f *framework, info *mesos.ExecutorInfo, command bool)
 		containerID: c.nextContainerID(), order: c.counter,
 	}
 	f.executors[ex.id] = ex
+	c.know(f, ex.knownBytes())
 	c.containers[ex.containerID] = ex
 	if ex.fetches() {
 		c.mustWithin(ex, MaxFetchTime, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED, mesos.CauseFetchFailed, "what the executor's command asks for was not fetched within ")
@@ -163,11 +195,9 @@ func (c *Core) sandboxReady(e SandboxReady) {
 	}
 }
 
-// launch gives an executor to the host.
+// launch gives an executor to the host, as soon as there is room on the way.
 func (c *Core) launch(ex *executor) {
-	ex.state = registering
-	ex.volumes = volumesIn(ex.demand())
-	c.emit(Launch{c.host.session, &wire.LaunchExecutor{
+	m := &wire.LaunchExecutor{
 		Framework:       ex.framework.info,
 		Executor:        ex.info,
 		ContainerId:     containerID(ex.containerID),
@@ -178,7 +208,13 @@ func (c *Core) launch(ex *executor) {
 		CommandExecutor: ex.command,
 		Resources:       ex.demand(),
 		Limits:          ex.limits(),
-	}})
+	}
+	if !c.mayFly(ex, proto.Size(m)) {
+		return
+	}
+	ex.state = registering
+	ex.volumes = volumesIn(ex.demand())
+	c.emit(Launch{c.host.session, m})
 }
 
 // demand is what an executor's container is given: its own resources and those of its tasks that have not ended. That
@@ -254,13 +290,10 @@ func (c *Core) fromExecutor(s Session, p *peer, call *executorpb.Call) {
 	}
 	switch call.GetType() {
 	case executorpb.Call_UPDATE:
+		c.landed(ex)
 		c.updateFromExecutor(ex, call.GetUpdate().GetStatus())
 	case executorpb.Call_MESSAGE:
-		if !c.toMaster(&wire.FrameworkMessage{
-			FrameworkId: ex.framework.info.GetId(), ExecutorId: ex.info.GetExecutorId(), Data: call.GetMessage().GetData(),
-		}) {
-			c.note(Debug, "dropped a message of executor %s: no master", ex.id)
-		}
+		c.messageFromExecutor(ex, call.GetMessage().GetData())
 	case executorpb.Call_HEARTBEAT:
 	default:
 		c.refuse(s, "executors may call SUBSCRIBE, UPDATE, MESSAGE and HEARTBEAT, not %s", call.GetType())
@@ -299,14 +332,25 @@ func (c *Core) subscribe(s Session, p *peer, call *executorpb.Call) {
 	}
 	ex.state = running
 	c.timers.stop(ex.deadline)
-	c.send(s, &executorpb.Event{Type: executorpb.Event_SUBSCRIBED.Enum(), Subscribed: &executorpb.Event_Subscribed{
-		ExecutorInfo: ex.info, FrameworkInfo: f.info, AgentInfo: c.slaveInfo(), ContainerId: containerID(ex.containerID),
-	}})
+	c.landed(ex)
+	c.send(s, &executorpb.Event{Type: executorpb.Event_SUBSCRIBED.Enum(), Subscribed: c.subscribed(ex)})
 	c.reconcile(ex, call.GetSubscribe())
 	for _, t := range slices.Clone(ex.tasks) {
 		c.maybeDeliver(t)
 		c.maybeDeliverKill(t)
 	}
+}
+
+// subscribed is what an executor hears of itself. A command executor was launched with all of it.
+func (c *Core) subscribed(ex *executor) *executorpb.Event_Subscribed {
+	m := &executorpb.Event_Subscribed{
+		ExecutorInfo: ex.info, FrameworkInfo: ex.framework.info, AgentInfo: c.slaveInfo(), ContainerId: containerID(ex.containerID),
+	}
+	if ex.command {
+		m.ExecutorInfo = &mesos.ExecutorInfo{ExecutorId: ex.info.ExecutorId, FrameworkId: ex.info.FrameworkId}
+		m.FrameworkInfo = &mesos.FrameworkInfo{Id: ex.framework.info.Id, Name: ex.framework.info.Name, User: ex.framework.info.User}
+	}
+	return m
 }
 
 // proved says whether a peer may speak for an executor: with the executor's own secret, or, for the actors of the
@@ -446,6 +490,9 @@ func (c *Core) messageToExecutor(m *wire.FrameworkMessage) {
 	if f := c.frameworks[m.GetFrameworkId().GetValue()]; f != nil {
 		ex = f.executors[m.GetExecutorId().GetValue()]
 	}
+	if ex != nil && ex.command {
+		return // It has no ear for messages, and the connection that it shares with all others is not for them.
+	}
 	if ex == nil || ex.session == 0 || ex.state != running {
 		c.note(Info, "dropped a message for executor %s of framework %s: it is not subscribed",
 			m.GetExecutorId().GetValue(), m.GetFrameworkId().GetValue())
@@ -461,7 +508,9 @@ func (c *Core) endExecutor(ex *executor, exit *wire.ContainerExit) {
 	f := ex.framework
 	c.timers.stop(ex.deadline)
 	delete(f.executors, ex.id)
+	c.know(f, -ex.knownBytes())
 	delete(c.containers, ex.containerID)
+	c.landed(ex)
 	if ex.state >= registering && !ex.command {
 		c.emit(ForgetSecret{ex.containerID})
 	}
@@ -580,6 +629,7 @@ func (c *Core) maybeForgetFramework(f *framework) {
 		return
 	}
 	delete(c.frameworks, f.id)
+	c.know(f, -proto.Size(f.info))
 	c.completed.addFramework(f, c.now)
 	c.persist(nil, FrameworkForgotten{f.id})
 }

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stoa-project/stoa/proto/flow"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/wire"
 )
@@ -20,6 +21,9 @@ type hostState struct {
 	failures       int           // of hosts in a row that did not live for HostStable
 	wait           time.Duration // before the last start
 	timer          *timer        // of its registration, or of the start of the next one
+
+	flying int         // bytes that were sent to it, and to its command executors, and have not been answered: the sum of executor.flying
+	waits  []*executor // for which there was no room yet to send more, the first one first
 }
 
 func (c *Core) startHost() {
@@ -98,6 +102,10 @@ func (c *Core) hostEnded(id, reason string) {
 		c.closeSession(s, "the host process ended")
 	}
 	c.host.id = ""
+	for _, ex := range c.host.waits {
+		ex.waits = false
+	}
+	c.host.waits = nil
 	c.timers.stop(c.host.timer)
 	if !c.shutdown.goodbye {
 		c.note(Warn, "host %s ended: %s", id, reason)
@@ -135,12 +143,56 @@ func (c *Core) planHost(reason string) {
 func (c *Core) executorStarted(m *wire.ExecutorStarted) {
 	if ex := c.containers[m.GetContainerId().GetValue()]; ex != nil {
 		ex.pid = m.GetPid()
+		c.landed(ex)
 	}
 }
 
 func (c *Core) executorEnded(m *wire.ExecutorEnded) {
 	if ex := c.containers[m.GetContainerId().GetValue()]; ex != nil {
 		c.endExecutor(ex, cmp.Or(m.GetExit(), &wire.ContainerExit{}))
+	}
+}
+
+// mayFly says whether so many bytes for an executor may go over the connection with the host now, which all command executors
+// and all launches share; what is more than flow.Window at a time would fill its queue, and its end is that of all tasks. If they
+// may not, the executor is looked at again when others have answered. What is longer goes alone.
+func (c *Core) mayFly(ex *executor, bytes int) bool {
+	if len(c.host.waits) > 0 || c.host.flying > 0 && c.host.flying+bytes > flow.Window {
+		if !ex.waits {
+			ex.waits = true
+			c.host.waits = append(c.host.waits, ex)
+		}
+		return false
+	}
+	ex.flying += bytes
+	c.host.flying += bytes
+	return true
+}
+
+// landed takes note that what was sent for an executor has come to its end: there is room for others.
+func (c *Core) landed(ex *executor) {
+	if ex.flying == 0 {
+		return
+	}
+	c.host.flying -= ex.flying
+	ex.flying = 0
+	waits := c.host.waits
+	c.host.waits = nil
+	for i, next := range waits {
+		if len(c.host.waits) > 0 || c.host.session == 0 {
+			c.host.waits = append(c.host.waits, waits[i:]...)
+			return
+		}
+		next.waits = false
+		if c.containers[next.containerID] != next {
+			continue // It has ended in the meantime.
+		}
+		if next.state == launching {
+			c.launch(next)
+		}
+		for _, t := range slices.Clone(next.tasks) {
+			c.maybeDeliver(t)
+		}
 	}
 }
 

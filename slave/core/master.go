@@ -3,6 +3,7 @@ package core
 import (
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stoa-project/stoa/proto/flow"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/wire"
 )
@@ -12,7 +13,9 @@ type masterSession struct {
 	session    Session // 0: none
 	asked      bool    // to register
 	registered bool
-	exited     []*wire.ExecutorExited // since it was asked, of executors that it was told of
+	exited     []*wire.ExecutorExited  // since it was asked, of executors that it was told of
+	parts      []*wire.ReregisterSlave // that it is still to hear before it can accept this slave
+	out        flow.Outbox[outgoing]   // what goes to it; a lane for each framework
 }
 
 func (c *Core) masterFound(s Session) {
@@ -36,29 +39,70 @@ func (c *Core) maybeRegister() {
 		})
 		return
 	}
-	c.send(c.master.session, c.everythingKnown())
+	c.introduce()
+}
+
+// introduce tells a master with an empty memory what it needs, in parts that the connection can take. The first one goes to
+// whoever is master, which has a session of its own for this slave: the others are for that, once it has answered.
+func (c *Core) introduce() {
+	parts := c.everythingKnown()
+	c.send(c.master.session, parts[0])
+	if c.master.parts = parts[1:]; len(c.master.parts) > 0 {
+		c.send(c.master.session, &wire.Mark{Number: introduction})
+	}
+}
+
+// introduction is the number of the mark behind the first part. The outbox has no such mark.
+const introduction = 0
+
+func (c *Core) introduceFurther() {
+	for _, m := range c.master.parts {
+		c.letOut("", outgoing{message: m}, m)
+	}
+	c.master.parts = nil
 }
 
 // everythingKnown is what a master with an empty memory needs.
-func (c *Core) everythingKnown() *wire.ReregisterSlave {
-	m := &wire.ReregisterSlave{Slave: c.slaveInfo(), Version: c.config.Version, ClusterId: c.clusterID}
+func (c *Core) everythingKnown() []*wire.ReregisterSlave {
+	var parts []*wire.ReregisterSlave
+	begin := func() *wire.ReregisterSlave {
+		return &wire.ReregisterSlave{Slave: c.slaveInfo(), Version: c.config.Version, ClusterId: c.clusterID}
+	}
+	m, size := begin(), 0
+	room := func(more proto.Message) *wire.ReregisterSlave {
+		n := proto.Size(more)
+		if size > 0 && size+n > RegistrationPartBytes {
+			m.More = true
+			parts = append(parts, m)
+			m, size = begin(), 0
+		}
+		size += n
+		return m
+	}
 	for _, id := range sortedKeys(c.frameworks) {
 		f := c.frameworks[id]
-		m.Frameworks = append(m.Frameworks, f.info)
+		part := room(f.info)
+		part.Frameworks = append(part.Frameworks, f.info)
 		for _, id := range sortedKeys(f.executors) {
 			if ex := f.executors[id]; !ex.command {
-				m.Executors = append(m.Executors, &wire.SlaveExecutor{FrameworkId: f.info.GetId(), Executor: ex.info})
+				e := &wire.SlaveExecutor{FrameworkId: f.info.GetId(), Executor: ex.info}
+				part := room(e)
+				part.Executors = append(part.Executors, e)
 			}
 		}
 		for _, id := range sortedKeys(f.tasks) {
-			m.Tasks = append(m.Tasks, f.tasks[id].toProto(c.slaveID))
+			t := f.tasks[id].toProto(c.slaveID)
+			part := room(t)
+			part.Tasks = append(part.Tasks, t)
 		}
 	}
-	m.Resources = c.total.ToProto()
 	for _, op := range c.sortedOperations() {
-		m.Operations = append(m.Operations, op.toProto())
+		o := op.toProto()
+		part := room(o)
+		part.Operations = append(part.Operations, o)
 	}
-	return m
+	m.Resources = c.total.ToProto()
+	return append(parts, m)
 }
 
 // slaveInfo is the slave as others see it: with its id, if it has one.
@@ -105,14 +149,6 @@ func (c *Core) masterLost(reason string) {
 	c.note(Warn, "the master is gone: %s", reason)
 	c.master = masterSession{}
 	c.stopForwarding()
-}
-
-// toMaster sends if the master has accepted this slave, and says whether it did.
-func (c *Core) toMaster(m proto.Message) bool {
-	if c.master.registered {
-		c.send(c.master.session, m)
-	}
-	return c.master.registered
 }
 
 // isPartitionAware says whether a framework knows the states that replaced TASK_LOST.

@@ -48,7 +48,9 @@ func (c *Core) maybeFinishShutdown() {
 					c.forwardRest(t)
 				}
 			})
-			c.toMaster(&wire.UnregisterSlave{SlaveId: c.agentID()})
+			if c.master.registered { // Before what still waits, if need be: nobody waits for that any more.
+				c.send(c.master.session, &wire.UnregisterSlave{SlaveId: c.agentID()})
+			}
 		}
 		if c.host.session != 0 {
 			// A host whose slave has gone ends by itself, and cleans up better than one that is killed.

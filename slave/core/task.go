@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/stoa-project/stoa/proto/flow"
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/executorpb"
 	"github.com/stoa-project/stoa/proto/wire"
@@ -113,6 +114,7 @@ func (c *Core) runTask(m *wire.RunTask) {
 	}
 	t := &task{id: taskID, info: m.GetTask(), framework: f, executor: ex, executorID: ex.id, command: ex.command}
 	f.tasks[taskID] = t
+	c.know(f, knownBytes(t.info))
 	ex.tasks = append(ex.tasks, t)
 	c.persist(func() { c.runTaskPersisted(t, isNew) }, TaskAccepted{
 		Framework: f.info,
@@ -145,6 +147,11 @@ func (c *Core) cannotRun(m *wire.RunTask) (mesos.TaskStatus_Reason, string) {
 	case m.GetTask().GetAgentId().GetValue() != c.slaveID:
 		return mesos.TaskStatus_REASON_AGENT_UNKNOWN,
 			fmt.Sprintf("the task is for slave %q, this is %q", m.GetTask().GetAgentId().GetValue(), c.slaveID)
+	}
+	if why := c.cannotRemember(m, f); why != "" {
+		return mesos.TaskStatus_REASON_INVALID_OFFERS, why
+	}
+	switch {
 	case f == nil:
 		return cannotJoin(m)
 	case f.removed:
@@ -163,6 +170,25 @@ func (c *Core) cannotRun(m *wire.RunTask) (mesos.TaskStatus_Reason, string) {
 	default:
 		return mesos.TaskStatus_REASON_TASK_INVALID, ex.cannotShow(m.GetTask())
 	}
+}
+
+// cannotRemember returns why a task would be too much to tell a master of: all that frameworks have here must fit into a
+// registration, and one of them may have as much as is left for all.
+func (c *Core) cannotRemember(m *wire.RunTask, f *framework) string {
+	more, own := knownBytes(m.GetTask()), 0
+	if f == nil {
+		more += proto.Size(m.GetFramework())
+	} else {
+		own = f.known
+	}
+	if e := m.GetTask().GetExecutor(); e != nil && (f == nil || f.executors[e.GetExecutorId().GetValue()] == nil) {
+		more += proto.Size(e)
+	}
+	if flow.Fits(more, own, c.known, MaxKnownBytes) {
+		return ""
+	}
+	return fmt.Sprintf("the infos of the task, its executor and framework have %d bytes more than the slave knows: that is %d of the framework and %d of all, and a framework may have as much as is left of %d",
+		more, own, c.known, MaxKnownBytes)
 }
 
 // cannotJoin returns why a task whose executor is not here can't be accepted: the master takes it for running, and its end
@@ -224,6 +250,9 @@ func executorFor(t *mesos.TaskInfo, f *mesos.FrameworkID) (info *mesos.ExecutorI
 // maybeDeliver sends a task that has waited for it to its executor.
 func (c *Core) maybeDeliver(t *task) {
 	if t.phase != queued || !t.stored || t.executor.state != running || t.executor.session == 0 {
+		return
+	}
+	if t.executor.command && !c.mayFly(t.executor, proto.Size(t.info)) {
 		return
 	}
 	t.phase = delivered
@@ -289,9 +318,12 @@ func (c *Core) maybeDeliverKill(t *task) {
 	if t.kill == nil || t.phase != delivered || t.executor.state != running || t.executor.session == 0 {
 		return
 	}
+	policy := t.kill.GetKillPolicy()
+	if policy != nil && t.executor.command { // which knows nothing else, and shares its connection with all others
+		policy = &mesos.KillPolicy{GracePeriod: policy.GetGracePeriod()}
+	}
 	c.send(t.executor.session, &executorpb.Event{
-		Type: executorpb.Event_KILL.Enum(),
-		Kill: &executorpb.Event_Kill{TaskId: t.info.GetTaskId(), KillPolicy: t.kill.GetKillPolicy()},
+		Type: executorpb.Event_KILL.Enum(), Kill: &executorpb.Event_Kill{TaskId: t.info.GetTaskId(), KillPolicy: policy},
 	})
 	t.kill = nil
 }
@@ -318,6 +350,7 @@ func (c *Core) answerWithoutTask(
 func (c *Core) forgetTask(t *task) {
 	c.timers.stop(t.retry)
 	delete(t.framework.tasks, t.id)
+	c.know(t.framework, -knownBytes(t.info))
 	if ex := t.executor; ex != nil {
 		ex.tasks = slices.DeleteFunc(ex.tasks, func(other *task) bool { return other == t })
 	}

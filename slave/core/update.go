@@ -20,8 +20,9 @@ const uuidLength = 16
 // update is one entry of a task's stream.
 type update struct {
 	status       *mesos.TaskStatus
-	stored       bool // on the disk: it may be acknowledged and forwarded
-	acknowledged bool // by the scheduler; the entry goes when that is on the disk
+	stored       bool    // on the disk: it may be acknowledged and forwarded
+	acknowledged bool    // by the scheduler; the entry goes when that is on the disk
+	waits        Session // of the master whose outbox it waits in; any other: it does not
 }
 
 // updateFromExecutor takes what an executor says of a task, if it may say so.
@@ -228,12 +229,32 @@ func (c *Core) forward(t *task) {
 	if len(t.updates) == 0 || !t.updates[0].stored || t.updates[0].acknowledged {
 		return
 	}
-	if !c.toMaster(&wire.TaskUpdate{
-		FrameworkId: t.framework.info.GetId(), Status: t.updates[0].status, Latest: withoutData(t.latestStored()),
-	}) {
+	c.forwardUpdate(t, t.updates[0])
+}
+
+// forwardUpdate has an update go to the master, if there is one, as soon as there is room for it. It waits once at most.
+func (c *Core) forwardUpdate(t *task, u *update) {
+	if !c.master.registered || u.waits == c.master.session {
 		return
 	}
+	m := t.forwarded(u)
+	c.letOut(t.framework.id, outgoing{task: t, update: u}, m)
+	if u.waits != c.master.session {
+		c.sent(t, u)
+	}
+}
+
+// forwarded is an update as the master gets it.
+func (t *task) forwarded(u *update) *wire.TaskUpdate {
+	return &wire.TaskUpdate{FrameworkId: t.framework.info.GetId(), Status: u.status, Latest: withoutData(t.latestStored())}
+}
+
+// sent plans the repetition of an update, if it is the oldest of its task.
+func (c *Core) sent(t *task, u *update) {
 	c.counters.UpdatesForwarded++
+	if u != t.updates[0] {
+		return
+	}
 	if t.interval == 0 {
 		t.interval = UpdateRetryFirst
 	}
@@ -247,10 +268,8 @@ func (c *Core) forward(t *task) {
 // forwardRest tells the master what waits behind the oldest update of a task, without waiting for acknowledgements.
 func (c *Core) forwardRest(t *task) {
 	for _, u := range t.updates[1:] {
-		if u.stored && !u.acknowledged && c.toMaster(&wire.TaskUpdate{
-			FrameworkId: t.framework.info.GetId(), Status: u.status, Latest: withoutData(t.latestStored()),
-		}) {
-			c.counters.UpdatesForwarded++
+		if u.stored && !u.acknowledged {
+			c.forwardUpdate(t, u)
 		}
 	}
 }

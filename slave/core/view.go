@@ -19,6 +19,7 @@ type Counters struct {
 	UpdatesAcknowledged uint64 // by schedulers
 	Refused             uint64 // messages of hosts and executors
 	Operations          uint64 // on resources, that were carried out
+	MessagesDropped     uint64 // of executors, for which there was no room
 }
 
 // View is a picture of a slave for readers. What it points to is never changed.
