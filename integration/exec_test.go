@@ -289,6 +289,10 @@ func TestATerminalBesideATask(t *testing.T) {
 		if status, out, err := c.beside(strings.NewReader("echo $((6 * 7))\n"), []string{"-it"}, task, "sh"); status != 0 || !strings.Contains(out, "42\r\n") {
 			t.Errorf("status %d, %q, %q", status, out, err)
 		}
+		// So does a last line that nothing ends.
+		if status, out, err := c.beside(strings.NewReader("a line\nits rest"), []string{"-it"}, task, "timeout", "-s", "KILL", "10", "cat"); status != 0 || !strings.HasSuffix(out, "its rest") {
+			t.Errorf("status %d, %q, %q", status, out, err)
+		}
 	})
 }
 

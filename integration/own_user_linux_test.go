@@ -15,8 +15,8 @@ func TestASlaveWithoutRootRefusesTasksOfOtherUsers(t *testing.T) {
 	g := newGround(t)
 	t.Parallel()
 	const nobody = 65534
-	program := filepath.Join(g.tmp, "stoa") // where nobody may execute it
-	if err := os.Link(stoaProgram(t), program); err != nil {
+	binary := filepath.Join(g.tmp, "stoa") // where nobody may execute it
+	if err := os.Link(stoaProgram(t), binary); err != nil {
 		t.Fatal(err)
 	}
 	work := filepath.Join(g.tmp, "work")
@@ -29,7 +29,7 @@ func TestASlaveWithoutRootRefusesTasksOfOtherUsers(t *testing.T) {
 	master := g.start("master", "--port", "0")
 	address := g.addressIn(master, "master is up")
 	slave := g.startBy(func(command *exec.Cmd) error {
-		command.Path = program
+		command.Path = binary
 		command.Dir = work
 		command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		return command.Start()
