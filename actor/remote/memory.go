@@ -172,8 +172,10 @@ func sleep(ctx context.Context, d time.Duration) error {
 	if d == 0 {
 		return nil
 	}
+	passed, cancel := context.WithTimeout(context.Background(), d) // not a timer's channel: see pipe.wait
+	defer cancel()
 	select {
-	case <-time.After(d):
+	case <-passed.Done():
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -394,11 +396,13 @@ func (p *pipe) wait(changed <-chan struct{}, d *deadline, due time.Time) error {
 		<-changed
 		return nil
 	}
-	t := time.NewTimer(time.Until(at))
-	defer t.Stop()
+	// Not a timer's channel: whoever receives from one that is due fires the timer himself, and two at a time in a bubble of
+	// testing/synctest crash the race detector (golang/go#78156).
+	then, cancel := context.WithDeadline(context.Background(), at)
+	defer cancel()
 	select {
 	case <-changed:
-	case <-t.C:
+	case <-then.Done():
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"io"
+	stdlog "log"
 	"os"
 	"slices"
 	"strings"
@@ -33,7 +35,18 @@ func newLogger(w io.Writer, level string) (zerolog.Logger, error) {
 	if isTerminal(w) {
 		w = zerolog.ConsoleWriter{Out: w, TimeFormat: "15:04:05.000"}
 	}
-	return zerolog.New(w).Level(parsed).With().Timestamp().Logger(), nil
+	log := zerolog.New(w).Level(parsed).With().Timestamp().Logger()
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(libraries{log})
+	return log, nil
+}
+
+// libraries takes what libraries (net/http's client, say) write to the log of the standard library: warnings in the daemon's own.
+type libraries struct{ log zerolog.Logger }
+
+func (l libraries) Write(line []byte) (int, error) {
+	l.log.Warn().Str("source", "library").Bytes("said", bytes.TrimSpace(line)).Msg("a library complains")
+	return len(line), nil
 }
 
 // isTerminal tells whether people look at w as it is written.

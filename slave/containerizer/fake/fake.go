@@ -209,14 +209,14 @@ type Container struct {
 // start lets the time of the start pass and takes copies of the streams, which
 // the caller closes when Start has returned.
 func (c *Container) start(ctx context.Context, stdio containerizer.Stdio) ([]io.Closer, error) {
-	timer := time.NewTimer(c.behaviour.StartLasts)
-	defer timer.Stop()
+	started, cancel := elapsed(c.behaviour.StartLasts)
+	defer cancel()
 	select {
 	case <-ctx.Done():
 		return nil, &containerizer.StartError{ID: c.spec.ID, Step: "starting", Err: ctx.Err()}
 	case <-c.ends:
 		return nil, &containerizer.StartError{ID: c.spec.ID, Step: "starting", Err: context.Canceled}
-	case <-timer.C:
+	case <-started:
 	}
 	if c.behaviour.StartError != nil {
 		return nil, c.behaviour.StartError
@@ -246,6 +246,13 @@ func (c *Container) start(ctx context.Context, stdio containerizer.Stdio) ([]io.
 	return streams, nil
 }
 
+// elapsed is closed after d, or when it is cancelled. It is not a timer's channel: whoever receives from one that is due fires the timer
+// himself, and two at a time in a bubble of testing/synctest crash the race detector (golang/go#78156).
+func elapsed(d time.Duration) (<-chan struct{}, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	return ctx.Done(), cancel
+}
+
 // stream writes its text when it is closed: the command's output.
 type stream struct {
 	file *os.File
@@ -262,10 +269,10 @@ func (c *Container) run(output []io.Closer) {
 		_ = stream.Close() // a reader that has gone is a command's own affair
 	}
 	status := c.behaviour.Status
-	timer := time.NewTimer(c.behaviour.Lasts)
-	defer timer.Stop()
+	ended, cancel := elapsed(c.behaviour.Lasts)
+	defer cancel()
 	select {
-	case <-timer.C:
+	case <-ended:
 	case status = <-c.ends:
 	}
 	c.life.MustTake(containerizer.End)

@@ -83,7 +83,7 @@ func beHostile(what string) {
 
 // neighbourTurns is how often a neighbour looks how late it is, and neighbourPause how long it sleeps in between.
 const (
-	neighbourTurns = 200
+	neighbourTurns = 400
 	neighbourPause = time.Millisecond
 )
 
@@ -228,7 +228,6 @@ func TestHostileCommandsLeaveNothing(t *testing.T) {
 				return err == nil
 			})
 			beside := neighbour(t, w, c, "beside")
-			t.Logf("a neighbour's latency: median %v before, %v beside it: %+.0f %%", before, beside, 100*(beside.Seconds()/before.Seconds()-1))
 			if !one.ends {
 				if err := container.Kill(); err != nil {
 					t.Fatal(err)
@@ -242,6 +241,8 @@ func TestHostileCommandsLeaveNothing(t *testing.T) {
 			if exit.Killed == one.ends || exit.OutOfPIDs != one.outOfPIDs {
 				t.Errorf("got %+v", exit)
 			}
+			after := neighbour(t, w, c, "after")
+			t.Logf("a neighbour's latency: median %v beside it, %v before and %v after: %+.0f %%", beside, before, after, 100*(2*beside.Seconds()/(before+after).Seconds()-1))
 			// As the slave's collector of old sandboxes would.
 			if err := os.RemoveAll(spec.Sandbox); err != nil {
 				t.Error(err)
