@@ -205,6 +205,13 @@ type typist struct {
 // at starts stoa at a terminal of its own.
 func (g *ground) at(t *testing.T, rows, columns uint16, args ...string) (*typist, *exec.Cmd) {
 	t.Helper()
+	command := exec.Command(stoaProgram(t), args...)
+	return g.typistOf(t, rows, columns, command), command
+}
+
+// typistOf starts a program at a terminal of its own.
+func (g *ground) typistOf(t *testing.T, rows, columns uint16, command *exec.Cmd) *typist {
+	t.Helper()
 	master, path, err := console.NewPty()
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +222,6 @@ func (g *ground) at(t *testing.T, rows, columns uint16, args ...string) (*typist
 	}
 	who := &typist{t: t, keys: master}
 	who.resize(rows, columns)
-	command := exec.Command(stoaProgram(t), args...)
 	command.Env, command.Dir = append(g.environment(), "TERM=vt100"), g.tmp
 	command.Stdin, command.Stdout, command.Stderr = theirs, theirs, theirs
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
@@ -233,7 +239,7 @@ func (g *ground) at(t *testing.T, rows, columns uint16, args ...string) (*typist
 		<-read
 		master.Close()
 	})
-	return who, command
+	return who
 }
 
 func (w *typist) resize(rows, columns uint16) {
@@ -287,6 +293,10 @@ func TestATerminalBesideATask(t *testing.T) {
 		}
 		// Input that is no terminal ends with the terminal's own sign for it.
 		if status, out, err := c.beside(strings.NewReader("echo $((6 * 7))\n"), []string{"-it"}, task, "sh"); status != 0 || !strings.Contains(out, "42\r\n") {
+			t.Errorf("status %d, %q, %q", status, out, err)
+		}
+		// So does a last line that nothing ends.
+		if status, out, err := c.beside(strings.NewReader("a line\nits rest"), []string{"-it"}, task, "timeout", "-s", "KILL", "10", "cat"); status != 0 || !strings.HasSuffix(out, "its rest") {
 			t.Errorf("status %d, %q, %q", status, out, err)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -50,6 +51,17 @@ func TestWhatRunsAndWhatIsLeftIsShown(t *testing.T) {
 		}
 	}
 	c.on("task", "stats", "nobody").expect(1, `"nobody"`)
+
+	if status, _, err := c.beside(nil, nil, "holder-0", "sh", "-c", "mkdir in; echo 1 > in/one; echo 2 > 'in/an other'"); status != 0 {
+		t.Fatal(err)
+	}
+	for file, bytes := range map[string]string{"big": "3145728", "/in/an other": "2", "in/../in/one": "2"} {
+		p := c.on("task", "ls", "holder-0", file)
+		p.expect(0)
+		if want := `^MODE .*\n-rw\S+ .* ` + bytes + ` .* ` + filepath.Base(file) + `\n$`; !regexp.MustCompile(want).MatchString(p.out.String()) {
+			t.Errorf("ls of %q shows %q, want what matches %q", file, p.out.String(), want)
+		}
+	}
 
 	// The ids of tasks that run, and of slaves, are completed where they are wanted.
 	for _, command := range [][]string{{"task", "logs"}, {"task", "exec"}, {"task", "attach"}, {"task", "stats"}, {"task", "ls"}, {"task", "cat"}, {"task", "download"}, {"task", "kill"}} {

@@ -83,6 +83,11 @@ func (s *shell) prepareSandbox(ctx actor.Context, o core.PrepareSandbox) {
 		run := checkpoint.Run{
 			SlaveID: o.SlaveID, FrameworkID: o.FrameworkID, ExecutorID: o.ExecutorID, ContainerID: o.ContainerID,
 		}
+		if os.Geteuid() != 0 { // root that does not switch users was told not to
+			if err := checkpoint.IsOwn(o.Asked); err != nil {
+				return core.SandboxReady{ContainerID: o.ContainerID, Err: err.Error()}
+			}
+		}
 		directory, err := checkpoint.MakeSandbox(s.WorkDir, run, o.User)
 		if err != nil {
 			return core.SandboxReady{ContainerID: o.ContainerID, Err: err.Error()}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,39 @@ import (
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/mesos/masterpb"
 )
+
+// bashAlone makes cobra's script work in a bash without the package bash-completion, which few machines of a cluster have: it
+// reads the words from the line, as bash itself splits them at colons too.
+const bashAlone = `
+if ! declare -F _get_comp_words_by_ref >/dev/null 2>&1; then
+    __stoa_init_completion()
+    {
+        COMPREPLY=()
+        local line=${COMP_LINE:0:COMP_POINT}
+        read -r -a words <<<"$line"
+        [[ $line == *[[:space:]] ]] && words+=("")
+        cword=$((${#words[@]} - 1))
+        cur=${words[cword]} prev=${words[cword - 1]}
+    }
+fi
+`
+
+// completeInAnyBash has 'stoa completion bash' print bashAlone after what cobra makes.
+func completeInAnyBash(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	script, _, err := root.Find([]string{"completion", "bash"})
+	if err != nil {
+		panic(err) // cobra has it whenever there are other commands
+	}
+	generate := script.RunE
+	script.RunE = func(command *cobra.Command, args []string) error {
+		if err := generate(command, args); err != nil {
+			return err
+		}
+		_, err := io.WriteString(command.OutOrStdout(), bashAlone)
+		return err
+	}
+}
 
 // completeTimeout bounds a question to the master while somebody waits at a prompt.
 const completeTimeout = 2 * time.Second

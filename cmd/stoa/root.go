@@ -127,6 +127,7 @@ In flag names - and _ are the same.`,
 		root.AddCommand(command)
 	}
 	root.InitDefaultHelpCmd()
+	completeInAnyBash(root)
 	return root
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,14 +24,14 @@ func newTaskLs(std stdio) *cobra.Command {
 	var flags taskFlags
 	command := &cobra.Command{
 		Use:   "ls ID [PATH]",
-		Short: "List a folder of a task's sandbox",
+		Short: "List a folder or a file of a task's sandbox",
 		Example: `  stoa task ls hello-0
   stoa task ls --json hello-0 out | jq -r '.[].path'`,
 		Args:              idAndPath(true),
 		ValidArgsFunction: flags.completeTasks,
 		RunE: func(command *cobra.Command, args []string) error {
 			return flags.inSandbox(command.Context(), args, func(ctx context.Context, files sandbox.Client, place sandbox.Place, name string) error {
-				entries, more, err := files.Browse(ctx, place, name)
+				entries, more, err := browse(ctx, files, place, name)
 				if err != nil {
 					return err
 				}
@@ -52,6 +53,21 @@ func newTaskLs(std stdio) *cobra.Command {
 	flags.addTask(command.Flags())
 	flags.addJSON(command.Flags())
 	return withSettings(command)
+}
+
+// browse lists a folder, or a file as the only entry.
+func browse(ctx context.Context, files sandbox.Client, place sandbox.Place, name string) (entries []sandbox.Entry, more bool, err error) {
+	entries, more, err = files.Browse(ctx, place, name)
+	if !errors.Is(err, sandbox.ErrIsFile) {
+		return entries, more, err
+	}
+	folder, file := path.Split(path.Clean("/" + name))
+	beside, _, failed := files.Browse(ctx, place, strings.Trim(folder, "/"))
+	at := slices.IndexFunc(beside, func(e sandbox.Entry) bool { return e.Name() == file })
+	if failed != nil || at < 0 { // it has gone meanwhile, or is beyond those that a slave lists
+		return nil, false, fmt.Errorf("%q: %w", name, sandbox.ErrIsFile)
+	}
+	return beside[at : at+1], false, nil
 }
 
 func newTaskCat(std stdio) *cobra.Command {

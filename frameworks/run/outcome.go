@@ -53,6 +53,9 @@ func (i *Instance) judgeCommand(cause string) (code int, reason string) {
 	case mesos.CauseNotExecutable:
 		return ExitNotExecutable, ReasonNotExecutable
 	case mesos.CauseMemory:
+		if i.Signal == nil && orElse(i.ExitStatus, 0) != 0 {
+			return i.exitCode(), ReasonMemory // a child of the command was killed, and it has ended by itself
+		}
 		return exitSignal + orElse(i.Signal, sigkill), ReasonMemory
 	case mesos.CausePIDs:
 		return i.exitCode(), ReasonPIDs

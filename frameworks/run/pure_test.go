@@ -38,6 +38,7 @@ func TestWhatTheEndOfATaskMeans(t *testing.T) {
 		"the same, with a label":       {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelCause, mesos.CauseLaunchFailed}, 125, ReasonLaunchFailed},
 		"out of processes":             {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelExitStatus, "2", mesos.LabelCause, mesos.CausePIDs}, 2, ReasonPIDs},
 		"out of memory":                {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelCause, mesos.CauseMemory}, 137, ReasonMemory},
+		"the same, of a child":         {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelExitStatus, "4", mesos.LabelCause, mesos.CauseMemory}, 4, ReasonMemory},
 		"out of disk":                  {mesos.TaskState_TASK_FAILED, nil, []string{mesos.LabelCause, mesos.CauseDisk}, 137, ReasonDisk},
 		"not fetched":                  {mesos.TaskState_TASK_FAILED, mesos.TaskStatus_REASON_CONTAINER_LAUNCH_FAILED.Enum(), []string{mesos.LabelCause, mesos.CauseFetchFailed}, 125, ReasonFetchFailed},
 		"killed by an operator":        {mesos.TaskState_TASK_KILLED, nil, []string{mesos.LabelSignal, "9", mesos.LabelCause, mesos.CauseKilled}, 137, ReasonKilled},

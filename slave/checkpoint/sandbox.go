@@ -160,6 +160,30 @@ func makeLatest(runs *os.Root, id string) error {
 	return runs.Rename(temporary, Latest)
 }
 
+// IsOwn fails unless name is that of this process's user, as a name or number, or empty.
+func IsOwn(name string) error {
+	if name == "" {
+		return nil
+	}
+	uid, _, err := lookUp(name)
+	if err != nil {
+		return err
+	}
+	if own := os.Geteuid(); uid != own {
+		return fmt.Errorf("user %q: this slave has no root, and runs tasks as its own user alone, %s", name, nameOf(own))
+	}
+	return nil
+}
+
+// nameOf is what a user is called on this machine: its number, if it has no name.
+func nameOf(uid int) string {
+	number := strconv.Itoa(uid)
+	if u, err := user.LookupId(number); err == nil {
+		return strconv.Quote(u.Username)
+	}
+	return number
+}
+
 // lookUp finds a user of this machine by name or number.
 func lookUp(name string) (uid, gid int, err error) {
 	u, err := user.Lookup(name)

@@ -133,6 +133,7 @@ type PrepareSandbox struct {
 	SlaveID, FrameworkID, ExecutorID, ContainerID string
 
 	User      string // who owns it; empty: the user of the slave
+	Asked     string // whom the command itself asks to run as, where that is not heeded; else empty
 	Principal string // of the framework
 	URIs      []*mesos.CommandInfo_URI
 	DiskBytes int64 // what it may take; 0: as much as there is

@@ -143,7 +143,7 @@ func (c *Core) mustWithin(ex *executor, timeout time.Duration, reason mesos.Task
 func (c *Core) prepare(ex *executor) {
 	c.emit(PrepareSandbox{
 		SlaveID: c.slaveID, FrameworkID: ex.framework.id, ExecutorID: ex.id, ContainerID: ex.containerID,
-		User: c.user(ex), Principal: ex.framework.info.GetPrincipal(), URIs: ex.info.GetCommand().GetUris(),
+		User: c.user(ex), Asked: c.unheeded(ex), Principal: ex.framework.info.GetPrincipal(), URIs: ex.info.GetCommand().GetUris(),
 		DiskBytes: ex.disk(),
 	})
 }
@@ -167,6 +167,15 @@ func (c *Core) user(ex *executor) string {
 	default:
 		return ex.framework.info.GetUser()
 	}
+}
+
+// unheeded is the user that an executor's command names and does not get. What its framework runs as is no wish of that kind:
+// schedulers always say that, and most mean themselves.
+func (c *Core) unheeded(ex *executor) string {
+	if c.config.SwitchUser {
+		return ""
+	}
+	return ex.info.GetCommand().GetUser()
 }
 
 func (c *Core) sandboxReady(e SandboxReady) {

@@ -40,6 +40,9 @@ func (b *bench) show(o Output) string {
 		return "persist " + strings.Join(parts, "; ")
 	case PrepareSandbox:
 		line := fmt.Sprintf("prepare sandbox %s/%s/%s/%s user=%s", o.SlaveID, o.FrameworkID, o.ExecutorID, shortID(o.ContainerID), o.User)
+		if o.Asked != "" {
+			line += " asked=" + o.Asked
+		}
 		if o.Principal != "" {
 			line += " principal=" + o.Principal
 		}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"os"
 	"sync"
 	"syscall"
@@ -178,11 +179,13 @@ func (i *inlet) next() ([]byte, bool) {
 // run writes until the end of input. What a command does not want to read is dropped.
 func (i *inlet) run(taken func(int)) {
 	var failed error
+	unended := false // a line of input, which the terminal still holds back
 	for {
 		data, more := i.next()
 		if !more {
 			break
 		}
+		unended = !bytes.HasSuffix(data, []byte{'\n'}) && !bytes.HasSuffix(data, []byte{'\r'})
 		if failed == nil {
 			_, failed = i.file.Write(data)
 		}
@@ -191,8 +194,11 @@ func (i *inlet) run(taken func(int)) {
 		i.mu.Unlock()
 		taken(len(data))
 	}
-	if i.terminal {
-		_, _ = i.file.Write([]byte{endOfTransmission}) // the file is that of the output
+	if i.terminal { // the file is that of the output
+		if unended {
+			_, _ = i.file.Write([]byte{endOfTransmission}) // hands over the line; only then it is the end
+		}
+		_, _ = i.file.Write([]byte{endOfTransmission})
 		return
 	}
 	i.file.Close()

@@ -80,7 +80,7 @@ func (f *follower) follow(ctx context.Context, ended <-chan struct{}) (int64, er
 	}
 	err := f.readRest(ctx)
 	if err == nil && f.lost {
-		err = fmt.Errorf("%s: %w", f.place.URL(f.file), ErrRotatedAway)
+		err = fmt.Errorf("%s: %w", f.file, ErrRotatedAway)
 	}
 	return f.written, err
 }
