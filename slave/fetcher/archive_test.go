@@ -295,6 +295,16 @@ func TestAPathIsAsLongAsTheKernelTakesAndNoLonger(t *testing.T) {
 	r.refused(uri, "output file of 4098 bytes: allowed are 4096")
 }
 
+func TestWhatIsFetchedIsNotTakenForOutput(t *testing.T) {
+	r := newRig(t, Options{}, nil)
+	r.refused(plainURI(tempFile(t, "stdout", "x")), `output file "stdout": the task's own output goes there`)
+	uri := plainURI(tempFile(t, "c", ""))
+	uri.OutputFile = proto.String("./stderr")
+	r.refused(uri, `output file "./stderr": the task's own output goes there`)
+	uri.OutputFile = proto.String("out/stdout")
+	r.must(uri)
+}
+
 // What has no content is unpacked without a read of any.
 func TestAnArchiveOfFoldersEndsWithItsContext(t *testing.T) {
 	for name, content := range map[string]string{

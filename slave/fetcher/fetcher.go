@@ -39,6 +39,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -226,6 +227,9 @@ func understand(uri *mesos.CommandInfo_URI) (wanted, error) {
 	if w.output = cmp.Or(uri.GetOutputFile(), name); !filepath.IsLocal(w.output) || filepath.Clean(w.output) == "." {
 		return wanted{}, fmt.Errorf("output file %q: it must be a path in the sandbox; name one with output_file", w.output)
 	}
+	if slices.Contains(outputs(), filepath.Clean(w.output)) {
+		return wanted{}, fmt.Errorf("output file %q: the task's own output goes there; name another with output_file", w.output)
+	}
 	if len(w.output) > MaxPathBytes {
 		return wanted{}, fmt.Errorf("output file of %d bytes: allowed are %d", len(w.output), MaxPathBytes)
 	}
@@ -234,6 +238,9 @@ func understand(uri *mesos.CommandInfo_URI) (wanted, error) {
 	}
 	return w, nil
 }
+
+// outputs are the files of a sandbox that are taken for what its command has written.
+func outputs() []string { return []string{"stdout", "stderr"} }
 
 const sha256Digits = 64
 
