@@ -13,6 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// The main thread can't end, and its table of descriptors is what /proc/self/fd shows: no test may make it one of its own.
+func init() { runtime.LockOSThread() }
+
 // unlinkedOf counts what this process has of a folder.
 func unlinkedOf(t *testing.T, dir string, view View) *Unlinked {
 	t.Helper()
