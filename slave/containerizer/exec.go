@@ -13,6 +13,10 @@ import (
 // milliseconds.
 const ExecTimeout = time.Minute
 
+// ObeyTimeout is how long a reaper may take to end its commands when it is told to, before it is killed. It takes milliseconds,
+// unless its commands, which may be the same user's, have stopped it.
+const ObeyTimeout = 2 * time.Second
+
 // Exec describes a further command of a running container: an operator's, beside
 // the container's own. It has the same user, privileges, limits and view, and
 // whatever it leaves running is killed with its end.

@@ -178,16 +178,12 @@ func (w *Watch) check() {
 	}
 }
 
-// children lists this process's children of all threads, zombies too.
+// children lists this process's children with their command lines.
 func children() []string {
-	files, _ := filepath.Glob("/proc/self/task/*/children")
 	var found []string
-	for _, file := range files {
-		data, _ := os.ReadFile(file) // a thread that has ended has no children
-		for _, pid := range strings.Fields(string(data)) {
-			line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
-			found = append(found, pid+" "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
-		}
+	for _, pid := range containerizer.Children() {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		found = append(found, fmt.Sprintf("%d %s", pid, bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
 	}
 	return found
 }

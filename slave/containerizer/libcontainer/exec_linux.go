@@ -194,13 +194,9 @@ func (f *further) Wait() (syscall.WaitStatus, error) {
 
 func (f *further) Signal(signal syscall.Signal) error { return f.control.Signal(signal) }
 
-// stubborn is how long a further command's reaper may take to end it. It takes milliseconds, unless others in the container, who
-// are the same user, have stopped the reaper.
-const stubborn = 2 * time.Second
-
 func (f *further) Kill() error {
 	err := f.control.Kill()
 	_ = f.process.Signal(unix.SIGCONT) // without effect on what has ended, as the other
-	time.AfterFunc(stubborn, func() { _ = f.process.Signal(unix.SIGKILL) })
+	time.AfterFunc(containerizer.ObeyTimeout, func() { _ = f.process.Signal(unix.SIGKILL) })
 	return err
 }

@@ -6,12 +6,11 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
 )
 
 // A further command is started by a process that forks another one, which forks the
@@ -84,17 +83,12 @@ func (c *container) killEntering() {
 // entering lists those of libcontainer's processes that are children of this one, each with the letter of its state.
 func entering() map[int]byte {
 	found := map[int]byte{}
-	lists, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, list := range lists {
-		children, _ := os.ReadFile(list) // of a thread that may have ended
-		for _, text := range strings.Fields(string(children)) {
-			// proc(5): pid (name) state …; a name may have parentheses of its own.
-			stat, _ := os.ReadFile("/proc/" + text + "/stat")
-			_, name, _ := bytes.Cut(stat, []byte("("))
-			pid, err := strconv.Atoi(text)
-			if end := bytes.LastIndex(name, []byte(") ")); err == nil && end >= 0 && bytes.HasPrefix(name, []byte(strayName)) {
-				found[pid] = name[end+2]
-			}
+	for _, pid := range containerizer.Children() {
+		// proc(5): pid (name) state …; a name may have parentheses of its own.
+		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, name, _ := bytes.Cut(stat, []byte("("))
+		if end := bytes.LastIndex(name, []byte(") ")); end >= 0 && bytes.HasPrefix(name, []byte(strayName)) {
+			found[pid] = name[end+2]
 		}
 	}
 	return found

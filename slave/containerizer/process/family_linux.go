@@ -5,12 +5,11 @@ package process
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stoa-project/stoa/slave/containerizer"
 )
 
 // family knows the children of a process that are reapers. The others are orphans: what a
@@ -82,25 +81,10 @@ func (f *family) killOrphans() []int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var killed []int
-	for _, pid := range children() {
+	for _, pid := range containerizer.Children() {
 		if !f.reapers[pid] && unix.Kill(pid, unix.SIGKILL) == nil {
 			killed = append(killed, pid)
 		}
 	}
 	return killed
-}
-
-// children lists the children of this process.
-func children() []int {
-	var all []int
-	lists, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, list := range lists {
-		text, _ := os.ReadFile(list) // of a thread that may have ended
-		for _, field := range strings.Fields(string(text)) {
-			if pid, err := strconv.Atoi(field); err == nil {
-				all = append(all, pid)
-			}
-		}
-	}
-	return all
 }

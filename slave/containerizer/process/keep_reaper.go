@@ -20,10 +20,6 @@ import (
 // missingLife is what this system lacks to hold processes together: nothing.
 var missingLife []string
 
-// stubborn is how long a reaper may take to end its commands when it is told to. It
-// takes milliseconds, unless its command has stopped it: it is the same user.
-const stubborn = 2 * time.Second
-
 // wake is how often a reaper is woken, that may have been stopped, until it has executed its command.
 const wake = 100 * time.Millisecond
 
@@ -65,7 +61,7 @@ func keep(ctx context.Context, family *family, spec containerizer.Spec, stdio co
 	// A command may have stopped its reaper before that could say a word.
 	stop := context.AfterFunc(ctx, func() {
 		control.Close() // which a reaper takes for the end of its host
-		time.AfterFunc(stubborn, func() { _ = cmd.Process.Kill() })
+		time.AfterFunc(containerizer.ObeyTimeout, func() { _ = cmd.Process.Kill() })
 	})
 	defer stop()
 	executed := make(chan struct{})
@@ -142,7 +138,7 @@ func (r *reaped) processes() []int { return disk.Descendants(r.process.Process.P
 func (r *reaped) kill() error {
 	err := r.control.Kill()
 	_ = r.process.Process.Signal(syscall.SIGCONT) // without effect on what has ended
-	time.AfterFunc(stubborn, func() {
+	time.AfterFunc(containerizer.ObeyTimeout, func() {
 		if r.process.Process.Kill() == nil {
 			r.forced.Store(true)
 		}
