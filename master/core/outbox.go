@@ -2,7 +2,6 @@ package core
 
 import (
 	"fmt"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -10,9 +9,6 @@ import (
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/wire"
 )
-
-// complainInterval is how often the log says that what a framework wants told to slaves is dropped.
-const complainInterval = 10 * time.Second
 
 // ofFramework is what most of what a master says to a slave is.
 type ofFramework interface{ GetFrameworkId() *mesos.FrameworkID }
@@ -47,7 +43,7 @@ func (c *Core) maybeToSlave(sl *slave, f *framework, m proto.Message) {
 	if why := c.noRoom(sl, f, proto.Size(m)); why != "" {
 		c.counters.MessagesDropped++
 		f.dropped++
-		if f.complained.IsZero() || c.now.Sub(f.complained) >= complainInterval {
+		if f.complained.IsZero() || c.now.Sub(f.complained) >= flow.ComplainInterval {
 			f.complained = c.now
 			c.warn("framework %s: a %s to slave %s was dropped, %d of the framework's so far: %s", f.id, m.ProtoReflect().Descriptor().Name(), sl.id, f.dropped, why)
 		}

@@ -9,6 +9,11 @@
 // hold as much as is left for all others. So a single one gets half of it, and whoever comes later still finds room.
 package flow
 
+import "time"
+
+// ComplainInterval is how often a log says, at most, that messages of one lane are dropped.
+const ComplainInterval = 10 * time.Second
+
 const (
 	// Window is how many bytes are under way at a time. A message that is longer goes alone.
 	Window = 16 << 20

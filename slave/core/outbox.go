@@ -3,7 +3,6 @@ package core
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -11,9 +10,6 @@ import (
 	"github.com/stoa-project/stoa/proto/mesos"
 	"github.com/stoa-project/stoa/proto/wire"
 )
-
-// complainInterval is how often the log says that messages of a framework are dropped.
-const complainInterval = 10 * time.Second
 
 // outgoing is what waits until it can go to the master: a message, or an update that its task keeps.
 type outgoing struct {
@@ -109,7 +105,7 @@ func (c *Core) dropMessage(ex *executor, why string) {
 	c.counters.MessagesDropped++
 	f := ex.framework
 	f.dropped++
-	if f.complained.IsZero() || c.now.Sub(f.complained) >= complainInterval {
+	if f.complained.IsZero() || c.now.Sub(f.complained) >= flow.ComplainInterval {
 		f.complained = c.now
 		c.note(Warn, "dropped a message of executor %s of framework %s, %d of the framework's so far: %s", ex.id, f.id, f.dropped, why)
 	}
